@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A running child process, as its far end sees it: its end, its stderr, and
+ * the signals that bring it to its end.
+ *
+ * Embedded in a far end, used on the loop's thread only.  What happens is
+ * told in the report.  The child is reaped as soon as it ends; but one with
+ * a session of its own is left a zombie until sg_child_release(), so that
+ * the number of its process group stays its own until that is signalled.
+ */
+#ifndef SG_CHILD_H
+#define SG_CHILD_H
+
+#include "loop.h"
+#include "report.h"
+#include "spawn.h"
+
+/* What becomes of its stderr. */
+enum {
+    SG_STDERR_INHERIT = -1,
+    SG_STDERR_NULL = -2,
+    SG_STDERR_TAIL = -3, /* captured into the report; >= 0: a descriptor */
+};
+
+struct sg_child_options {
+    const char *const *paths; /* as in struct sg_spawn_plan */
+    char *const *argv;
+    char *const *envp;
+    const char *cwd;
+    bool new_session;
+    int stderr_fd; /* a descriptor of the caller's, or SG_STDERR_... */
+};
+
+struct sg_child {
+    pid_t pid;
+    bool own_session;
+    struct sg_watch end;    /* its pidfd; fd -1 where there is none */
+    struct sg_watch stderr; /* its stderr pipe; fd -1 when not captured */
+    struct sg_report *report;
+    bool ended;
+    bool reaped;
+    bool watched;
+    int insisted;       /* how many signals were sent */
+    int64_t ask_after;  /* without pidfd: the pause until we ask again */
+    sg_deadline ask_at; /* and when that is */
+};
+
+/* Start it, on any thread, with these as stdin and stdout, which stay the
+ * caller's.  The report stays the far end's.  On failure nothing is left. */
+enum sg_status sg_child_start(struct sg_child *child,
+                              const struct sg_child_options *options,
+                              int stdin_fd, int stdout_fd,
+                              struct sg_report *report,
+                              struct sg_error *error);
+
+/* Take what it wrote to stderr, and notice its end.  Negative errno when the
+ * poller refuses to watch it. */
+int sg_child_turn(struct sg_child *child, struct sg_farend *farend);
+
+/* Somebody waits for the end: when to take a turn to notice it.  SG_NEVER
+ * with a pidfd, which wakes us.  Without one we ask again and again, after
+ * pauses that grow; nothing is asked while nobody waits. */
+sg_deadline sg_child_ask_at(struct sg_child *child);
+
+/* Send the next of SIGHUP, SIGTERM and SIGKILL.  False: all were sent. */
+bool sg_child_insist(struct sg_child *child);
+
+/* Read the last of stderr, signal what is left of its session, reap, and
+ * close all. */
+void sg_child_release(struct sg_child *child, struct sg_farend *farend);
+
+#endif

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The relay; see relay.h.
+ *
+ * States change in set(), which names them in the trace.  Moving bytes only
+ * finds out what happened; decide() alone draws the conclusions.
+ */
+#include "relay.h"
+
+#include <sys/socket.h>
+
+/* How long an end of stream is withheld to learn the reason of it. */
+#define SETTLE (200 * SG_MSEC)
+#define INSIST_PAUSE (250 * SG_MSEC)
+
+static bool
+set(const struct sg_relay *relay, bool *state, const char *name)
+{
+    if (*state) {
+        return false;
+    }
+    *state = true;
+    sg_sys_trace("%s %p: %s", relay->farend.kind->name, (const void *)relay,
+                 name);
+    return true;
+}
+
+static bool
+is_passing(ssize_t result)
+{
+    return result == -EAGAIN || result == -EWOULDBLOCK || result == -EINTR;
+}
+
+/* ---- What is found out ------------------------------------------------ */
+
+static void
+far_is_at_end(struct sg_relay *relay)
+{
+    if (set(relay, &relay->far_eof, "far end sent EOF")) {
+        relay->settle = sg_deadline_after(SETTLE);
+    }
+}
+
+void
+sg_relay_far_deaf(struct sg_relay *relay)
+{
+    if (set(relay, &relay->far_deaf, "far end takes no more")) {
+        relay->settle = sg_deadline_after(SETTLE);
+        sg_buffer_clear(&relay->up);
+    }
+}
+
+static void
+near_is_deaf(struct sg_relay *relay)
+{
+    set(relay, &relay->near_deaf, "caller reads no more");
+    sg_buffer_clear(&relay->down);
+}
+
+static void
+near_is_gone(struct sg_relay *relay)
+{
+    if (set(relay, &relay->near_gone, "caller has closed")) {
+        near_is_deaf(relay);
+        relay->patience = sg_deadline_after(relay->linger);
+        relay->kind->has_moved(relay); /* count from here */
+    }
+}
+
+static void
+has_progressed(struct sg_relay *relay)
+{
+    if (relay->near_gone && !relay->insisting) {
+        relay->patience = sg_deadline_after(relay->linger);
+    }
+}
+
+void
+sg_relay_fail(struct sg_relay *relay, int negative_errno)
+{
+    sg_report_failure(relay->report, -negative_errno);
+    far_is_at_end(relay);
+    sg_relay_far_deaf(relay);
+    near_is_gone(relay); /* it can't be watched for its close any more */
+}
+
+/* ---- Up: near to far -------------------------------------------------- */
+
+static void
+push_up(struct sg_relay *relay, const char *data, size_t n)
+{
+    ssize_t taken = relay->kind->write(relay, data, n);
+
+    if (taken < 0 && !is_passing(taken)) {
+        sg_relay_far_deaf(relay);
+        return;
+    }
+    if (taken > 0) {
+        has_progressed(relay);
+        data += taken;
+        n -= (size_t)taken;
+    }
+    if (!sg_buffer_append(&relay->up, data, n)) {
+        sg_relay_fail(relay, -ENOMEM);
+    }
+}
+
+/* True when nothing is left of what waits to go up. */
+static bool
+flush_up(struct sg_relay *relay)
+{
+    ssize_t taken;
+
+    if (relay->up.len == 0) {
+        return true;
+    }
+    taken = relay->kind->write(relay, sg_buffer_head(&relay->up),
+                               relay->up.len);
+    if (taken > 0) {
+        has_progressed(relay);
+        sg_buffer_consume(&relay->up, (size_t)taken);
+    }
+    else if (!is_passing(taken)) {
+        sg_relay_far_deaf(relay);
+    }
+    return relay->up.len == 0;
+}
+
+/* A close with unread data behind it is ECONNRESET here, after everything
+ * that was sent before: an end like any other. */
+static void
+move_up(struct sg_relay *relay)
+{
+    char *scratch = sg_loop_scratch(&relay->farend);
+    ssize_t n;
+
+    if (relay->near_eof || relay->far_deaf || !flush_up(relay)
+        || (!(relay->near.ready & SG_READ) && !relay->near_gone)) {
+        return;
+    }
+    n = sg_sys_recv(relay->near.fd, scratch, SG_SCRATCH_SIZE, MSG_DONTWAIT);
+    if (n > 0) {
+        push_up(relay, scratch, (size_t)n);
+    }
+    else if (!is_passing(n) || relay->stopping) {
+        set(relay, &relay->near_eof, "caller sent EOF");
+    }
+}
+
+/* ---- Down: far to near ------------------------------------------------ */
+
+/* How much the caller's socket took; what is over for it counts as taken.
+ */
+static size_t
+send_down(struct sg_relay *relay, const char *data, size_t n)
+{
+    ssize_t sent;
+
+    if (relay->near_deaf) {
+        return n;
+    }
+    sent = sg_sys_send(relay->near.fd, data, n, MSG_DONTWAIT);
+    if (sent >= 0) {
+        return (size_t)sent;
+    }
+    if (is_passing(sent)) {
+        return 0;
+    }
+    near_is_deaf(relay); /* EPIPE: SHUT_RD, or closed */
+    return n;
+}
+
+static void
+move_down(struct sg_relay *relay)
+{
+    char *scratch = sg_loop_scratch(&relay->farend);
+    ssize_t n;
+    size_t sent;
+
+    if (relay->down.len != 0) {
+        sent = send_down(relay, sg_buffer_head(&relay->down),
+                         relay->down.len);
+        sg_buffer_consume(&relay->down,
+                          sent < relay->down.len ? sent : relay->down.len);
+    }
+    if (relay->down.len != 0 || relay->far_eof) {
+        return;
+    }
+    n = relay->kind->read(relay, scratch, SG_SCRATCH_SIZE);
+    if (n > 0) {
+        sent = send_down(relay, scratch, (size_t)n);
+        if (!sg_buffer_append(&relay->down, scratch + sent,
+                              (size_t)n - sent)) {
+            sg_relay_fail(relay, -ENOMEM);
+        }
+    }
+    else if (!is_passing(n)) {
+        far_is_at_end(relay);
+    }
+}
+
+/* ---- The end ---------------------------------------------------------- */
+
+/* Closing a socket that has unread data resets its peer, and the caller's
+ * recv would fail: nothing can arrive after SHUT_RD, so read the rest. */
+static void
+drop_unread(struct sg_relay *relay)
+{
+    char *scratch = sg_loop_scratch(&relay->farend);
+
+    sg_sys_shutdown(relay->near.fd, SHUT_RD);
+    while (sg_sys_recv(relay->near.fd, scratch, SG_SCRATCH_SIZE,
+                       MSG_DONTWAIT)
+           > 0) {
+    }
+    set(relay, &relay->near_eof, "the rest from the caller is dropped");
+}
+
+/* No progress for too long.  A proxy that has its input in its pipe but is
+ * slow to read it makes progress too. */
+static void
+lose_patience(struct sg_relay *relay)
+{
+    if (sg_sys_now() < relay->patience) {
+        return;
+    }
+    if (!relay->insisting && !relay->stopping
+        && relay->kind->has_moved(relay)) {
+        relay->patience = sg_deadline_after(relay->linger);
+        return;
+    }
+    relay->insisting = true;
+    relay->patience = relay->kind->insist(relay)
+                          ? sg_deadline_after(relay->insist_pause)
+                          : SG_NEVER;
+}
+
+/* All that concerns the end of a stream.  True when nothing is left to do.
+ *
+ * 1. The far side has ended, one way or both.  That is passed on when the
+ *    reason is known, or after SETTLE: whoever sees the end of the stream
+ *    shall find the reason in the report.  Until then the caller's data is
+ *    taken and kept waiting.
+ * 2. The caller has sent all, and all is across: the far side is told.
+ * 3. The caller has closed.  What it sent goes on its way first; then the
+ *    far side gets `linger` to end by itself, as long as nothing moves.
+ * 4. Both ways are over and the far side is gone: the stream is over.  With
+ *    the caller gone, what still comes from the far side is of no interest:
+ *    some grandchild may hold the pipe for ever (ControlPersist).
+ */
+static bool
+decide(struct sg_relay *relay)
+{
+    bool is_settled = relay->kind->is_known(relay) || relay->near_gone
+                      || sg_sys_now() >= relay->settle;
+
+    if (relay->far_deaf && !relay->up_over && is_settled) {
+        drop_unread(relay);
+        set(relay, &relay->up_over, "up is over");
+    }
+    if (relay->far_eof && !relay->down_over && is_settled
+        && relay->down.len == 0) {
+        set(relay, &relay->down_over, "down is over");
+        sg_sys_shutdown(relay->near.fd, SHUT_WR);
+    }
+    if (relay->near_eof && !relay->up_over && relay->up.len == 0) {
+        set(relay, &relay->up_over, "up is over");
+        relay->kind->write_eof(relay);
+    }
+    if (relay->near_gone && !relay->kind->is_gone(relay)) {
+        lose_patience(relay);
+    }
+    if (!relay->kind->is_gone(relay)) {
+        return false;
+    }
+    if (relay->near_gone) {
+        return relay->up_over || relay->insisting
+               || sg_sys_now() >= relay->patience;
+    }
+    return relay->up_over && relay->down_over;
+}
+
+static int
+set_interest(struct sg_relay *relay)
+{
+    unsigned wanted = SG_HANGUP;
+    int err;
+
+    if (!relay->near_eof && !relay->far_deaf && relay->up.len == 0) {
+        wanted |= SG_READ;
+    }
+    if (relay->down.len != 0) {
+        wanted |= SG_WRITE;
+    }
+    /* POLLHUP can't be masked, and has told us all it can. */
+    err = sg_loop_watch(&relay->farend, &relay->near,
+                        relay->near_gone ? SG_NOTHING : wanted);
+    if (err < 0) {
+        return err;
+    }
+    return relay->kind->want(relay,
+                             !relay->far_eof && relay->down.len == 0,
+                             relay->up.len != 0);
+}
+
+static void
+set_alarm(struct sg_relay *relay)
+{
+    sg_deadline wake = SG_NEVER;
+    bool is_ending = (relay->far_eof && !relay->down_over)
+                     || (relay->far_deaf && !relay->up_over);
+
+    if (is_ending && !relay->kind->is_known(relay)
+        && sg_sys_now() < relay->settle) {
+        wake = relay->settle;
+    }
+    if (relay->near_gone) {
+        wake = sg_deadline_earlier(wake, relay->patience);
+    }
+    sg_loop_wake_at(&relay->farend, wake);
+}
+
+void
+sg_relay_turn(struct sg_relay *relay)
+{
+    int err;
+
+    if (relay->near.ready & SG_HANGUP) {
+        near_is_gone(relay);
+    }
+    move_up(relay);
+    move_down(relay);
+    relay->near.ready = 0;
+    if (decide(relay)) {
+        sg_loop_over(&relay->farend);
+        return;
+    }
+    err = set_interest(relay);
+    if (err < 0) {
+        sg_relay_fail(relay, err);
+    }
+    set_alarm(relay);
+    if (err < 0
+        || (relay->near_gone && !relay->near_eof && !relay->far_deaf
+            && relay->up.len == 0)) {
+        /* The near watch is off: nobody else will call us to read on. */
+        sg_loop_again(&relay->farend);
+    }
+}
+
+/* ---- From outside ----------------------------------------------------- */
+
+void
+sg_relay_init(struct sg_relay *relay, const struct sg_relay_kind *kind,
+              struct sg_report *report, int near_fd, int64_t linger)
+{
+    relay->kind = kind;
+    relay->report = report;
+    relay->near.fd = near_fd;
+    relay->linger = linger;
+    relay->insist_pause = INSIST_PAUSE;
+    relay->patience = relay->settle = SG_NEVER;
+}
+
+/* A good half of the time for an end in peace; the rest for three steps. */
+void
+sg_relay_stop(struct sg_relay *relay, sg_deadline by)
+{
+    int64_t left = by - sg_sys_now();
+
+    left = left > 0 ? left : 0;
+    relay->linger = relay->linger < left / 2 ? relay->linger : left / 2;
+    relay->insist_pause = left / 8;
+    relay->stopping = true;
+    near_is_gone(relay);
+    relay->patience = sg_deadline_earlier(relay->patience,
+                                          sg_deadline_after(relay->linger));
+}
+
+void
+sg_relay_clear(struct sg_relay *relay)
+{
+    sg_loop_close(&relay->farend, &relay->near);
+    sg_buffer_clear(&relay->up);
+    sg_buffer_clear(&relay->down);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What is known of a far end; see report.h.
+ */
+#include "report.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "tail.h"
+
+struct sg_report {
+    atomic_int references;
+    pthread_mutex_t lock; /* guards what follows */
+    bool exited;
+    int returncode;
+    int failure;
+    struct sg_tail tail;
+};
+
+struct sg_report *
+sg_report_new(void)
+{
+    struct sg_report *report = calloc(1, sizeof(*report));
+
+    if (report == NULL) {
+        return NULL;
+    }
+    atomic_init(&report->references, 1);
+    pthread_mutex_init(&report->lock, NULL);
+    return report;
+}
+
+struct sg_report *
+sg_report_ref(struct sg_report *report)
+{
+    atomic_fetch_add(&report->references, 1);
+    return report;
+}
+
+void
+sg_report_unref(struct sg_report *report)
+{
+    if (report == NULL || atomic_fetch_sub(&report->references, 1) != 1) {
+        return;
+    }
+    pthread_mutex_destroy(&report->lock);
+    sg_tail_clear(&report->tail);
+    free(report);
+}
+
+void
+sg_report_exit(struct sg_report *report, int returncode)
+{
+    pthread_mutex_lock(&report->lock);
+    report->exited = true;
+    report->returncode = returncode;
+    pthread_mutex_unlock(&report->lock);
+}
+
+void
+sg_report_failure(struct sg_report *report, int err)
+{
+    pthread_mutex_lock(&report->lock);
+    if (report->failure == 0) {
+        report->failure = err;
+    }
+    pthread_mutex_unlock(&report->lock);
+}
+
+void
+sg_report_add_tail(struct sg_report *report, const char *data, size_t n)
+{
+    pthread_mutex_lock(&report->lock);
+    sg_tail_add(&report->tail, data, n);
+    pthread_mutex_unlock(&report->lock);
+}
+
+bool
+sg_report_returncode(struct sg_report *report, int *returncode)
+{
+    bool exited;
+
+    pthread_mutex_lock(&report->lock);
+    exited = report->exited;
+    *returncode = report->returncode;
+    pthread_mutex_unlock(&report->lock);
+    return exited;
+}
+
+int
+sg_report_failed(struct sg_report *report)
+{
+    int failure;
+
+    pthread_mutex_lock(&report->lock);
+    failure = report->failure;
+    pthread_mutex_unlock(&report->lock);
+    return failure;
+}
+
+char *
+sg_report_tail(struct sg_report *report, size_t *n)
+{
+    char *copy = NULL;
+
+    *n = 0;
+    pthread_mutex_lock(&report->lock);
+    if (report->tail.len != 0) {
+        copy = malloc(report->tail.len);
+    }
+    if (copy != NULL) {
+        sg_tail_copy(&report->tail, copy);
+        *n = report->tail.len;
+    }
+    pthread_mutex_unlock(&report->lock);
+    return copy;
+}

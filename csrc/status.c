@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What a function of the engine answers; see status.h.
+ */
+#include "status.h"
+
+#include <stddef.h>
+
+enum sg_status
+sg_fail(struct sg_error *error, enum sg_status status, int err)
+{
+    if (error != NULL && error->status == SG_OK) {
+        error->status = status;
+        error->err = err;
+    }
+    return status;
+}
+
+enum sg_status
+sg_fail_errno(struct sg_error *error, long negative_errno)
+{
+    return sg_fail(error, SG_ERR_SYSTEM, (int)-negative_errno);
+}
+
+const char *
+sg_status_text(enum sg_status status)
+{
+    switch (status) {
+    case SG_OK:
+        return "ok";
+#define X(name, text)                                                         \
+    case name:                                                                \
+        return text;
+        SG_STATUS_LIST(X)
+#undef X
+    }
+    return "unknown status";
+}

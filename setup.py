@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Build of the C extension; everything else is in pyproject.toml.
+
+Environment variables of the build:
+  SSHGATEWAY_WERROR=1   compiler warnings are errors (development and CI)
+  SG_POLLER=poll        the portable twin: poll(2), no pidfd, no eventfd
+  PKG_CONFIG            the pkg-config program to use
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from glob import glob
+
+from setuptools import Extension, setup
+
+LIBSSH2_AT_LEAST = "1.10"
+
+MISSING_LIBSSH2 = """\
+error: {reason}
+
+sshgateway is built against libssh2 {version} or newer, found by pkg-config.
+Install both, with a C compiler and Python's headers, for example:
+
+  Debian, Ubuntu   apt-get install gcc python3-dev libssh2-1-dev pkg-config
+  Fedora, RHEL     dnf install gcc python3-devel libssh2-devel pkgconf-pkg-config
+  Alpine           apk add gcc musl-dev python3-dev libssh2-dev pkgconf
+  Arch             pacman -S gcc libssh2 pkgconf
+  macOS            brew install libssh2 pkg-config
+
+If libssh2 is somewhere else, name the directory that holds libssh2.pc in
+PKG_CONFIG_PATH.
+"""
+
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wstrict-prototypes",
+    "-Wpointer-arith",
+    "-Wwrite-strings",
+    "-Wvla",
+    "-Wshadow",
+    "-Wformat=2",
+    "-Wundef",
+]
+
+
+def pkg_config(*arguments: str) -> list[str]:
+    """The words pkg-config prints, or an exit that says what to install."""
+    program = os.environ.get("PKG_CONFIG", "pkg-config")
+    try:
+        run = subprocess.run([program, *arguments], capture_output=True, text=True)
+    except OSError as error:
+        reason = f"cannot run {program}: {error.strerror}"
+    else:
+        if run.returncode == 0:
+            return shlex.split(run.stdout)
+        reason = run.stderr.strip() or f"{program} exited with {run.returncode}"
+    sys.exit(MISSING_LIBSSH2.format(reason=reason, version=LIBSSH2_AT_LEAST))
+
+
+def needs_compiler() -> bool:
+    """False for the commands that only pack or describe the sources."""
+    return any(
+        word.startswith(("build", "bdist", "develop", "editable", "install"))
+        for word in sys.argv[1:]
+    )
+
+
+def core() -> Extension:
+    """The extension module sshgateway._core."""
+    compile_flags = ["-std=c11", "-fvisibility=hidden", "-pthread", *WARNINGS]
+    link_flags = ["-pthread"]
+    macros: list[tuple[str, str | None]] = [("_GNU_SOURCE", None)]
+    if os.environ.get("SSHGATEWAY_WERROR") == "1":
+        compile_flags.append("-Werror")
+    if os.environ.get("SG_POLLER") == "poll":
+        macros.append(("SG_PORTABLE", "1"))
+    if needs_compiler():
+        wanted = f"libssh2 >= {LIBSSH2_AT_LEAST}"
+        compile_flags += pkg_config("--print-errors", "--cflags", wanted)
+        link_flags += pkg_config("--print-errors", "--libs", wanted)
+    return Extension(
+        "sshgateway._core",
+        sources=sorted(glob("csrc/*.c")),
+        depends=[*sorted(glob("csrc/*.h")), "setup.py"],
+        define_macros=macros,
+        extra_compile_args=compile_flags,
+        extra_link_args=link_flags,
+    )
+
+
+# The licence is named here because the two spellings that pyproject.toml knows
+# exclude each other: setuptools before 77 reads only a table, later ones want
+# the SPDX expression.
+setup(license="BSD-2-Clause", ext_modules=[core()])
