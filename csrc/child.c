@@ -61,22 +61,25 @@ out:
 }
 
 /* One read a turn, so that a child that floods its stderr does not keep the
- * loop to itself; `all`: until nothing is left just now. */
+ * loop to itself; `all`: what is there now, and no more, for a grandchild may
+ * go on writing. */
 static void
 read_stderr(struct sg_child *child, struct sg_farend *farend, bool all)
 {
     char *scratch = sg_loop_scratch(farend);
-    ssize_t n;
+    ssize_t n, left;
 
     if (child->stderr.fd < 0) {
         return;
     }
+    left = all ? sg_sys_unread(child->stderr.fd) : 0;
     do {
         n = sg_sys_read(child->stderr.fd, scratch, SG_SCRATCH_SIZE);
         if (n > 0) {
             sg_report_add_tail(child->report, scratch, (size_t)n);
+            left -= n;
         }
-    } while (n > 0 && all);
+    } while (n > 0 && left > 0);
     if (n == 0) {
         sg_loop_close(farend, &child->stderr);
     }
@@ -98,8 +101,8 @@ notice_end(struct sg_child *child, struct sg_farend *farend)
     if (result > 0) {
         child->reaped = !child->own_session;
         sg_report_exit(child->report, returncode);
-        sg_sys_trace("%s %ld ended: %d", farend->kind->name,
-                     (long)child->pid, returncode);
+        sg_sys_trace("%s %ld ended: %d", farend->kind->name, (long)child->pid,
+                     returncode);
     }
     else {
         /* Reaped by somebody else: how it ended can't be known. */
@@ -111,10 +114,11 @@ notice_end(struct sg_child *child, struct sg_farend *farend)
 static int
 watch(struct sg_child *child, struct sg_farend *farend)
 {
-    int err = sg_loop_watch(farend, &child->end, SG_READ);
-
     child->watched = true;
-    return err < 0 ? err : sg_loop_watch(farend, &child->stderr, SG_READ);
+    if (sg_loop_watch(farend, &child->end, SG_READ) < 0) {
+        sg_loop_close(farend, &child->end); /* so we ask: child.h */
+    }
+    return sg_loop_watch(farend, &child->stderr, SG_READ);
 }
 
 int

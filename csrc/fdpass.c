@@ -18,7 +18,7 @@
 struct sg_fdpass {
     struct sg_farend farend;
     struct sg_child child;
-    struct sg_watch control; /* our end of the child's stdin and stdout */
+    struct sg_watch control;    /* our end of the child's stdin and stdout */
     struct sg_request *request; /* NULL once it is answered */
     int64_t linger;
     int64_t insist_pause;

@@ -125,8 +125,7 @@ void
 sg_loop_wake_at(struct sg_farend *farend, sg_deadline when)
 {
     farend->wake = when;
-    farend->loop->earliest =
-        sg_deadline_earlier(farend->loop->earliest, when);
+    farend->loop->earliest = sg_deadline_earlier(farend->loop->earliest, when);
 }
 
 void
@@ -307,9 +306,9 @@ loop_main(void *arg)
 
     sg_sys_trace("loop %p starts", arg);
     do {
-        int timeout = loop->first_due != NULL
-                          ? 0
-                          : sg_deadline_ms(loop->earliest);
+        bool has_mail = false;
+        int timeout = loop->first_due != NULL ? 0
+                                              : sg_deadline_ms(loop->earliest);
         int n = sg_poller_wait(&loop->poller, found, MAX_EVENTS, timeout);
 
         for (int i = 0; i < n; i++) {
@@ -317,8 +316,11 @@ loop_main(void *arg)
                 sg_loop_again(found[i]->owner);
             }
             else {
-                read_mail(loop);
+                has_mail = true;
             }
+        }
+        if (has_mail) {
+            read_mail(loop); /* last, for it may free what was found */
         }
         look_at_clock(loop);
         run_due(loop);

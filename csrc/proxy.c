@@ -134,9 +134,9 @@ proxy_turn(struct sg_farend *farend)
     sg_relay_turn(relay);
     if (!farend->is_over
         && (relay->near_gone || relay->far_eof || relay->far_deaf)) {
-        sg_loop_wake_at(farend,
-                        sg_deadline_earlier(farend->wake,
-                                            sg_child_ask_at(&proxy->child)));
+        sg_loop_wake_at(
+            farend,
+            sg_deadline_earlier(farend->wake, sg_child_ask_at(&proxy->child)));
     }
 }
 
@@ -176,8 +176,6 @@ struct ends {
     int out[2];  /* ours, the child's */
 };
 
-#define NO_ENDS {{-1, -1}, {-1, -1}, {-1, -1}}
-
 static void
 close_pair(int fd[2])
 {
@@ -210,7 +208,7 @@ sg_proxy_start(const struct sg_child_options *options, int64_t linger,
                struct sg_report *report, int *stream, pid_t *pid,
                struct sg_error *error)
 {
-    struct ends ends = NO_ENDS;
+    struct ends ends = {{-1, -1}, {-1, -1}, {-1, -1}};
     struct sg_proxy *proxy = calloc(1, sizeof(*proxy));
     struct sg_loop *loop = NULL;
     enum sg_status status = SG_ERR_SYSTEM;

@@ -16,7 +16,6 @@
  * failure nothing is left behind.  The child ends after *stream is closed. */
 enum sg_status sg_proxy_start(const struct sg_child_options *options,
                               int64_t linger, struct sg_report *report,
-                              int *stream, pid_t *pid,
-                              struct sg_error *error);
+                              int *stream, pid_t *pid, struct sg_error *error);
 
 #endif

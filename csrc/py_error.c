@@ -45,11 +45,18 @@ sg_raise_made(PyObject *errors, const char *function, const char *format, ...)
     return NULL;
 }
 
+/* The words of CPython's pytime.c, which differ from version to version. */
+#if PY_VERSION_HEX < 0x030D0000
+#define TOO_LARGE "timestamp too large to convert to C _PyTime_t"
+#else
+#define TOO_LARGE "timestamp too large to convert to C PyTime_t"
+#endif
+#define OUT_OF_RANGE "timestamp out of range for platform time_t"
+
 static int
-too_large(void)
+overflow(const char *text)
 {
-    PyErr_SetString(PyExc_OverflowError,
-                    "timestamp too large to convert to C _PyTime_t");
+    PyErr_SetString(PyExc_OverflowError, text);
     return -1;
 }
 
@@ -70,7 +77,7 @@ sg_timeout_from(PyObject *seconds, int64_t *ns)
         }
         value = value < 0 ? floor(value * 1e9) : ceil(value * 1e9);
         if (!(value >= -0x1p63 && value < 0x1p63)) {
-            return too_large();
+            return overflow(OUT_OF_RANGE);
         }
         *ns = (int64_t)value;
     }
@@ -78,11 +85,12 @@ sg_timeout_from(PyObject *seconds, int64_t *ns)
         long long value = PyLong_AsLongLong(seconds);
 
         if (value == -1 && PyErr_Occurred()) {
-            return PyErr_ExceptionMatches(PyExc_OverflowError) ? too_large()
-                                                               : -1;
+            return PyErr_ExceptionMatches(PyExc_OverflowError)
+                       ? overflow(TOO_LARGE)
+                       : -1;
         }
         if (value > INT64_MAX / SG_SEC || value < INT64_MIN / SG_SEC) {
-            return too_large();
+            return overflow(TOO_LARGE);
         }
         *ns = value * SG_SEC;
     }

@@ -50,11 +50,9 @@ import_names(sg_state *state)
 static PyTypeObject *
 add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
 {
-    PyObject *type =
-        PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
 
-    if (type != NULL
-        && PyModule_AddType(module, (PyTypeObject *)type) < 0) {
+    if (type != NULL && PyModule_AddType(module, (PyTypeObject *)type) < 0) {
         Py_CLEAR(type);
     }
     return (PyTypeObject *)type;
@@ -79,8 +77,8 @@ module_exec(PyObject *module)
     if (state->stream_type == NULL) {
         return -1;
     }
-    state->proxycommand_type =
-        add_type(module, &sg_proxycommand_spec, state->stream_type);
+    state->proxycommand_type = add_type(module, &sg_proxycommand_spec,
+                                        state->stream_type);
     if (state->proxycommand_type == NULL) {
         return -1;
     }

@@ -26,7 +26,10 @@ typedef struct {
 } sg_proxycommand;
 
 /* The subprocess module's constants for `stderr`. */
-enum { PIPE = -1, DEVNULL = -3 };
+enum {
+    PIPE = -1,
+    DEVNULL = -3
+};
 
 /* ---- What is known of the child --------------------------------------- */
 
@@ -199,16 +202,18 @@ static int
 read_arguments(struct arguments *a, PyObject *args, PyObject *kwds)
 {
     static const char *keywords[] = {
-        "command_line", "shell",  "stderr", "env",    "cwd", "start_new_session",
-        "peername",     "linger", "fdpass", "timeout", NULL};
+        "command_line", "shell",  "stderr",
+        "env",          "cwd",    "start_new_session",
+        "peername",     "linger", "fdpass",
+        "timeout",      NULL};
 
     *a = (struct arguments){
         .env = Py_None, .cwd = Py_None, .peername = Py_None};
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwds, "O|$pOOOpOOpO:ProxyCommand", (char **)keywords,
-            &a->command_line, &a->shell, &a->stderr_object, &a->env, &a->cwd,
-            &a->new_session, &a->peername, &a->linger, &a->fdpass,
-            &a->timeout)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwds, "O|$pOOOpOOpO:ProxyCommand",
+                                     (char **)keywords, &a->command_line,
+                                     &a->shell, &a->stderr_object, &a->env,
+                                     &a->cwd, &a->new_session, &a->peername,
+                                     &a->linger, &a->fdpass, &a->timeout)) {
         return -1;
     }
     a->timeout_ns = -1;
@@ -232,10 +237,9 @@ read_plan(struct arguments *a, sg_state *state)
     char **paths, **argv, **envp;
     PyObject *cwd;
 
-    a->plan = PyObject_CallMethod(state->command, "prepare", "OOOO",
-                                  a->command_line,
-                                  a->shell ? Py_True : Py_False, a->env,
-                                  a->cwd);
+    a->plan = PyObject_CallMethod(
+        state->command, "prepare", "OOOO", a->command_line,
+        a->shell ? Py_True : Py_False, a->env, a->cwd);
     if (a->plan == NULL) {
         return -1;
     }
@@ -314,9 +318,8 @@ wait_for_socket(struct sg_request *request, int64_t timeout,
                 struct sg_error *error)
 {
     PyThreadState *thread = PyEval_SaveThread();
-    enum sg_status status =
-        sg_request_wait(request, sg_deadline_after(timeout), check_signals,
-                        &thread, error);
+    enum sg_status status = sg_request_wait(
+        request, sg_deadline_after(timeout), check_signals, &thread, error);
     int fd = status == SG_OK ? sg_request_take(request) : -1;
 
     sg_request_drop(request);
@@ -336,8 +339,7 @@ start(sg_proxycommand *self, struct arguments *a)
     Py_BEGIN_ALLOW_THREADS
     status = a->fdpass
                  ? sg_fdpass_start(&a->options, a->linger_ns,
-                                   self->stream.report, &request, &pid,
-                                   &error)
+                                   self->stream.report, &request, &pid, &error)
                  : sg_proxy_start(&a->options, a->linger_ns,
                                   self->stream.report, &fd, &pid, &error);
     Py_END_ALLOW_THREADS
@@ -449,7 +451,8 @@ proxycommand_dealloc(PyObject *op)
 
 /* ---- The type --------------------------------------------------------- */
 
-PyDoc_STRVAR(proxycommand_doc,
+PyDoc_STRVAR(
+    proxycommand_doc,
     "ProxyCommand(command_line, *, shell=False, stderr=-1, env=None, "
     "cwd=None, start_new_session=False, peername=None, linger=1.0, "
     "fdpass=False, timeout=None)\n"
@@ -462,20 +465,26 @@ PyDoc_STRVAR(proxycommand_doc,
     "shell=True, a line for $SHELL (default /bin/sh), run with exec as\n"
     "OpenSSH does.  The program's standard input and output are the stream.\n"
     "\n"
-    "stderr    subprocess.PIPE (the last 64 KiB are kept, see the attribute),\n"
-    "          None (the program's own), subprocess.DEVNULL, a descriptor or\n"
-    "          a file\n"
-    "env       a mapping, the child's whole environment; default: ours\n"
-    "cwd       the directory it runs in\n"
+    "stderr\n"
+    "    subprocess.PIPE (the last 64 KiB are kept, see the attribute), None\n"
+    "    (our own), subprocess.DEVNULL, a descriptor or a file\n"
+    "env\n"
+    "    a mapping, the child's whole environment; default: ours\n"
+    "cwd\n"
+    "    the directory it runs in; default: ours\n"
     "start_new_session\n"
-    "          run it in a session of its own, without our terminal; all of\n"
-    "          that session is signalled when the stream is closed\n"
-    "peername  what getpeername() answers, default (\"unknown\", 0)\n"
-    "linger    seconds it may take, without progress, to end by itself after\n"
-    "          close(); then it gets SIGHUP, SIGTERM and SIGKILL\n"
-    "fdpass    the program hands over a connected socket on its standard\n"
-    "          output, by SCM_RIGHTS, and ends: ssh_config's ProxyUseFdpass\n"
-    "timeout   seconds to wait for that socket; None: for ever\n"
+    "    run it in a session of its own, without our terminal; the whole of\n"
+    "    that session is signalled when the stream is closed\n"
+    "peername\n"
+    "    what getpeername() answers; default: (\"unknown\", 0)\n"
+    "linger\n"
+    "    seconds it may take, without progress, to end by itself after\n"
+    "    close(); then it gets SIGHUP, SIGTERM and SIGKILL\n"
+    "fdpass\n"
+    "    the program hands over a connected socket on its standard output,\n"
+    "    by SCM_RIGHTS, and ends: ssh_config's ProxyUseFdpass\n"
+    "timeout\n"
+    "    seconds to wait for that socket; None: for ever\n"
     "\n"
     "Returns when the program runs.  Raises ProxyCommandError, which is also\n"
     "FileNotFoundError, PermissionError..., when it can't be executed,\n"
@@ -487,10 +496,12 @@ PyDoc_STRVAR(proxycommand_doc,
 
 PyDoc_STRVAR(cmd_doc, "The arguments that were executed, a list of str.");
 PyDoc_STRVAR(pid_doc, "The process id of the program.");
-PyDoc_STRVAR(returncode_doc,
+PyDoc_STRVAR(
+    returncode_doc,
     "How the program ended: its exit status, or minus a signal's number; None\n"
     "while it runs, and when somebody else has reaped it.");
-PyDoc_STRVAR(stderr_doc,
+PyDoc_STRVAR(
+    stderr_doc,
     "The last 64 KiB that the program wrote to stderr, a str; \"\" when it is\n"
     "not captured.");
 
@@ -508,6 +519,7 @@ static PyGetSetDef proxycommand_getset[] = {
 
 static PyType_Slot proxycommand_slots[] = {
     {Py_tp_doc, (void *)proxycommand_doc},
+    {Py_tp_new, sg_stream_new},
     {Py_tp_init, proxycommand_init},
     {Py_tp_repr, proxycommand_repr},
     {Py_tp_traverse, proxycommand_traverse},

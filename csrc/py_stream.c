@@ -275,10 +275,15 @@ stream_gettimeout(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 stream_setblocking(PyObject *op, PyObject *arg)
 {
+#if PY_VERSION_HEX < 0x030C0000
+    int blocking = PyLong_AsLong(arg)
+                   != 0; /* as socket, which took only ints */
+#else
     int blocking = PyObject_IsTrue(arg);
+#endif
 
-    return blocking < 0 ? NULL
-                        : set_timeout((sg_stream *)op, blocking ? -1 : 0);
+    return PyErr_Occurred() ? NULL
+                            : set_timeout((sg_stream *)op, blocking ? -1 : 0);
 }
 
 static PyObject *
@@ -305,8 +310,8 @@ stream_get_closed(PyObject *op, void *Py_UNUSED(closure))
 
 /* ---- Life ------------------------------------------------------------- */
 
-static PyObject *
-stream_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
+PyObject *
+sg_stream_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 {
     sg_stream *self;
 
@@ -320,14 +325,6 @@ stream_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
         self->generation = sg_sys_generation();
     }
     return (PyObject *)self;
-}
-
-static int
-stream_init(PyObject *op, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwds))
-{
-    PyErr_Format(PyExc_TypeError, "cannot create '%s' instances",
-                 Py_TYPE(op)->tp_name);
-    return -1;
 }
 
 int
@@ -442,8 +439,8 @@ static PyMemberDef stream_members[] = {
      bytes_sent_doc},
     {"bytes_received", T_ULONGLONG, offsetof(sg_stream, bytes_received),
      READONLY, bytes_received_doc},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(sg_stream, weakrefs),
-     READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(sg_stream, weakrefs), READONLY,
+     NULL},
     {0},
 };
 
@@ -459,8 +456,6 @@ static PyGetSetDef stream_getset[] = {
 
 static PyType_Slot stream_slots[] = {
     {Py_tp_doc, (void *)stream_doc},
-    {Py_tp_new, stream_new},
-    {Py_tp_init, stream_init},
     {Py_tp_traverse, sg_stream_traverse},
     {Py_tp_clear, sg_stream_clear},
     {Py_tp_finalize, sg_stream_finalize},
@@ -475,6 +470,6 @@ PyType_Spec sg_stream_spec = {
     .name = "sshgateway._core.Stream",
     .basicsize = sizeof(sg_stream),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_IMMUTABLETYPE,
+             | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = stream_slots,
 };

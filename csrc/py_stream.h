@@ -57,7 +57,8 @@ void sg_stream_done(sg_stream *self);
 /* Do we live in the child of the process that opened it? */
 bool sg_stream_is_forked(const sg_stream *self);
 
-/* Parts of the type that subtypes share. */
+/* Parts of the type that subtypes share; they take this tp_new. */
+PyObject *sg_stream_new(PyTypeObject *type, PyObject *args, PyObject *kwds);
 int sg_stream_traverse(PyObject *op, visitproc visit, void *arg);
 int sg_stream_clear(PyObject *op);
 void sg_stream_finalize(PyObject *op);

@@ -57,8 +57,7 @@ check_file(sg_stream *self, PyObject *file, PyObject *count)
 /* Send the next block of the file; at most `limit` bytes.  The number sent,
  * 0 at the end of the file, or -1.  *total counts what went out even so. */
 static Py_ssize_t
-send_block(sg_stream *self, PyObject *file, long long limit,
-           long long *total)
+send_block(sg_stream *self, PyObject *file, long long limit, long long *total)
 {
     PyObject *block = PyObject_CallMethod(
         file, "read", "L", limit < FILE_BLOCK ? limit : FILE_BLOCK);
@@ -74,8 +73,8 @@ send_block(sg_stream *self, PyObject *file, long long limit,
     }
     while (sent < buffer.len) {
         ssize_t n = sg_stream_send_some(self, (char *)buffer.buf + sent,
-                              (size_t)(buffer.len - sent), 0,
-                              sg_stream_deadline(self));
+                                        (size_t)(buffer.len - sent), 0,
+                                        sg_stream_deadline(self));
 
         if (n < 0) {
             sent = -1;
@@ -153,8 +152,7 @@ sg_stream_makefile(PyObject *op, PyObject *args, PyObject *kwds)
     if (all != NULL) {
         PyTuple_SET_ITEM(all, 0, Py_NewRef(op));
         for (Py_ssize_t i = 0; i < n; i++) {
-            PyTuple_SET_ITEM(all, i + 1,
-                             Py_NewRef(PyTuple_GET_ITEM(args, i)));
+            PyTuple_SET_ITEM(all, i + 1, Py_NewRef(PyTuple_GET_ITEM(args, i)));
         }
         file = PyObject_Call(function, all, kwds);
     }

@@ -63,8 +63,8 @@ static ssize_t
 attempt_until(int fd, const struct attempt *attempt, bool waits,
               sg_deadline deadline)
 {
-    struct pollfd pollfd = {
-        .fd = fd, .events = attempt->is_sending ? POLLOUT : POLLIN};
+    struct pollfd pollfd = {.fd = fd,
+                            .events = attempt->is_sending ? POLLOUT : POLLIN};
 
     for (;;) {
         ssize_t result = attempt->run(fd, attempt);
@@ -268,8 +268,8 @@ recv_into(PyObject *op, PyObject *args, PyObject *kwds, const char *format,
     Py_ssize_t n = 0, got = -1;
     int flags = 0;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwds, format, (char **)into_keywords,
-                                     &buffer, &n, &flags)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwds, format, (char **)into_keywords, &buffer, &n, &flags)) {
         return -1;
     }
     if (n < 0) {
@@ -352,8 +352,7 @@ vector_hold(struct vector *vector, PyObject *iterable, bool writable,
     }
     for (; vector->held < n; vector->held++) {
         Py_buffer *buffer = &vector->buffers[vector->held];
-        PyObject *item =
-            PySequence_Fast_GET_ITEM(vector->items, vector->held);
+        PyObject *item = PySequence_Fast_GET_ITEM(vector->items, vector->held);
 
         if (!PyArg_Parse(item,
                          writable ? "w*;recvmsg_into() argument 1 must be an "
@@ -402,7 +401,7 @@ receive_message(sg_stream *self, struct iovec *iovecs, size_t n, int flags,
 static int
 check_ancillary_size(Py_ssize_t n)
 {
-    if (n < 0) {
+    if (n < 0 || n > INT_MAX) {
         PyErr_SetString(PyExc_ValueError,
                         "invalid ancillary data buffer length");
         return -1;
@@ -460,12 +459,12 @@ sg_stream_recvmsg_into(PyObject *op, PyObject *args)
                < 0) {
         return NULL;
     }
-    got = receive_message((sg_stream *)op, vector.iovecs,
-                          (size_t)vector.held, flags, &flags_out);
+    got = receive_message((sg_stream *)op, vector.iovecs, (size_t)vector.held,
+                          flags, &flags_out);
     vector_release(&vector);
-    return got < 0 ? NULL
-                   : Py_BuildValue("n[]iO", (Py_ssize_t)got, flags_out,
-                                   Py_None);
+    return got < 0
+               ? NULL
+               : Py_BuildValue("n[]iO", (Py_ssize_t)got, flags_out, Py_None);
 }
 
 /* ---- send ------------------------------------------------------------- */
@@ -495,7 +494,7 @@ sg_stream_send(PyObject *op, PyObject *args)
         return NULL;
     }
     n = sg_stream_send_some(self, buffer.buf, (size_t)buffer.len, flags,
-                  sg_stream_deadline(self));
+                            sg_stream_deadline(self));
     PyBuffer_Release(&buffer);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
@@ -507,7 +506,8 @@ send_all(sg_stream *self, const char *data, Py_ssize_t len, int flags)
     sg_deadline deadline = sg_stream_deadline(self);
 
     do {
-        ssize_t n = sg_stream_send_some(self, data, (size_t)len, flags, deadline);
+        ssize_t n = sg_stream_send_some(self, data, (size_t)len, flags,
+                                        deadline);
 
         /* Handlers run between the pieces too. */
         if (n < 0 || PyErr_CheckSignals() < 0) {
@@ -570,8 +570,8 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
     struct msghdr message = {0};
     ssize_t n;
 
-    if (!PyArg_ParseTuple(args, "O|OiO:sendmsg", &iterable, &ancillary,
-                          &flags, &address)
+    if (!PyArg_ParseTuple(args, "O|OiO:sendmsg", &iterable, &ancillary, &flags,
+                          &address)
         || refuse_ancillary(ancillary) < 0) {
         return NULL;
     }

@@ -66,41 +66,67 @@ sg_stream_getsockname(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 /* There is no TCP on our side of the gateway, but http.client sets
  * TCP_NODELAY, and others read it back. */
+#define MAX_OPTION 1024
+
 static bool
 is_only_stored(const sg_stream *self, int level)
 {
     return self->is_relayed && level == IPPROTO_TCP;
 }
 
+/* The bytes that were set, NULL without an exception when none were. */
 static PyObject *
-stored_option(sg_stream *self, int option)
+stored_option(const sg_stream *self, int name)
 {
-    PyObject *key = PyLong_FromLong(option);
+    PyObject *key = PyLong_FromLong(name);
     PyObject *value = NULL;
 
     if (key != NULL && self->tcp_options != NULL) {
         value = PyDict_GetItemWithError(self->tcp_options, key);
     }
     Py_XDECREF(key);
-    if (value == NULL && !PyErr_Occurred()) {
-        return PyLong_FromLong(0);
+    return value; /* borrowed */
+}
+
+/* As getsockopt(2) would copy them out. */
+static PyObject *
+get_stored_option(const sg_stream *self, int name, int size)
+{
+    PyObject *value = stored_option(self, name);
+    Py_ssize_t len = value != NULL ? PyBytes_GET_SIZE(value) : 0;
+    char bytes[MAX_OPTION] = {0};
+
+    if (PyErr_Occurred()) {
+        return NULL;
     }
-    return Py_XNewRef(value);
+    if (value != NULL) {
+        memcpy(bytes, PyBytes_AS_STRING(value), (size_t)len);
+    }
+    if (size == 0) {
+        int number;
+
+        memcpy(&number, bytes, sizeof(number));
+        return PyLong_FromLong(number);
+    }
+    len = len > (Py_ssize_t)sizeof(int) ? len : (Py_ssize_t)sizeof(int);
+    return PyBytes_FromStringAndSize(bytes, size < len ? size : len);
 }
 
 static PyObject *
-store_option(sg_stream *self, int option, PyObject *value)
+store_option(sg_stream *self, int name, const void *data, Py_ssize_t len)
 {
-    PyObject *key = PyLong_FromLong(option);
+    PyObject *key = PyLong_FromLong(name);
+    PyObject *value = PyBytes_FromStringAndSize(data, len);
     int err = -1;
 
     if (self->tcp_options == NULL) {
         self->tcp_options = PyDict_New();
     }
-    if (key != NULL && self->tcp_options != NULL) {
+    if (key != NULL && value != NULL && self->tcp_options != NULL) {
         err = PyDict_SetItem(self->tcp_options, key, value);
     }
     Py_XDECREF(key);
+    Py_XDECREF(value);
     if (err < 0) {
         return NULL;
     }
@@ -114,16 +140,11 @@ get_buffer_option(int fd, int level, int option, int size)
     socklen_t len = (socklen_t)size;
     int err;
 
-    if (size <= 0 || size > 1024) {
-        PyErr_SetString(PyExc_OSError, "getsockopt buflen out of range");
-        return NULL;
-    }
     bytes = PyBytes_FromStringAndSize(NULL, size);
     if (bytes == NULL) {
         return NULL;
     }
-    err = sg_sys_getsockopt(fd, level, option, PyBytes_AS_STRING(bytes),
-                            &len);
+    err = sg_sys_getsockopt(fd, level, option, PyBytes_AS_STRING(bytes), &len);
     if (err < 0) {
         Py_DECREF(bytes);
         return sg_raise_errno(-err);
@@ -147,8 +168,12 @@ sg_stream_getsockopt(PyObject *op, PyObject *args)
     if (fd < 0) {
         return NULL;
     }
-    if (is_only_stored(self, level)) {
-        result = stored_option(self, option);
+    if (size < 0 || size > MAX_OPTION) {
+        PyErr_SetString(PyExc_OSError, "getsockopt buflen out of range");
+        result = NULL;
+    }
+    else if (is_only_stored(self, level)) {
+        result = get_stored_option(self, option, size);
     }
     else if (size != 0) {
         result = get_buffer_option(fd, level, option, size);
@@ -161,70 +186,79 @@ sg_stream_getsockopt(PyObject *op, PyObject *args)
     return result;
 }
 
-/* An int, bytes, or None with a length, in the three forms of
- * socket.setsockopt. */
-static int
-set_option(int fd, int level, int option, PyObject *value, Py_ssize_t len)
-{
-    Py_buffer buffer;
-    int number, err;
+/* What setsockopt() was called with. */
+struct option {
+    int level;
+    int name;
+    int number;       /* the int form */
+    Py_buffer buffer; /* the bytes form, held while obj is not NULL */
+    const void *data;
+    unsigned int len;
+};
 
-    if (value == Py_None) {
-        return sg_sys_setsockopt(fd, level, option, NULL, (socklen_t)len);
+/* An int, None with a length, or bytes: tried in that order, and it is the
+ * last that complains, as in socket.setsockopt. */
+static int
+read_option(struct option *option, PyObject *args)
+{
+    PyObject *none;
+
+    *option = (struct option){.data = &option->number,
+                              .len = sizeof(option->number)};
+    if (PyArg_ParseTuple(args, "iii:setsockopt", &option->level, &option->name,
+                         &option->number)) {
+        return 0;
     }
-    if (PyLong_Check(value)) {
-        number = PyLong_AsInt(value);
-        if (number == -1 && PyErr_Occurred()) {
-            return -1;
-        }
-        return sg_sys_setsockopt(fd, level, option, &number, sizeof(number));
+    PyErr_Clear();
+    if (PyArg_ParseTuple(args, "iiO!I:setsockopt", &option->level,
+                         &option->name, Py_TYPE(Py_None), &none,
+                         &option->len)) {
+        option->data = NULL;
+        return 0;
     }
-    if (PyObject_GetBuffer(value, &buffer, PyBUF_SIMPLE) < 0) {
+    PyErr_Clear();
+    if (!PyArg_ParseTuple(args, "iiy*:setsockopt", &option->level,
+                          &option->name, &option->buffer)) {
         return -1;
     }
-    err = sg_sys_setsockopt(fd, level, option, buffer.buf,
-                            (socklen_t)buffer.len);
-    PyBuffer_Release(&buffer);
-    return err;
+    option->data = option->buffer.buf;
+    option->len = (unsigned int)option->buffer.len;
+    return 0;
 }
 
 PyObject *
 sg_stream_setsockopt(PyObject *op, PyObject *args)
 {
     sg_stream *self = (sg_stream *)op;
-    int level, option, fd, err;
-    PyObject *value;
-    Py_ssize_t len = -1;
+    struct option option;
+    PyObject *result = NULL;
+    int fd, err;
 
-    if (!PyArg_ParseTuple(args, "iiO|n:setsockopt", &level, &option, &value,
-                          &len)) {
-        return NULL;
-    }
-    if ((value == Py_None) != (len >= 0)) {
-        PyErr_SetString(PyExc_TypeError,
-                        "setsockopt() takes a length with None, and only "
-                        "with None");
+    if (read_option(&option, args) < 0) {
         return NULL;
     }
     fd = sg_stream_use(self);
     if (fd < 0) {
-        return NULL;
+        goto out;
     }
-    if (is_only_stored(self, level)) {
-        sg_stream_done(self);
-        return store_option(self, option, value);
+    if (!is_only_stored(self, option.level)) {
+        err = sg_sys_setsockopt(fd, option.level, option.name, option.data,
+                                option.len);
+        result = err < 0 ? sg_raise_errno(-err) : Py_NewRef(Py_None);
     }
-    err = set_option(fd, level, option, value, len);
+    else if (option.data == NULL || option.len > MAX_OPTION) {
+        result = sg_raise_errno(EINVAL);
+    }
+    else {
+        result = store_option(self, option.name, option.data, option.len);
+    }
     sg_stream_done(self);
-    if (PyErr_Occurred()) {
-        return NULL;
+out:
+    if (option.buffer.obj != NULL) {
+        PyBuffer_Release(&option.buffer);
     }
-    if (err < 0) {
-        return sg_raise_errno(-err);
-    }
-    Py_RETURN_NONE;
+    return result;
 }
-
 
 /* ---- Attributes ------------------------------------------------------- */
 
@@ -253,7 +287,6 @@ sg_stream_get_proto(PyObject *op, void *Py_UNUSED(closure))
 {
     sg_stream *self = (sg_stream *)op;
 
-    return self->is_relayed || self->fd < 0
-               ? PyLong_FromLong(0)
-               : ask_socket(self, "proto", false);
+    return self->is_relayed || self->fd < 0 ? PyLong_FromLong(0)
+                                            : ask_socket(self, "proto", false);
 }

@@ -178,8 +178,7 @@ move_down(struct sg_relay *relay)
     size_t sent;
 
     if (relay->down.len != 0) {
-        sent = send_down(relay, sg_buffer_head(&relay->down),
-                         relay->down.len);
+        sent = send_down(relay, sg_buffer_head(&relay->down), relay->down.len);
         sg_buffer_consume(&relay->down,
                           sent < relay->down.len ? sent : relay->down.len);
     }
@@ -209,8 +208,7 @@ drop_unread(struct sg_relay *relay)
     char *scratch = sg_loop_scratch(&relay->farend);
 
     sg_sys_shutdown(relay->near.fd, SHUT_RD);
-    while (sg_sys_recv(relay->near.fd, scratch, SG_SCRATCH_SIZE,
-                       MSG_DONTWAIT)
+    while (sg_sys_recv(relay->near.fd, scratch, SG_SCRATCH_SIZE, MSG_DONTWAIT)
            > 0) {
     }
     set(relay, &relay->near_eof, "the rest from the caller is dropped");
@@ -298,8 +296,7 @@ set_interest(struct sg_relay *relay)
     if (err < 0) {
         return err;
     }
-    return relay->kind->want(relay,
-                             !relay->far_eof && relay->down.len == 0,
+    return relay->kind->want(relay, !relay->far_eof && relay->down.len == 0,
                              relay->up.len != 0);
 }
 

@@ -96,8 +96,7 @@ remember_locked(int fd)
         if (words == NULL) {
             return -ENOMEM;
         }
-        memset(words + owned.n_words, 0,
-               (n - owned.n_words) * sizeof(*words));
+        memset(words + owned.n_words, 0, (n - owned.n_words) * sizeof(*words));
         owned.words = words;
         owned.n_words = n;
     }
@@ -241,13 +240,13 @@ sg_sys_before_fork(void)
 void
 sg_sys_after_fork(bool child)
 {
-    if (child) {
+    if (child && !sg_sys_spawning) {
         for (size_t i = 0; i < owned.n_words * BITS_PER_WORD; i++) {
             if (owned.words[i / BITS_PER_WORD] >> (i % BITS_PER_WORD) & 1) {
                 close((int)i);
+                forget_locked((int)i);
             }
         }
-        memset(owned.words, 0, owned.n_words * sizeof(*owned.words));
         owned.generation++;
     }
     pthread_mutex_unlock(&owned.lock);
@@ -380,8 +379,7 @@ sg_sys_sendmsg(int fd, const struct msghdr *message, int flags)
 {
     int err = fault("sendmsg");
 
-    return err < 0 ? err
-                   : answer(sendmsg(fd, message, flags | MSG_NOSIGNAL));
+    return err < 0 ? err : answer(sendmsg(fd, message, flags | MSG_NOSIGNAL));
 }
 
 int
@@ -409,8 +407,7 @@ sg_sys_getsockopt(int fd, int level, int name, void *to, socklen_t *len)
 }
 
 int
-sg_sys_setsockopt(int fd, int level, int name, const void *from,
-                  socklen_t len)
+sg_sys_setsockopt(int fd, int level, int name, const void *from, socklen_t len)
 {
     return (int)answer(setsockopt(fd, level, name, from, len));
 }
@@ -473,14 +470,17 @@ sg_sys_recv_descriptors(int fd, int *to, size_t room, size_t *count)
     pthread_mutex_lock(&owned.lock);
     result = answer(recvmsg(fd, &message, flags | MSG_DONTWAIT));
     if (result >= 0) {
-        for (struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-             header != NULL; header = CMSG_NXTHDR(&message, header)) {
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL;
+             header = CMSG_NXTHDR(&message, header)) {
             if (header->cmsg_level == SOL_SOCKET
                 && header->cmsg_type == SCM_RIGHTS) {
                 int err = take_descriptors_locked(header, to, room, count);
 
                 result = err < 0 ? err : result;
             }
+        }
+        if (*count == 0 && result >= 0 && message.msg_flags & MSG_CTRUNC) {
+            result = -EMFILE; /* there were some, and no room for them */
         }
     }
     pthread_mutex_unlock(&owned.lock);

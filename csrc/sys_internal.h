@@ -33,6 +33,10 @@ answer(ssize_t result)
 void sg_sys_lock(void);
 void sg_sys_unlock(void);
 
+/* This thread is in sg_sys_spawn(): where that is a fork(), and with the
+ * thread sanitizer vfork(2) is one, the child still needs our descriptors. */
+extern _Thread_local bool sg_sys_spawning;
+
 /* Make a new descriptor close-on-exec, above the standard streams, and
  * remembered.  Returns it, perhaps with another number, or a negative errno
  * after closing it.  A negative `fd` is a failed call: errno is returned. */

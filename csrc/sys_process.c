@@ -18,6 +18,8 @@
 
 extern char **environ;
 
+_Thread_local bool sg_sys_spawning;
+
 pid_t
 sg_sys_spawn(void (*child)(void *), void *arg)
 {
@@ -26,6 +28,7 @@ sg_sys_spawn(void (*child)(void *), void *arg)
     if (pid < 0) {
         return pid;
     }
+    sg_sys_spawning = true;
 #ifdef SG_PORTABLE
     pid = fork();
 #else
@@ -36,6 +39,7 @@ sg_sys_spawn(void (*child)(void *), void *arg)
         child(arg);
         _exit(127);
     }
+    sg_sys_spawning = false;
     return pid < 0 ? -errno : pid;
 }
 
@@ -65,8 +69,11 @@ sg_sys_wait(pid_t pid, int pidfd, bool block, bool keep, int *returncode)
     int flags = WEXITED | (block ? 0 : WNOHANG) | (keep ? WNOWAIT : 0);
     int result;
 
-#ifdef P_PIDFD
-    result = waitid(pidfd >= 0 ? P_PIDFD : P_PID,
+#ifndef SG_PORTABLE
+    /* In <sys/wait.h> it is no macro, or missing. */
+    const idtype_t by_pidfd = (idtype_t)3; /* P_PIDFD */
+
+    result = waitid(pidfd >= 0 ? by_pidfd : P_PID,
                     (id_t)(pidfd >= 0 ? pidfd : pid), &info, flags);
 #else
     (void)pidfd;
@@ -88,8 +95,8 @@ sg_sys_kill(pid_t pid, int pidfd, bool group, int signal_number)
 {
 #if !defined(SG_PORTABLE) && defined(SYS_pidfd_send_signal)
     if (pidfd >= 0 && !group) {
-        return (int)answer(syscall(SYS_pidfd_send_signal, pidfd,
-                                   signal_number, NULL, 0));
+        return (int)answer(
+            syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0));
     }
 #else
     (void)pidfd;
@@ -131,8 +138,7 @@ sg_sys_child_signals(bool ignore_interrupt)
 
     for (int number = 1; number < NSIG; number++) {
         if (sigaction(number, NULL, &action) == 0
-            && action.sa_handler != SIG_IGN
-            && action.sa_handler != SIG_DFL) {
+            && action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL) {
             sigaction(number, &standard, NULL);
         }
     }

@@ -78,6 +78,6 @@ def _paths(program: bytes, env: Mapping[Argument, Argument] | None) -> tuple[byt
     """Where to look for it: PATH of the child's environment, as subprocess."""
     if b"/" in program:
         return (program,)
-    variables = None if env is None else {os.fsdecode(k): v for k, v in env.items()}
+    variables = None if env is None else {os.fsdecode(k): os.fsdecode(v) for k, v in env.items()}
     directories = os.get_exec_path(variables)
     return tuple(os.path.join(os.fsencode(d), program) for d in directories)

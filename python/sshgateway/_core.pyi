@@ -4,15 +4,16 @@
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any, BinaryIO, Literal, Protocol, Self, overload
+from typing import IO, Any, BinaryIO, Protocol, Self, TypeAlias, overload
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
-type _Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+_Argument: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
+@disjoint_base
 class Stream:
     bytes_sent: int
     bytes_received: int
@@ -76,14 +77,14 @@ class Stream:
     def getsockopt(self, level: int, optname: int, /) -> int: ...
     @overload
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> int | bytes: ...
-    @overload
-    def setsockopt(self, level: int, optname: int, value: int | Buffer, /) -> None: ...
-    @overload
-    def setsockopt(self, level: int, optname: int, value: None, optlen: int, /) -> None: ...
+    def setsockopt(
+        self, level: int, optname: int, value: int | Buffer | None, optlen: int = -1, /
+    ) -> None: ...
     def _decref_socketios(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *args: object) -> None: ...
 
+@disjoint_base
 class ProxyCommand(Stream):
     def __init__(
         self,

@@ -9,7 +9,6 @@ is always also an instance of the standard class of its errno.
 
 from __future__ import annotations
 
-import functools
 import os
 import shlex
 import signal
@@ -26,9 +25,8 @@ class Error(OSError):
 
     def __new__(cls, errno: int, text: str, /, **attributes: Any) -> Self:
         standard = type(OSError(errno, text))
-        if not issubclass(cls, standard):
-            cls = _also(cls, standard)
-        return super().__new__(cls, errno, text)
+        both = cls if issubclass(cls, standard) else _also(cls, standard)
+        return super().__new__(both, errno, text)
 
     def __init__(self, errno: int, text: str, /, **attributes: Any) -> None:
         super().__init__(errno, text)
@@ -58,11 +56,15 @@ class ProxyCommandError(Error):
     stderr: str = ""
 
 
-@functools.cache
-def _also(cls: type[Error], standard: type[OSError]) -> type[Error]:
+_made: dict[tuple[type[Error], type[OSError]], type[Error]] = {}
+
+
+def _also(cls: type[Any], standard: type[OSError]) -> type[Any]:
     """The class that is both, under the name of the first."""
-    names = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_plain": cls}
-    return type(cls.__name__, (cls, standard), names)
+    if (cls, standard) not in _made:
+        names = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_plain": cls}
+        _made[cls, standard] = type(cls.__name__, (cls, standard), names)
+    return _made[cls, standard]
 
 
 def _rebuild(cls: type[Error], errno: int, text: str) -> Error:
@@ -99,13 +101,8 @@ def _its_words(stderr: str) -> str:
 def proxy_ended(
     errno: int, command: list[str], returncode: int | None, stderr: str
 ) -> ProxyCommandError:
-    text = (
-        f"proxy command {shlex.join(command)!r} "
-        f"{how_it_ended(returncode)}{_its_words(stderr)}"
-    )
-    return ProxyCommandError(
-        errno, text, command=command, returncode=returncode, stderr=stderr
-    )
+    text = f"proxy command {shlex.join(command)!r} {how_it_ended(returncode)}{_its_words(stderr)}"
+    return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
 
 
 def proxy_not_executed(errno: int, command: list[str]) -> ProxyCommandError:
@@ -116,13 +113,8 @@ def proxy_not_executed(errno: int, command: list[str]) -> ProxyCommandError:
     return ProxyCommandError(errno, text, command=command)
 
 
-def proxy_not_in_directory(
-    errno: int, command: list[str], cwd: object
-) -> ProxyCommandError:
-    text = (
-        f"cannot run proxy command {shlex.join(command)!r} in {cwd!r}: "
-        f"{os.strerror(errno)}"
-    )
+def proxy_not_in_directory(errno: int, command: list[str], cwd: object) -> ProxyCommandError:
+    text = f"cannot run proxy command {shlex.join(command)!r} in {cwd!r}: {os.strerror(errno)}"
     return ProxyCommandError(errno, text, command=command)
 
 
@@ -134,9 +126,7 @@ def proxy_handed_over_nothing(
         f"(fdpass): {os.strerror(errno)}; it {how_it_ended(returncode)}"
         f"{_its_words(stderr)}"
     )
-    return ProxyCommandError(
-        errno, text, command=command, returncode=returncode, stderr=stderr
-    )
+    return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
 
 
 def proxy_too_slow(errno: int, command: list[str]) -> TimeoutError:

@@ -22,7 +22,7 @@ from sshgateway.errors import ProxyCommandError
 __all__ = ["ProxyCommand", "ProxyCommandFailure", "install", "uninstall"]
 
 
-class ProxyCommandFailure(ProxyCommandError, paramiko.ProxyCommandFailure):
+class ProxyCommandFailure(ProxyCommandError, paramiko.ProxyCommandFailure):  # type: ignore[misc] # noqa: N818
     """A ProxyCommandError for callers that know only Paramiko's.
 
     ``args`` is (errno, text) as ever; ``command`` is the list that was

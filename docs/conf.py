@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Sphinx: ``make docs``."""
+
+import sshgateway
+
+project = "sshgateway"
+author = "The sshgateway authors"
+copyright = "2026, The sshgateway authors"  # noqa: A001
+version = release = sshgateway.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+html_theme_options = {"description": "A socket to the host behind the gateway"}
+autodoc_member_order = "bysource"
+nitpicky = True
+nitpick_ignore = [
+    ("py:class", "Buffer"),
+    ("py:class", "subprocess.PIPE"),
+    ("py:class", "subprocess.DEVNULL"),
+]
+
+doctest_global_setup = "from sshgateway import *"
