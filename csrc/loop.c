@@ -440,20 +440,19 @@ sg_loop_release(struct sg_loop *loop)
 void
 sg_loop_stop_all(sg_deadline by)
 {
-    struct timespec until = {.tv_sec = (time_t)(by / SG_SEC),
-                             .tv_nsec = (long)(by % SG_SEC)};
+    const sg_deadline stop_by = by;
+    struct timespec until;
     int err = 0;
 
 #ifdef __APPLE__ /* its condition variables know only the wall clock */
-    int64_t left = by - sg_sys_now();
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)(left / SG_SEC) + 1;
+    by += sg_sys_wall_clock() - sg_sys_now();
 #endif
+    until.tv_sec = (time_t)(by / SG_SEC);
+    until.tv_nsec = (long)(by % SG_SEC);
     pthread_mutex_lock(&loops.lock);
     for (struct sg_loop *loop = loops.all; loop != NULL; loop = loop->next) {
         loop->stopping = true;
-        loop->stop_by = by;
+        loop->stop_by = stop_by;
         sg_sys_wakeup_set(&loop->wakeup);
     }
     while (loops.running > 0 && err == 0) {

@@ -38,6 +38,15 @@ sg_sys_now(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int64_t
+sg_sys_wall_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static bool trace_wanted;
 
 static void
@@ -230,6 +239,8 @@ sg_sys_generation(void)
 {
     return owned.generation;
 }
+
+_Thread_local bool sg_sys_is_spawning;
 
 void
 sg_sys_before_fork(void)

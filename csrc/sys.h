@@ -47,6 +47,9 @@ extern int (*sg_sys_fault_hook)(const char *call);
 /* Nanoseconds on the monotonic clock. */
 int64_t sg_sys_now(void);
 
+/* Nanoseconds since 1970: only for interfaces that know no other clock. */
+int64_t sg_sys_wall_clock(void);
+
 /* A line on standard error when SSHGATEWAY_TRACE is set and not empty. */
 void sg_sys_trace(const char *format, ...)
     __attribute__((format(printf, 1, 2)));

@@ -42,4 +42,9 @@ extern _Thread_local bool sg_sys_spawning;
  * after closing it.  A negative `fd` is a failed call: errno is returned. */
 int sg_sys_keep_locked(int fd);
 
+/* This thread forks to exec: the child needs its descriptors until then.
+ * (vfork(2) runs no fork handlers, but fork does, and the thread sanitizer
+ * makes a fork of it.) */
+extern _Thread_local bool sg_sys_is_spawning;
+
 #endif

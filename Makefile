@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# "make help" lists what there is. Logic longer than a line lives in tools/.
+
+VENV ?= .venv
+BUILD := build
+
+python := $(VENV)/bin/python
+csrc := $(wildcard csrc/*.[ch])
+bootstrap = PYTHON='$(PYTHON)' VENV='$(VENV)' sh tools/bootstrap.sh
+
+# Variants of a build: SAN=address,undefined or SAN=thread; SG_POLLER=poll.
+SAN ?=
+SG_POLLER ?=
+VALGRIND ?=
+export SG_POLLER
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@printf '\n%s\n' \
+	  'Variables: PYTHON=python3.12, VENV=.venv-312, TESTS="tests/unit -k word"'
+
+# ---- for everybody -------------------------------------------------------
+
+.PHONY: demo test test-fast test-engine test-asan test-portable test-leaks bench docs
+
+demo: ready-demo ## log in behind a gateway, on this machine, in a few ways
+	@$(python) examples/demo.py
+
+test: ready-test ## everything: engine tests, both pollers, then pytest
+	@$(MAKE) --no-print-directory test-engine SG_POLLER=
+	@$(MAKE) --no-print-directory test-engine SG_POLLER=poll
+	$(python) -m pytest $(TESTS)
+
+test-fast: ready-test ## the tests that take no time (under 15 s)
+	@$(MAKE) --no-print-directory test-engine
+	$(python) -m pytest -q -m 'not slow' $(or $(TESTS),tests/contract tests/unit)
+
+test-engine: ## C tests, no Python: SAN=address,undefined|thread VALGRIND=1 SG_POLLER=poll
+	@$(MAKE) --no-print-directory -f tools/engine.mk SAN=$(SAN) VALGRIND=$(VALGRIND)
+
+test-asan: ready-test ## pytest on a build with the address and undefined sanitizers
+	PYTHON=$(python) sh tools/test_variant.sh asan $(TESTS)
+
+test-portable: ready-test ## pytest on the portable twin (poll instead of epoll and so on)
+	PYTHON=$(python) sh tools/test_variant.sh poll $(TESTS)
+
+test-leaks: ready-test ## descriptors, threads, zombies, memory: fresh interpreters
+	$(python) -m pytest tests/isolated
+
+bench: ready-test ## ProxyCommand against Paramiko's, side by side
+	$(python) tests/bench
+
+docs: ready-docs ## the manual, in build/docs
+	$(python) -m sphinx -W -n -q -b html docs $(BUILD)/docs
+
+# ---- for who changes it --------------------------------------------------
+
+.PHONY: build check check-layers check-symbols check-style format compdb dist clean
+
+build: ready-test ## the extension, in place
+
+check: ready-check ## format, lint, layers, symbols, types
+	@$(MAKE) --no-print-directory -k check-layers check-symbols check-style
+
+check-style: ready-check ## format, lint, types, and the stub against the module
+	@sh tools/check_style.sh $(python)
+
+check-layers: ## who may include what and call what
+	@sh tools/check_layers.sh csrc
+
+check-symbols: ready-test ## the extension exports PyInit__core alone
+	@sh tools/check_symbols.sh $(python)
+
+format: ready-check ## rewrite C and Python sources in the house style
+	@sh tools/format.sh $(python)
+
+compdb: ready-test ## compile_commands.json for editors
+	$(python) tools/compdb.py > compile_commands.json
+
+dist: ready-test ## sdist and wheel, in dist/
+	$(python) -c 'import setuptools.build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")'
+
+clean: ## remove what was built, .venv apart
+	rm -rf $(BUILD) dist compile_commands.json python/*.egg-info
+	rm -f python/sshgateway/_core.*.so $(VENV)/sshgateway-built
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+# ---- what the targets stand on -------------------------------------------
+
+# The programs and the virtual environment (quick when there is nothing to do),
+# then the extension, rebuilt when a source is newer.
+.PHONY: ready-demo ready-test ready-check ready-docs
+ready-demo ready-test ready-check ready-docs: ready-%:
+	@$(bootstrap) $*
+	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built
+
+# egg_info is for importlib.metadata; what it says is of use only if it fails.
+$(VENV)/sshgateway-built: $(csrc) setup.py pyproject.toml $(VENV)/pyvenv.cfg
+	echo 'building the extension'
+	mkdir -p $(BUILD)
+	$(python) setup.py -q egg_info > $(BUILD)/egg_info.log 2>&1 || { cat $(BUILD)/egg_info.log; false; }
+	SSHGATEWAY_WERROR=1 SG_POLLER= $(python) setup.py -q build_ext --inplace
+	touch $@

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Each test of the contract runs on a plain socket first, then on our streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import streams
+from streams import KINDS, Stream
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "stream" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("kinds")
+    chosen = marker.args if marker else tuple(KINDS)
+    if metafunc.cls is not None or not set(chosen) <= set(KINDS):
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: unknown kind in {chosen}")
+    metafunc.parametrize("stream", chosen, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        # CPython's own test waits for a whole second, in each of its classes.
+        if item.name == "testReadAfterTimeout":
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def stream(request: pytest.FixtureRequest, leaves_nothing: None) -> Iterator[Stream]:
+    """A connected stream: ``.sock`` under test, ``.peer`` on the far side."""
+    pair = KINDS[request.param]()
+    yield pair
+    pair.close()
+
+
+@pytest.fixture
+def oracle(leaves_nothing: None) -> Iterator[Stream]:
+    """A plain socketpair to compare with."""
+    pair = streams.open_socketpair()
+    yield pair
+    pair.close()

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# ruff: noqa: N802 (names of unittest's and test_socket's)
+"""CPython's own tests of connected sockets, over our streams.
+
+Each class of ``test.test_socket`` named below runs twice: with its client end
+made by ProxyCommand, and with its server end (``cli_conn``, in CPython's words)
+made so, by roles turned round: the client accepts.  A test may be skipped only
+if it is skipped over a plain socket too.
+"""
+
+from __future__ import annotations
+
+import unittest
+import warnings
+from typing import Any
+
+import pytest
+
+CLASSES = (
+    "BasicTCPTest",
+    "BufferIOTest",
+    "FileObjectClassTestCase",
+    "UnbufferedFileObjectClassTestCase",
+    "LineBufferedFileObjectClassTestCase",
+    "SmallBufferedFileObjectClassTestCase",
+    "UnicodeReadFileObjectClassTestCase",
+    "UnicodeWriteFileObjectClassTestCase",
+    "UnicodeReadWriteFileObjectClassTestCase",
+)
+
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # test_socket imports what is deprecated
+        from test import test_socket
+except ImportError as error:
+    test_socket = None
+    MISSING = (
+        f"this Python cannot import test.test_socket ({error}): install it (Debian and Ubuntu: "
+        "apt install libpython3-testsuite) or use an interpreter that has it"
+    )
+
+HOST = "127.0.0.1"
+
+
+def connect(port: int, options: str = "") -> Any:
+    from sshgateway import ProxyCommand
+
+    return ProxyCommand(f"socat -t30 -{options} TCP:{HOST}:{port}")
+
+
+class NoSkipsBeyondPlain:
+    """A skip is a failure unless the same test of the plain class is skipped."""
+
+    plain: type[unittest.TestCase]
+
+    def run(self, result: Any = None) -> Any:
+        return super().run(_SkipsChecked(result, self.plain))  # type: ignore[misc]
+
+
+class _SkipsChecked:
+    def __init__(self, result: Any, plain: type[unittest.TestCase]) -> None:
+        self._result = result
+        self._plain = plain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._result, name)
+
+    def addSkip(self, case: unittest.TestCase, reason: str) -> None:
+        expected = unittest.TestResult()
+        self._plain(case._testMethodName).run(expected)
+        if expected.skipped:
+            self._result.addSkip(case, reason)
+            return
+        try:
+            raise AssertionError(f"skipped, but a plain socket is not: {reason}")
+        except AssertionError as error:
+            self._result.addFailure(case, (type(error), error, error.__traceback__))
+
+
+class ClientEnd(NoSkipsBeyondPlain):
+    """The client of the test is a ProxyCommand."""
+
+    def clientSetUp(self) -> None:
+        super_of_connected(self).clientSetUp()
+        self.cli.close()
+        self.cli = self.serv_conn = connect(self.port)
+        open_write_file(self)
+
+
+class ServerEnd(NoSkipsBeyondPlain):
+    """The server of the test is a ProxyCommand, whose peer is the test's client.
+
+    "shut-close": without it socat keeps its stdout open after its peer's end of
+    file, for the 30 s of -t30, and so do the tests that read up to the end.
+    """
+
+    def setUp(self) -> None:
+        if hasattr(self, "read_mode"):
+            self.evt1, self.evt2, self.serv_finished, self.cli_finished = (
+                test_socket.threading.Event() for _ in range(4)
+            )
+        test_socket.ThreadedTCPSocketTest.setUp(self)
+        self.cli_conn = connect(self.port, ",shut-close")
+        if hasattr(self, "read_mode"):
+            self.read_file = self.cli_conn.makefile(
+                self.read_mode,
+                self.bufsize,
+                encoding=self.encoding,
+                errors=self.errors,
+                newline=self.newline,
+            )
+        self.serverExplicitReady()
+
+    def clientSetUp(self) -> None:
+        super_of_connected(self).clientSetUp()
+        self.cli.close()
+        self.cli, _ = self.serv.accept()
+        self.serv_conn = self.cli
+        open_write_file(self)
+
+
+def super_of_connected(case: Any) -> Any:
+    """The part of the fixture below SocketConnectedTest: everything but connecting."""
+    return super(test_socket.SocketConnectedTest, case)
+
+
+def open_write_file(case: Any) -> None:
+    """What FileObjectClassTestCase.clientSetUp adds."""
+    if hasattr(case, "write_mode"):
+        case.write_file = case.serv_conn.makefile(
+            case.write_mode,
+            case.bufsize,
+            encoding=case.encoding,
+            errors=case.errors,
+            newline=case.newline,
+        )
+
+
+def make_classes() -> dict[str, type[unittest.TestCase]]:
+    made = {}
+    for name in CLASSES:
+        plain = getattr(test_socket, name)
+        for role in (ClientEnd, ServerEnd):
+            title = f"{role.__name__}{name}"
+            made[title] = type(title, (role, plain), {"plain": plain})
+    return made
+
+
+if test_socket is not None:
+    globals().update(make_classes())
+
+
+def test_cpythons_tests_are_there() -> None:
+    if test_socket is None:
+        pytest.fail(MISSING)
+    for name in CLASSES:
+        assert unittest.TestLoader().getTestCaseNames(getattr(test_socket, name))

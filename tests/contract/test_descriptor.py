@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""fileno(), detach(), dup() and what waits on descriptors: it is a real socket."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import selectors
+import socket
+import stat
+
+import pytest
+from outcome import outcome
+from streams import Stream, digest, fill, payload, recv_all, recv_exactly
+from waiting import DEADLINE, Worker, readable
+
+
+def test_fileno_is_an_open_socket(stream: Stream) -> None:
+    fd = stream.sock.fileno()
+    assert type(fd) is int
+    assert stat.S_ISSOCK(os.fstat(fd).st_mode)
+
+
+def test_the_descriptor_is_not_inherited(stream: Stream) -> None:
+    assert os.get_inheritable(stream.sock.fileno()) is False
+
+
+# --- detach -------------------------------------------------------------------
+
+
+def test_detach_hands_over_a_descriptor_that_goes_on_working(stream: Stream) -> None:
+    fd = stream.sock.fileno()
+    assert stream.sock.detach() == fd
+    assert stream.sock.fileno() == -1
+    with socket.socket(fileno=fd) as plain:
+        stream.sock.close()
+        data = payload(300_000)
+        reader = Worker(recv_exactly, stream.peer, len(data))
+        plain.sendall(data)
+        assert digest(reader.result()) == digest(data)
+        stream.peer.sendall(b"answer")
+        assert recv_exactly(plain, 6) == b"answer"
+
+
+def test_a_detached_descriptor_sees_the_end(stream: Stream) -> None:
+    with socket.socket(fileno=stream.sock.detach()) as plain:
+        stream.peer.sendall(b"end")
+        stream.peer.shutdown(socket.SHUT_WR)
+        assert recv_all(plain) == b"end"
+
+
+def test_a_detached_stream_is_closed(stream: Stream) -> None:
+    with socket.socket(fileno=stream.sock.detach()):
+        assert stream.sock._closed is True
+        with pytest.raises(OSError) as caught:
+            stream.sock.recv(1)
+        assert caught.value.args == (errno.EBADF, "Bad file descriptor")
+        assert stream.sock.detach() == -1
+
+
+def test_a_detached_stream_is_dropped_without_a_warning(stream: Stream, recwarn) -> None:
+    plain = socket.socket(fileno=stream.sock.detach())
+    stream.sock = plain
+    assert not recwarn.list
+    plain.sendall(b"alive")
+    assert recv_exactly(stream.peer, 5) == b"alive"
+
+
+@pytest.mark.kinds("ProxyCommand")
+def test_detach_keeps_the_timeout_mode_of_the_descriptor(stream: Stream, oracle: Stream) -> None:
+    """O_NONBLOCK belongs to the descriptor: what it says is what a socket's says."""
+    for timeout in (None, 0, 1.5):
+        stream.sock.settimeout(timeout)
+        oracle.sock.settimeout(timeout)
+        assert os.get_blocking(stream.sock.fileno()) == os.get_blocking(oracle.sock.fileno())
+
+
+# --- dup ----------------------------------------------------------------------
+
+
+def test_dup_is_a_plain_socket_on_the_same_stream(stream: Stream) -> None:
+    with stream.sock.dup() as copy:
+        assert type(copy) is socket.socket
+        assert copy.fileno() != stream.sock.fileno()
+        assert (copy.family, copy.type, copy.proto) == (
+            stream.sock.family,
+            stream.sock.type,
+            stream.sock.proto,
+        )
+        assert os.get_inheritable(copy.fileno()) is False
+        copy.sendall(b"copy ")
+        stream.sock.sendall(b"original")
+        assert recv_exactly(stream.peer, 13) == b"copy original"
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 1.5])
+def test_dup_has_the_timeout_of_the_original(stream: Stream, oracle: Stream, timeout) -> None:
+    stream.sock.settimeout(timeout)
+    oracle.sock.settimeout(timeout)
+    with stream.sock.dup() as ours, oracle.sock.dup() as expected:
+        assert ours.gettimeout() == expected.gettimeout()
+
+
+def test_dup_keeps_the_stream_alive_after_close(stream: Stream) -> None:
+    copy = stream.sock.dup()
+    stream.sock.close()
+    with copy:
+        stream.peer.sendall(b"to the copy")
+        assert recv_exactly(copy, 11) == b"to the copy"
+        copy.sendall(b"from the copy")
+        assert recv_exactly(stream.peer, 13) == b"from the copy"
+        stream.peer.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            stream.peer.recv(1)
+    stream.peer.settimeout(DEADLINE)
+    assert stream.peer.recv(1) == b""
+
+
+def test_closing_the_copy_keeps_the_original(stream: Stream) -> None:
+    stream.sock.dup().close()
+    stream.sock.sendall(b"original")
+    assert recv_exactly(stream.peer, 8) == b"original"
+
+
+def test_fromfd_is_a_dup_too(stream: Stream) -> None:
+    with socket.fromfd(stream.sock.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as copy:
+        stream.sock.close()
+        copy.sendall(b"copy")
+        assert recv_exactly(stream.peer, 4) == b"copy"
+
+
+# --- readiness ----------------------------------------------------------------
+
+
+def test_select_tells_when_to_read_and_to_write(stream: Stream) -> None:
+    sock = stream.sock
+    assert select.select([sock], [sock], [sock], 0) == ([], [sock], [])
+    stream.peer.sendall(b"x")
+    assert select.select([sock], [], [], DEADLINE) == ([sock], [], [])
+    sock.recv(1)
+    assert select.select([sock], [], [], 0) == ([], [], [])
+    stream.peer.shutdown(socket.SHUT_WR)
+    assert select.select([sock], [], [], DEADLINE) == ([sock], [], [])
+
+
+def test_select_tells_when_the_stream_is_full(stream: Stream) -> None:
+    fill(stream.sock)
+    assert select.select([], [stream.sock], [], 0) == ([], [], [])
+    reader = Worker(recv_all, stream.peer)
+    assert select.select([], [stream.sock], [], DEADLINE) == ([], [stream.sock], [])
+    stream.sock.shutdown(socket.SHUT_WR)
+    assert reader.result()
+
+
+def test_poll_tells_of_data_and_of_the_end(stream: Stream) -> None:
+    poller = select.poll()
+    poller.register(stream.sock, select.POLLIN | select.POLLRDHUP)
+    assert poller.poll(0) == []
+    stream.peer.sendall(b"x")
+    assert readable(stream.sock)
+    assert poller.poll(0) == [(stream.sock.fileno(), select.POLLIN)]
+    assert stream.sock.recv(1) == b"x"
+    stream.peer.shutdown(socket.SHUT_WR)
+    assert readable(stream.sock)
+    assert poller.poll(0) == [(stream.sock.fileno(), select.POLLIN | select.POLLRDHUP)]
+
+
+def test_epoll_is_triggered_by_edges(stream: Stream) -> None:
+    with select.epoll() as poller:
+        poller.register(stream.sock, select.EPOLLIN | select.EPOLLET)
+        stream.peer.sendall(b"one")
+        assert poller.poll(DEADLINE) == [(stream.sock.fileno(), select.EPOLLIN)]
+        assert poller.poll(0) == []
+        assert recv_exactly(stream.sock, 3) == b"one"
+        stream.peer.sendall(b"two")
+        assert poller.poll(DEADLINE) == [(stream.sock.fileno(), select.EPOLLIN)]
+
+
+def test_selectors_work_on_the_object(stream: Stream) -> None:
+    with selectors.DefaultSelector() as selector:
+        key = selector.register(stream.sock, selectors.EVENT_READ, "data")
+        assert key.fd == stream.sock.fileno()
+        assert selector.select(0) == []
+        stream.peer.sendall(b"x")
+        assert selector.select(DEADLINE) == [(key, selectors.EVENT_READ)]
+        selector.unregister(stream.sock)
+
+
+def test_the_os_reads_and_writes_the_descriptor(stream: Stream) -> None:
+    os.write(stream.sock.fileno(), b"written")
+    assert recv_exactly(stream.peer, 7) == b"written"
+    stream.peer.sendall(b"read")
+    assert readable(stream.sock)
+    assert os.read(stream.sock.fileno(), 10) == b"read"
+
+
+def test_polling_a_closed_stream_fails_as_socket_does(stream: Stream, oracle: Stream) -> None:
+    stream.sock.close()
+    oracle.sock.close()
+    with selectors.DefaultSelector() as selector:
+        for pair in (stream, oracle):
+            result = outcome(selector.register, pair.sock, selectors.EVENT_READ)
+            assert result[:2] == ("raised", ValueError)

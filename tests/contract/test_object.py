@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The object as such: truth, references, representation, subclasses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import weakref
+
+import pytest
+from outcome import outcome
+from streams import Stream
+
+
+def test_it_is_always_true(stream: Stream) -> None:
+    """Paramiko asks ``if not sock``."""
+    assert bool(stream.sock) is True
+    stream.sock.close()
+    assert bool(stream.sock) is True
+    with pytest.raises(TypeError):
+        len(stream.sock)
+
+
+def test_it_can_be_referred_to_weakly(stream: Stream) -> None:
+    called = []
+    reference = weakref.ref(stream.sock, called.append)
+    assert reference() is stream.sock
+    assert stream.sock in weakref.WeakSet([stream.sock])
+    stream.sock.close()
+    stream.sock = stream.peer
+    assert reference() is None
+    assert called == [reference]
+
+
+def test_it_is_hashed_and_compared_by_identity(stream: Stream, oracle: Stream) -> None:
+    assert stream.sock == stream.sock
+    assert stream.sock != oracle.sock
+    assert len({stream.sock, stream.sock, oracle.sock}) == 2
+
+
+def test_its_repr_names_the_class_and_the_descriptor(stream: Stream) -> None:
+    text = repr(stream.sock)
+    assert text.startswith("<") and text.endswith(">")
+    assert type(stream.sock).__name__ in text
+    assert f"fd={stream.sock.fileno()}" in text
+    assert "closed" not in text
+
+
+def test_the_repr_of_a_closed_stream_says_so(stream: Stream) -> None:
+    fd = stream.sock.fileno()
+    stream.sock.close()
+    assert "[closed]" in repr(stream.sock)
+    assert f"fd={fd}" not in repr(stream.sock)
+
+
+def test_it_cannot_be_pickled_or_copied(stream: Stream, oracle: Stream) -> None:
+    for call in (pickle.dumps, copy.copy):
+        assert outcome(call, oracle.sock)[:2] == ("raised", TypeError)
+        assert outcome(call, stream.sock)[:2] == ("raised", TypeError)
+
+
+@pytest.mark.kinds("ProxyCommand")
+def test_the_class_is_not_changed_at_run_time(stream: Stream) -> None:
+    """Types of ours are immutable: a monkeypatch goes into a subclass."""
+    with pytest.raises(TypeError):
+        type(stream.sock).brand_new = None

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Signals: handlers run while a call waits; what they raise comes out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from streams import Stream, digest, fill, payload, recv_exactly
+from waiting import DEADLINE, Worker
+
+pytestmark = pytest.mark.usefixtures("alarm")
+
+RECEIVERS = {
+    "recv": lambda s: s.recv(1024),
+    "recv_into": lambda s: s.recv_into(bytearray(1024)),
+    "recvfrom": lambda s: s.recvfrom(1024),
+    "recvfrom_into": lambda s: s.recvfrom_into(bytearray(1024)),
+    "recvmsg": lambda s: s.recvmsg(1024),
+    "recvmsg_into": lambda s: s.recvmsg_into([bytearray(1024)]),
+}
+SENDERS = {
+    "send": lambda s: s.send(b"a" * 512),
+    "sendall": lambda s: s.sendall(b"a" * 512),
+    "sendmsg": lambda s: s.sendmsg([b"a" * 512]),
+}
+
+
+@contextlib.contextmanager
+def ticking(handler: Callable[[], object], first: float, interval: float = 0.0) -> Iterator[None]:
+    """Run *handler* in the main thread after *first* seconds, then every *interval*."""
+    signal.signal(signal.SIGALRM, lambda _signum, _frame: handler())
+    signal.setitimer(signal.ITIMER_REAL, first, interval)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
+@pytest.mark.parametrize("call", RECEIVERS.values(), ids=RECEIVERS.keys())
+def test_what_a_handler_raises_comes_out_of_a_receive(stream: Stream, call, timeout) -> None:
+    """CPython's InterruptedRecvTimeoutTest, and the same without a timeout."""
+    stream.sock.settimeout(timeout)
+    with ticking(lambda: 1 / 0, 0.02), pytest.raises(ZeroDivisionError):
+        call(stream.sock)
+    stream.peer.sendall(b"unharmed")
+    assert recv_exactly(stream.sock, 8) == b"unharmed"
+
+
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
+@pytest.mark.parametrize("call", SENDERS.values(), ids=SENDERS.keys())
+def test_what_a_handler_raises_comes_out_of_a_send(stream: Stream, call, timeout) -> None:
+    """CPython's InterruptedSendTimeoutTest, and the same without a timeout."""
+    fill(stream.sock)
+    stream.sock.settimeout(timeout)
+    with ticking(lambda: 1 / 0, 0.02), pytest.raises(ZeroDivisionError):
+        while True:
+            call(stream.sock)
+
+
+@pytest.mark.parametrize("call", RECEIVERS.values(), ids=RECEIVERS.keys())
+def test_a_receive_goes_on_to_its_timeout_after_a_handler(stream: Stream, call) -> None:
+    """The deadline does not begin anew with each signal, nor end with the first."""
+    ticks = []
+    stream.sock.settimeout(0.15)
+    start = time.monotonic()
+    with (
+        ticking(lambda: ticks.append(1), 0.02, 0.02),
+        pytest.raises(TimeoutError, match=r"^timed out$"),
+    ):
+        call(stream.sock)
+    assert time.monotonic() - start >= 0.14
+    assert len(ticks) >= 2
+
+
+@pytest.mark.parametrize("call", SENDERS.values(), ids=SENDERS.keys())
+def test_a_send_goes_on_to_its_timeout_after_a_handler(stream: Stream, call) -> None:
+    fill(stream.sock)
+    ticks = []
+    stream.sock.settimeout(0.15)
+    with (
+        ticking(lambda: ticks.append(1), 0.02, 0.02),
+        pytest.raises(TimeoutError, match=r"^timed out$"),
+    ):
+        while True:
+            call(stream.sock)
+    assert len(ticks) >= 2
+
+
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
+def test_a_receive_gets_what_comes_after_a_handler(stream: Stream, timeout) -> None:
+    ticks = []
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 3:
+            stream.peer.sendall(b"after three signals")
+
+    stream.sock.settimeout(timeout)
+    with ticking(tick, 0.01, 0.01):
+        assert stream.sock.recv(100) == b"after three signals"
+    assert len(ticks) >= 3
+
+
+def test_an_interrupted_sendall_does_not_send_anything_twice(stream: Stream) -> None:
+    """8 MB through a signal storm, in the thread that handles the signals."""
+    data = payload(8_000_000)
+    ticks = []
+    reader = Worker(recv_exactly, stream.peer, len(data))
+    with ticking(lambda: ticks.append(1), 0.0005, 0.0005):
+        assert stream.sock.sendall(data) is None
+    assert digest(reader.result()) == digest(data)
+    assert ticks
+
+
+def test_receiving_through_a_signal_storm_loses_nothing(stream: Stream) -> None:
+    data = payload(8_000_000)
+    ticks = []
+    sender = Worker(stream.peer.sendall, data)
+    with ticking(lambda: ticks.append(1), 0.0005, 0.0005):
+        assert digest(recv_exactly(stream.sock, len(data))) == digest(data)
+    sender.result()
+    assert ticks
+
+
+def test_send_tells_how_much_it_took_before_a_signal(stream: Stream) -> None:
+    """Paramiko's own ProxyCommand said 1 000 000 when the child got 65 536."""
+    data = payload(4_000_000)
+    reader = Worker(recv_exactly, stream.peer, len(data))
+    sent = 0
+    with ticking(lambda: None, 0.0005, 0.0005):
+        while sent < len(data):
+            sent += stream.sock.send(memoryview(data)[sent:])
+    assert digest(reader.result()) == digest(data)
+
+
+def test_an_exception_during_sendall_leaves_a_prefix(stream: Stream) -> None:
+    data = payload(8_000_000)
+    with ticking(lambda: 1 / 0, 0.03), pytest.raises(ZeroDivisionError):
+        stream.sock.sendall(data)
+    stream.sock.close()
+    got = bytearray()
+    while chunk := stream.peer.recv(65536):
+        got += chunk
+    assert 0 < len(got) < len(data)
+    assert digest(got) == digest(data[: len(got)])
+
+
+def test_a_waitall_receive_goes_on_after_a_handler(stream: Stream) -> None:
+    ticks = []
+    stream.peer.sendall(b"first ")
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 3:
+            stream.peer.sendall(b"second")
+
+    got = b""
+    with ticking(tick, 0.01, 0.01):
+        while len(got) < 12:  # an interrupted MSG_WAITALL may be short
+            got += stream.sock.recv(12 - len(got), socket.MSG_WAITALL)
+    assert got == b"first second"
+
+
+def test_keyboard_interrupt_comes_out_at_once(stream: Stream) -> None:
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with (
+            ticking(lambda: os.kill(os.getpid(), signal.SIGINT), 0.02),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            stream.sock.recv(1)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def test_a_handler_may_close_the_stream(stream: Stream) -> None:
+    with ticking(stream.sock.close, 0.02), pytest.raises(OSError) as caught:
+        stream.sock.recv(1)
+    assert caught.value.args == (9, "Bad file descriptor")
+
+
+def test_a_handler_may_use_the_stream(stream: Stream) -> None:
+    def echo() -> None:
+        stream.sock.sendall(b"from the handler")
+        stream.peer.sendall(recv_exactly(stream.peer, 16))
+
+    with ticking(echo, 0.02):
+        assert stream.sock.recv(100) == b"from the handler"
+
+
+def test_signals_for_other_threads_do_not_disturb(stream: Stream) -> None:
+    """The engine's thread blocks all signals; they reach the main thread."""
+    seen = []
+
+    def tick() -> None:
+        seen.append(threading.current_thread() is threading.main_thread())
+
+    with ticking(tick, 0.01, 0.005), pytest.raises(TimeoutError):
+        stream.sock.settimeout(0.1)
+        stream.sock.recv(1)
+    assert seen and all(seen)

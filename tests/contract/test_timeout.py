@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Timeouts and non-blocking mode."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from outcome import outcome
+from streams import Stream, fill, payload, recv_exactly
+from waiting import DEADLINE, Worker, readable
+
+SHORT = 0.05  # seconds: long enough to be measured, short enough for many tests
+
+
+def read_file(sock, buffering: int) -> bytes:
+    with sock.makefile("rb", buffering) as file:
+        return file.read(10)
+
+
+RECEIVERS = {
+    "recv": lambda s: s.recv(10),
+    "recv_into": lambda s: s.recv_into(bytearray(10)),
+    "recvfrom": lambda s: s.recvfrom(10),
+    "recvfrom_into": lambda s: s.recvfrom_into(bytearray(10)),
+    "recvmsg": lambda s: s.recvmsg(10),
+    "recvmsg_into": lambda s: s.recvmsg_into([bytearray(10)]),
+    "peek": lambda s: s.recv(10, socket.MSG_PEEK),
+    "waitall": lambda s: s.recv(10, socket.MSG_WAITALL),
+    "makefile": lambda s: read_file(s, 0),
+    "makefile buffered": lambda s: read_file(s, -1),
+}
+CHUNK = b"x" * 65536
+SENDERS = {
+    "send": lambda s: s.send(CHUNK),
+    "sendall": lambda s: s.sendall(CHUNK),
+    "sendmsg": lambda s: s.sendmsg([CHUNK]),
+}
+
+
+def repeat(call, sock) -> None:
+    """Call until it raises; behind a full stream a relay may make some room."""
+    while True:
+        call(sock)
+
+
+def test_the_default_is_to_wait_for_ever(stream: Stream) -> None:
+    assert stream.sock.gettimeout() is None
+    assert stream.sock.timeout is None
+    assert stream.sock.getblocking() is True
+
+
+@pytest.mark.parametrize("call", RECEIVERS.values(), ids=RECEIVERS.keys())
+def test_receiving_times_out_as_socket_does(stream: Stream, call) -> None:
+    stream.sock.settimeout(SHORT)
+    start = time.monotonic()
+    with pytest.raises(TimeoutError) as caught:
+        call(stream.sock)
+    assert time.monotonic() - start >= SHORT * 0.9
+    assert type(caught.value) is TimeoutError
+    assert caught.value.args == ("timed out",)
+    assert caught.value.errno is None
+
+
+@pytest.mark.parametrize("name", ["send", "sendall", "sendmsg"])
+def test_sending_times_out_as_socket_does(stream: Stream, name: str) -> None:
+    fill(stream.sock)
+    stream.sock.settimeout(SHORT)
+    with pytest.raises(TimeoutError) as caught:
+        repeat(SENDERS[name], stream.sock)
+    assert type(caught.value) is TimeoutError
+    assert caught.value.args == ("timed out",)
+    assert caught.value.errno is None
+
+
+def test_sendfile_times_out_as_socket_does(stream: Stream, tmp_path) -> None:
+    path = tmp_path / "big"
+    path.write_bytes(payload(8_000_000))
+    stream.sock.settimeout(SHORT)
+    with open(path, "rb") as file, pytest.raises(TimeoutError) as caught:
+        stream.sock.sendfile(file)
+    assert type(caught.value) is TimeoutError
+    assert caught.value.args == ("timed out",)
+
+
+def test_the_timeout_of_sendall_is_for_all_of_it(stream: Stream) -> None:
+    """Some is taken at once, then the reader stops: the deadline still holds."""
+    stream.sock.settimeout(0.2)
+    start = time.monotonic()
+    with pytest.raises(TimeoutError):
+        stream.sock.sendall(payload(8_000_000))
+    assert time.monotonic() - start >= 0.18
+    assert len(recv_exactly(stream.peer, 10_000)) == 10_000
+
+
+def test_a_stream_works_after_a_timeout(stream: Stream) -> None:
+    stream.sock.settimeout(SHORT)
+    with pytest.raises(TimeoutError):
+        stream.sock.recv(1)
+    stream.sock.settimeout(DEADLINE)
+    stream.peer.sendall(b"late")
+    assert recv_exactly(stream.sock, 4) == b"late"
+    stream.sock.sendall(b"back")
+    assert recv_exactly(stream.peer, 4) == b"back"
+
+
+def test_data_in_time_is_no_timeout(stream: Stream) -> None:
+    stream.sock.settimeout(DEADLINE)
+    reader = Worker(recv_exactly, stream.sock, 5)
+    stream.peer.sendall(b"12345")
+    assert reader.result() == b"12345"
+
+
+def test_the_smallest_timeout_still_waits_and_times_out(stream: Stream) -> None:
+    stream.sock.settimeout(1e-9)
+    with pytest.raises(TimeoutError):
+        stream.sock.recv(1)
+
+
+@pytest.mark.parametrize("call", RECEIVERS.values(), ids=RECEIVERS.keys())
+def test_receiving_without_data_would_block(stream: Stream, oracle: Stream, call) -> None:
+    stream.sock.setblocking(False)
+    oracle.sock.setblocking(False)
+    assert outcome(call, stream.sock) == outcome(call, oracle.sock)
+
+
+def test_would_block_is_blockingioerror_eagain(stream: Stream) -> None:
+    stream.sock.setblocking(False)
+    with pytest.raises(BlockingIOError) as caught:
+        stream.sock.recv(1)
+    assert type(caught.value) is BlockingIOError
+    assert caught.value.args == (errno.EAGAIN, "Resource temporarily unavailable")
+
+
+@pytest.mark.parametrize("name", ["send", "sendall", "sendmsg"])
+def test_sending_when_full_would_block(stream: Stream, name: str) -> None:
+    fill(stream.sock)
+    stream.sock.setblocking(False)
+    with pytest.raises(BlockingIOError) as caught:
+        repeat(SENDERS[name], stream.sock)
+    assert type(caught.value) is BlockingIOError
+    assert caught.value.args == (errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def test_non_blocking_send_takes_a_part(stream: Stream) -> None:
+    stream.sock.setblocking(False)
+    data = payload(8_000_000)
+    sent = stream.sock.send(data)
+    assert 0 < sent < len(data)
+    assert recv_exactly(stream.peer, sent) == data[:sent]
+
+
+def test_non_blocking_recv_returns_what_is_there(stream: Stream) -> None:
+    stream.sock.setblocking(False)
+    stream.peer.sendall(b"there")
+    assert readable(stream.sock)
+    assert stream.sock.recv(100) == b"there"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 0, 0.0, 1, 2.5, 1e-9, True, False, 10**6, Decimal("1.5"), Fraction(1, 3), -0.0],
+    ids=repr,
+)
+def test_settimeout_takes_and_tells_what_socket_does(
+    stream: Stream, oracle: Stream, value
+) -> None:
+    assert outcome(stream.sock.settimeout, value) == outcome(oracle.sock.settimeout, value)
+    for read in (
+        lambda s: s.gettimeout(),
+        lambda s: s.timeout,
+        lambda s: s.getblocking(),
+        lambda s: type(s.gettimeout()),
+    ):
+        assert outcome(read, stream.sock) == outcome(read, oracle.sock)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [-1, -1e-9, float("nan"), float("inf"), float("-inf"), "x", b"1", [], 10**30, 1e300, 1j],
+    ids=repr,
+)
+def test_settimeout_refuses_what_socket_refuses(stream: Stream, oracle: Stream, value) -> None:
+    stream.sock.settimeout(1.5)
+    expected = outcome(oracle.sock.settimeout, value)
+    assert expected[0] == "raised"
+    assert outcome(stream.sock.settimeout, value) == expected
+    assert stream.sock.gettimeout() == 1.5, "a refused timeout changes nothing"
+
+
+@pytest.mark.parametrize("value", [True, False, 0, 1, 2, None, "", "x", [], [0]], ids=repr)
+def test_setblocking_takes_what_socket_takes(stream: Stream, oracle: Stream, value) -> None:
+    assert outcome(stream.sock.setblocking, value) == outcome(oracle.sock.setblocking, value)
+    assert stream.sock.gettimeout() == oracle.sock.gettimeout()
+    assert stream.sock.getblocking() is oracle.sock.getblocking()
+
+
+def test_timeout_is_read_only(stream: Stream) -> None:
+    with pytest.raises(AttributeError):
+        stream.sock.timeout = 3
+
+
+def test_a_timeout_set_during_a_call_is_for_the_next_one(stream: Stream) -> None:
+    reader = Worker(stream.sock.recv, 1)
+    stream.sock.settimeout(0.001)
+    stream.peer.sendall(b"x")
+    try:
+        assert reader.result() == b"x"
+    except TimeoutError:  # the thread had not begun to wait: then it is its own
+        assert stream.sock.gettimeout() == 0.001

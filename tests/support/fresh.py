@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Running a script in a fresh interpreter, and judging it from the outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import sshgateway
+
+SUPPORT = Path(__file__).parent
+SCRIPTS = SUPPORT.parent / "isolated" / "scripts"
+
+
+def environment(*first: str, **extra: str) -> dict[str, str]:
+    """Ours, with *first*, our helpers and the sshgateway under test on the path."""
+    package = Path(sshgateway.__file__).parents[1]
+    path = [*first, str(SUPPORT), str(package)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **extra}
+
+
+def command(script: str | Path, *arguments: str, warnings: str = "error") -> list[str]:
+    return [sys.executable, "-X", "faulthandler", "-W", warnings, str(script), *arguments]
+
+
+def run(
+    script: str | Path,
+    *arguments: str,
+    timeout: float = 60,
+    expected: int = 0,
+    warnings: str = "error",
+    path: Sequence[str] = (),
+    **extra: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run a script of tests/isolated/scripts; fail unless it exits as expected."""
+    if isinstance(script, str):
+        script = SCRIPTS / f"{script}.py"
+    done = subprocess.run(
+        command(script, *arguments, warnings=warnings),
+        env=environment(*path, **extra),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == expected, (
+        f"{script.name} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    )
+    return done

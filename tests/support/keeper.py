@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Keeps one server, and leaves nothing of it behind.
+
+A process of its own: ``python keeper.py DIRECTORY SHARED READY COMMAND...``
+starts COMMAND, writes what it says to DIRECTORY/log, and prints "ready" as
+soon as READY was said ("ended" if the command ended before that). When its
+standard input ends, because the parent closed it or died in whatever way, it
+kills COMMAND and all that it started, daemons too, and removes DIRECTORY.
+
+SHARED, if not empty, is a directory that several such servers need: made when
+missing, removed by the last of them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+
+# The mode by which we know a shared directory as made by one of us.
+OURS = 0o700
+
+
+def take_shared(path: Path) -> int:
+    """Make the directory unless it is there; a descriptor that keeps it."""
+    while True:
+        with suppress(FileExistsError):
+            path.mkdir(OURS)
+        with suppress(FileNotFoundError):
+            kept = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(kept, fcntl.LOCK_SH)
+            if os.fstat(kept).st_nlink > 0:  # not removed before we had the lock
+                return kept
+            os.close(kept)
+
+
+def drop_shared(path: Path, kept: int) -> None:
+    """Remove the directory if it is ours and nobody else keeps it."""
+    with suppress(OSError):
+        fcntl.flock(kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(kept).st_mode & 0o777 == OURS:
+            path.rmdir()
+    os.close(kept)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def children() -> list[int]:
+    """Our children: those we started and those we adopted."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            pid = int(entry.name)
+            # After the name, which may hold spaces and parentheses: state, ppid.
+            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid():
+                found.append(pid)
+    return found
+
+
+def kill_descendants() -> None:
+    """Kill children until there are none: a dead one leaves us its own."""
+    with suppress(ChildProcessError):
+        while True:
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(-1, 0)
+
+
+def relay(output: int, log: int, ready: bytes) -> None:
+    """Copy output to log until standard input ends; tell the parent twice at most."""
+    said = b""
+    told = False
+    poller = select.poll()
+    poller.register(0, select.POLLIN)
+    poller.register(output, select.POLLIN)
+    while True:
+        events = dict(poller.poll())
+        if output in events:
+            data = os.read(output, 65536)
+            os.write(log, data)
+            said += b"" if told else data
+            if not told and (ready in said or not data):
+                os.write(1, b"ready\n" if ready in said else b"ended\n")
+                told, said = True, b""
+            if not data:
+                poller.unregister(output)
+        if 0 in events and not os.read(0, 1):
+            return
+
+
+def serve(directory: Path, ready: str, command: tuple[str, ...]) -> None:
+    """Run the command until standard input ends."""
+    adopt_orphans()
+    log = os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    server = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert server.stdout is not None
+    with suppress(BrokenPipeError):
+        relay(server.stdout.fileno(), log, ready.encode())
+
+
+def main(directory: str, shared: str, ready: str, *command: str) -> None:
+    kept = take_shared(Path(shared)) if shared else -1
+    try:
+        serve(Path(directory), ready, command)
+    finally:
+        kill_descendants()
+        if shared:
+            drop_shared(Path(shared), kept)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Logins with Paramiko, through a stream that a caller supplies.
+
+The functions run in the test's process, and, for a Paramiko of another
+version, in a process of their own: ``python logins.py NAME SETTINGS``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of cryptography, about older Paramikos
+    import paramiko
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sshd import PrivateSshd
+
+MEGABYTE = 1_000_000
+TIMEOUT = 20.0  # seconds; generous, for loaded machines
+
+
+def settings(sshd: PrivateSshd, command: str | None = None) -> dict[str, Any]:
+    """What a login needs, as JSON takes it; *command* carries the bytes."""
+    return {
+        "host": sshd.host,
+        "port": sshd.port,
+        "username": sshd.username,
+        "key": str(sshd.user_key),
+        "known_hosts": str(sshd.known_hosts),
+        "command": command or through_ssh(sshd),
+    }
+
+
+def through_ssh(gateway: PrivateSshd, target: PrivateSshd | None = None, *options: str) -> str:
+    """``ssh -W target gateway``, as a ProxyCommand."""
+    target = target or gateway
+    program, *rest = gateway.ssh_forward(target.host, target.port)
+    return shlex.join([program, *options, *rest])
+
+
+@contextmanager
+def login(where: dict[str, Any], sock: Any = None) -> Iterator[paramiko.SSHClient]:
+    """A client that is logged in through *sock*, or a ProxyCommand of ours."""
+    from sshgateway import ProxyCommand
+
+    with paramiko.SSHClient() as client:
+        client.load_host_keys(where["known_hosts"])
+        client.connect(
+            where["host"],
+            where["port"],
+            where["username"],
+            key_filename=where["key"],
+            look_for_keys=False,
+            allow_agent=False,
+            timeout=TIMEOUT,
+            banner_timeout=TIMEOUT,
+            auth_timeout=TIMEOUT,
+            sock=sock if sock is not None else ProxyCommand(where["command"]),
+        )
+        yield client
+
+
+def run(client: paramiko.SSHClient, command: str) -> bytes:
+    stdin, stdout, stderr = client.exec_command(command, timeout=TIMEOUT)
+    with stdin, stdout, stderr:
+        said: bytes = stdout.read()
+        assert stdout.channel.recv_exit_status() == 0, stderr.read()
+        return said
+
+
+def connect_and_exec(where: dict[str, Any]) -> None:
+    with login(where) as client:
+        assert run(client, "echo hello") == b"hello\n"
+        assert run(client, "head -c 300000 /dev/zero | wc -c").strip() == b"300000"
+
+
+def sftp_put_and_get(where: dict[str, Any], megabytes: int = 100) -> None:
+    with tempfile.TemporaryDirectory(prefix="sg-") as directory:
+        source, remote, back = (os.path.join(directory, name) for name in ("a", "b", "c"))
+        with open(source, "wb") as file:
+            block = os.urandom(MEGABYTE)
+            for number in range(megabytes):
+                file.write(number.to_bytes(8, "big") + block[8:])
+        with login(where) as client, client.open_sftp() as sftp:
+            sftp.put(source, remote)
+            assert _sha256(remote) == _sha256(source), "put"
+            sftp.get(remote, back)
+            assert _sha256(back) == _sha256(source), "get"
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def twenty_at_once(where: dict[str, Any], count: int = 20) -> None:
+    results: list[bytes | BaseException] = []
+    together = threading.Barrier(count)
+
+    def one(number: int) -> None:
+        try:
+            together.wait(TIMEOUT)
+            with login(where) as client:
+                results.append(run(client, f"echo {number}"))
+        except BaseException as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results, key=repr) == sorted((b"%d\n" % n for n in range(count)), key=repr)
+
+
+def close_from_another_thread(where: dict[str, Any]) -> None:
+    """The client is closed while a command runs and a thread waits for its output."""
+    with login(where) as client:
+        transport = client.get_transport()
+        stdin, stdout, stderr = client.exec_command("echo started; exec sleep 60")
+        with stdin, stdout, stderr:
+            assert stdout.readline() == "started\n"
+            closer = threading.Thread(target=client.close)
+            start = time.monotonic()
+            closer.start()
+            assert stdout.read() == b""
+            closer.join(TIMEOUT)
+            assert not closer.is_alive()
+            assert time.monotonic() - start < TIMEOUT
+        assert transport is not None
+        transport.join(TIMEOUT)
+        assert not transport.is_alive()
+        assert transport.sock._closed
+
+
+def failure_is_told(where: dict[str, Any]) -> None:
+    """The proxy's own words are in the exception that Paramiko's user sees."""
+    try:
+        with login(where | {"command": "sh -c 'echo the gateway is on fire >&2; exit 255'"}):
+            raise AssertionError("connected")
+    except paramiko.SSHException as error:
+        assert "the gateway is on fire" in str(error), repr(error)
+        assert "255" in str(error), repr(error)
+
+
+FLOWS = {
+    flow.__name__: flow
+    for flow in (
+        connect_and_exec,
+        sftp_put_and_get,
+        twenty_at_once,
+        close_from_another_thread,
+        failure_is_told,
+    )
+}
+
+if __name__ == "__main__":
+    FLOWS[sys.argv[1]](json.loads(sys.argv[2]))
+    print("paramiko", paramiko.__version__)

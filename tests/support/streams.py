@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The kinds of stream under test, and bytes to move through them.
+
+A kind is a function that returns a connected ``Stream``: ``sock`` is the object
+under test, ``peer`` a plain socket on the far side.  To add one, write a
+function and put it into ``KINDS``; every test of the contract then runs on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import waiting
+
+#: Lengths that cross every boundary of interest: nothing, one byte, small,
+#: around a SSH packet, more than a pipe or a socket buffer.
+SIZES = (0, 1, 2, 100, 32_700, 200_000, 1_000_000)
+
+#: Copies both ways and closes its stdout when the far side ends; a plain ``-``
+#: would keep it open until stdin ends too, or for the 30 s of ``-t30``.
+SOCAT = "socat -t30 -b65536 -,shut-close"
+
+
+@dataclass
+class Stream:
+    kind: str
+    sock: Any
+    peer: socket.socket
+    pids: list[int] = field(default_factory=list)
+
+    @property
+    def is_oracle(self) -> bool:
+        return self.kind == "socketpair"
+
+    def close(self) -> None:
+        """Close both ends and wait for the far end's processes to be gone."""
+        self.sock.close()
+        self.peer.close()
+        for pid in self.pids:
+            waiting.gone(pid)
+
+
+def open_socketpair() -> Stream:
+    """The oracle: what a stream socket of the standard library does."""
+    sock, peer = socket.socketpair()
+    peer.settimeout(waiting.DEADLINE)
+    return Stream("socketpair", sock, peer)
+
+
+def open_proxycommand(**options: Any) -> Stream:
+    """A ProxyCommand; socat carries the bytes to the peer."""
+    from sshgateway import ProxyCommand
+
+    with tempfile.TemporaryDirectory(prefix="sg-") as directory:
+        path = os.path.join(directory, "peer")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            listener.settimeout(waiting.DEADLINE)
+            sock = ProxyCommand(f"{SOCAT} UNIX-CONNECT:{path}", **options)
+            try:
+                peer, _ = listener.accept()
+            except BaseException:
+                sock.close()
+                raise
+    peer.settimeout(waiting.DEADLINE)
+    return Stream("ProxyCommand", sock, peer, [sock.pid])
+
+
+KINDS: dict[str, Callable[[], Stream]] = {
+    "socketpair": open_socketpair,
+    "ProxyCommand": open_proxycommand,
+}
+
+
+def payload(size: int, seed: int = 1) -> bytes:
+    """*size* bytes without a period, the same in every run."""
+    return random.Random(seed).randbytes(size)
+
+
+def digest(data: bytes | bytearray) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def recv_exactly(sock: Any, size: int) -> bytes:
+    """Read *size* bytes; fewer only if the stream ends."""
+    data = bytearray()
+    while len(data) < size:
+        chunk = sock.recv(min(65536, size - len(data)))
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
+
+
+def recv_all(sock: Any) -> bytes:
+    """Read up to the end of the stream."""
+    data = bytearray()
+    while chunk := sock.recv(65536):
+        data += chunk
+    return bytes(data)
+
+
+def fill(sock: Any, chunk: bytes = b"x" * 65536) -> int:
+    """Send until a non-blocking *sock* takes no more; return how much it took.
+
+    A relay behind the socket makes room again as it moves bytes on, so "full"
+    means refused for a while, with everything behind it full as well.
+    """
+    old = sock.gettimeout()
+    total = 0
+    sock.settimeout(0.1)
+    try:
+        while True:
+            total += sock.send(chunk)
+    except TimeoutError:
+        return total
+    finally:
+        sock.settimeout(old)

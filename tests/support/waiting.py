@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Waiting for things to happen, always with a deadline, never for a fixed time.
+
+Where the kernel offers an event (a pidfd, a readable descriptor, a
+``threading.Event``) the helpers wait on it.  Two states have none: what the
+kernel says in ``/proc`` of a thread, and the attributes of an object that a
+thread without Python changes.  ``until`` re-reads those after short, bounded
+waits; it returns as soon as the state is there, so a fast machine is fast, and
+it fails only after the deadline.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+#: Seconds after which a test gives up.  Generous: reached only by a bug.
+DEADLINE = 5.0
+
+_POLL = 0.005  # seconds between two looks at a state that has no event
+
+# System calls in which a thread of ours can wait for a stream (x86_64, then
+# aarch64): read, poll, select, recvfrom, sendto, sendmsg, recvmsg, pselect6,
+# ppoll, epoll_wait, epoll_pwait.
+_WAITING = {
+    "x86_64": {0, 1, 7, 23, 44, 45, 46, 47, 232, 270, 271, 281},
+    "aarch64": {22, 63, 64, 72, 73, 206, 207, 211, 212},
+}
+
+
+def until(condition: Callable[[], Any], what: str, timeout: float = DEADLINE) -> Any:
+    """Return the first true value of *condition*; fail after *timeout* seconds."""
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        select.select([], [], [], _POLL)
+    return value
+
+
+def readable(fd: Any, timeout: float = DEADLINE) -> bool:
+    """Whether *fd* becomes readable (data, end of file or error) in time."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return bool(poller.poll(timeout * 1000))
+
+
+def exited(pid: int, timeout: float = DEADLINE) -> bool:
+    """Whether the process *pid* ends in time.  It need not be our child."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return readable(pidfd, timeout)
+    finally:
+        os.close(pidfd)
+
+
+def gone(pid: int, timeout: float = DEADLINE) -> None:
+    """Wait until *pid* has ended and somebody has reaped it."""
+    if not exited(pid, timeout):
+        raise AssertionError(f"process {pid} still runs after {timeout} s")
+    until(lambda: not os.path.exists(f"/proc/{pid}"), f"process {pid} reaped", timeout)
+
+
+def until_blocked(thread: threading.Thread, timeout: float = DEADLINE) -> None:
+    """Wait until *thread* sits in a system call that waits for a stream."""
+    calls = _WAITING.get(os.uname().machine)
+
+    def blocked() -> bool:
+        assert thread.is_alive(), "the thread ended instead of blocking"
+        task = f"/proc/self/task/{thread.native_id}"
+        try:
+            with open(f"{task}/stat", encoding="ascii") as f:
+                if f.read().rpartition(")")[2].split()[0] != "S":
+                    return False
+            with open(f"{task}/syscall", encoding="ascii") as f:
+                number = f.read().split()[0]
+        except OSError:  # the thread has only just started, or just ended
+            return False
+        return number.isdigit() and (calls is None or int(number) in calls)
+
+    until(blocked, "thread blocked in a system call", timeout)
+
+
+def until_process_state(pid: int, states: str, timeout: float = DEADLINE) -> None:
+    """Wait until process *pid* is in one of *states* (ps(1): R S D T Z)."""
+
+    def there() -> bool:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            return f.read().rpartition(")")[2].split()[0] in states
+
+    until(there, f"process {pid} in state {states}", timeout)
+
+
+class Worker(threading.Thread):
+    """A thread whose result, or exception, ``result()`` hands over."""
+
+    def __init__(self, target: Callable[..., Any], *args: Any) -> None:
+        super().__init__(daemon=True)
+        self._call = (target, args)
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        target, args = self._call
+        try:
+            self._value = target(*args)
+        except BaseException as error:
+            self._error = error
+
+    def result(self, timeout: float = 4 * DEADLINE) -> Any:
+        self.join(timeout)
+        if self.is_alive():
+            frame = sys._current_frames().get(self.ident or 0)
+            where = f"{frame.f_code.co_name}:{frame.f_lineno}" if frame else "?"
+            raise AssertionError(f"thread still runs after {timeout} s, in {where}")
+        # Break the cycle exception -> traceback -> frame -> self.
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return self._value

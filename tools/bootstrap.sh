@@ -1,0 +1,232 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# bootstrap.sh demo|test|check|docs: make this machine ready for that target of
+# the Makefile. Programs come by apt where they are missing; Python packages go
+# into .venv, from the package index that pip is configured for or, when none
+# answers, from the distribution. Does nothing, quickly, when all is there.
+#
+#   PYTHON   the interpreter (3.11 or newer, with venv and headers)
+#   VENV     where the virtual environment goes (.venv)
+set -eu
+
+cd "$(dirname "$0")/.."
+what=$1
+venv=${VENV:-.venv}
+system_python=/usr/bin/python3
+PATH=$PATH:/usr/local/sbin:/usr/sbin
+
+say() { printf 'bootstrap: %s\n' "$*"; }
+
+stop() {
+    printf 'bootstrap: %s\n' "$*" >&2
+    exit 1
+}
+
+# ---- programs ------------------------------------------------------------
+
+missing=
+
+# need PACKAGE COMMAND...: the Debian package is needed if the command fails.
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+have() { command -v "$1"; }
+
+can_compile() {
+    echo '#include <stdio.h>' | "${CC:-cc}" -x c -fsyntax-only -
+}
+
+netcat_passes_sockets() { have nc.openbsd || nc -h 2>&1 | grep -q 'Pass socket'; }
+
+can_make_venv() {
+    "$1" -c '
+import ensurepip, os, sys, sysconfig, venv
+header = os.path.join(sysconfig.get_path("include"), "Python.h")
+sys.exit(sys.version_info < (3, 11) or not os.path.exists(header))'
+}
+
+has_own_tests() {
+    "$1" -c '
+from importlib.util import find_spec
+raise SystemExit(find_spec("test") is None or find_spec("test.test_socket") is None)'
+}
+
+# Sets python: the one asked for, else the first that will do.
+choose_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        can_make_venv "$PYTHON" >/dev/null 2>&1 ||
+            stop "PYTHON=$PYTHON is not Python 3.11 or newer with venv and headers"
+        python=$PYTHON
+        return
+    fi
+    for python in python3 "$system_python"; do
+        ! can_make_venv "$python" >/dev/null 2>&1 || return 0
+    done
+    missing="$missing python3 python3-venv python3-dev"
+}
+
+# Debian's interpreters come without the tests that run on our objects too.
+need_own_tests() {
+    tested=$python
+    ! venv_is_usable || tested=$venv/bin/python
+    ! has_own_tests "$tested" 2>/dev/null || return 0
+    case $(readlink -f "$(command -v "$tested" || echo "$system_python")") in
+    /usr/bin/*) missing="$missing libpython$(version_of "$tested")-testsuite" ;;
+    *) say "$tested has no module test.test_socket: some tests will fail" ;;
+    esac
+}
+
+# As 3.11; of the python3 to come when there is none yet.
+version_of() {
+    "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null ||
+        apt-cache policy python3 | sed -nE 's/^ *Candidate: (3\.[0-9]+).*/\1/p'
+}
+
+look_for_programs() {
+    missing=
+    python=$system_python # unless there is a better one
+    venv_is_usable || choose_python
+    need 'gcc libc6-dev' can_compile
+    need pkg-config have "${PKG_CONFIG:-pkg-config}"
+    need libssh2-1-dev "${PKG_CONFIG:-pkg-config}" --atleast-version=1.10 libssh2
+    case $what in
+    demo | test)
+        need openssh-client have ssh
+        need openssh-server have sshd
+        need ncat have ncat
+        ;;
+    esac
+    if [ "$what" = test ]; then
+        need socat have socat
+        need netcat-openbsd netcat_passes_sockets
+        need tinyproxy-bin have tinyproxy # without the daemon
+        need openssl have openssl
+        need_own_tests
+    fi
+}
+
+# Installs Debian packages, or says what to type and stops.
+install_packages() {
+    say "installing: $*"
+    if ! have apt-get >/dev/null; then
+        stop "this is no Debian or Ubuntu; please install what these packages hold: $*"
+    elif [ "$(id -u)" -eq 0 ]; then
+        sh tools/apt_install.sh "$@"
+    elif sudo -n true 2>/dev/null; then
+        sudo -n sh tools/apt_install.sh "$@"
+    else
+        cat >&2 <<END
+bootstrap: that takes root. Please run
+
+    sudo apt-get install --no-install-recommends $*
+
+and try again. (To have no daemon started by it, run this instead, which
+installs the same: sudo sh tools/apt_install.sh $*)
+END
+        exit 1
+    fi
+}
+
+get_programs() {
+    look_for_programs
+    [ -n "$missing" ] || return 0
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $missing
+    look_for_programs
+    [ -z "$missing" ] || stop "installed, and still not found:$missing"
+}
+
+# ---- Python packages -----------------------------------------------------
+
+# A venv knows the folder it was made in; ours notes the interpreter too.
+venv_id() {
+    printf '%s %s\n' "$PWD" "${PYTHON:-$(sed 's/.* //' "$venv/sshgateway-id")}"
+}
+
+venv_is_usable() {
+    [ -f "$venv/sshgateway-id" ] &&
+        [ "$(cat "$venv/sshgateway-id")" = "$(venv_id)" ] &&
+        "$venv/bin/python" -c '' 2>/dev/null
+}
+
+# make_venv PYTHON [FLAG]: anew; "import sshgateway" finds the source tree.
+make_venv() {
+    say "making $venv with $("$1" --version)"
+    "$1" -m venv --clear ${2+"$2"} "$venv"
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    echo "$PWD/python" >"$site/sshgateway.pth"
+    printf '%s %s\n' "$PWD" "${PYTHON:-$1}" >"$venv/sshgateway-id"
+}
+
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+
+index_answers() {
+    probe=$(mktemp -d)
+    result=0
+    timeout 60 "$venv/bin/python" -m pip --disable-pip-version-check download -q \
+        --no-deps --retries 0 --timeout 15 -d "$probe" setuptools >/dev/null 2>&1 ||
+        result=1
+    rm -rf "$probe"
+    return $result
+}
+
+# Tests run against this old Paramiko too, in processes of their own.
+install_old_paramiko() {
+    rm -rf "$venv/paramiko-2.12"
+    pip install -qq --target "$venv/paramiko-2.12" -r requirements/paramiko-2.12.txt || {
+        rm -rf "$venv/paramiko-2.12"
+        say 'paramiko 2.12 cannot be installed here; its tests will be skipped'
+    }
+}
+
+install_from_index() {
+    venv_is_usable || make_venv "$python"
+    index_answers || return 1
+    say "installing Python packages for $what"
+    pip install -qq -r "requirements/$what.txt" || return 1
+    [ "$what" != test ] || install_old_paramiko
+}
+
+# The distribution's own packages, seen through a venv.
+install_from_distribution() {
+    say 'no Python package index answers: using the packages of the distribution'
+    case $what in
+    demo) set -- ;;
+    test) set -- python3-pytest python3-hypothesis python3-fabric ;;
+    check) set -- mypy clang-format python3-pytest ;;
+    docs) set -- python3-sphinx ;;
+    esac
+    set -- python3 python3-venv python3-dev \
+        python3-paramiko python3-setuptools python3-wheel "$@"
+    wanted=
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            wanted="$wanted $package"
+    done
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$wanted" ] || install_packages $wanted
+    if [ ! -f "$venv/sshgateway-from-distribution" ]; then
+        make_venv "$system_python" --system-site-packages
+        touch "$venv/sshgateway-from-distribution"
+    fi
+    say 'to try the index again: rm -r .venv'
+}
+
+get_python_packages() {
+    stamp=$venv/sshgateway-ready-$what
+    wanted_stamp=$(cat requirements/*.txt tools/bootstrap.sh | cksum)
+    if venv_is_usable && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted_stamp" ]; then
+        return 0
+    fi
+    if [ -f "$venv/sshgateway-from-distribution" ] || ! install_from_index; then
+        install_from_distribution
+    fi
+    echo "$wanted_stamp" >"$stamp"
+}
+
+get_programs
+get_python_packages
+get_programs # the interpreter may be another one now

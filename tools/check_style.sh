@@ -1,0 +1,24 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# check_style.sh PYTHON: format, lint, types, and the stub against the module.
+# A tool that cannot be had here (no package index) is named and left out.
+set -u
+PATH=$(dirname "$1"):$PATH
+failed=0
+
+# check PROGRAM ARGUMENT...
+check() {
+    if ! command -v "$1" >/dev/null; then
+        echo "not run, because it is not installed: $*"
+        return
+    fi
+    echo "$*" | cut -c 1-79
+    "$@" || failed=1
+}
+
+check clang-format --dry-run -Werror $(find csrc tests -name '*.[ch]')
+check ruff check -q .
+check ruff format --check -q .
+check mypy
+check stubtest sshgateway._core
+exit "$failed"
