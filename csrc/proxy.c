@@ -43,7 +43,13 @@ proxy_read(struct sg_relay *relay, char *to, size_t n)
 static ssize_t
 proxy_write(struct sg_relay *relay, const char *from, size_t n)
 {
-    return sg_sys_write(proxy_of(relay)->in.fd, from, n);
+    struct sg_proxy *proxy = proxy_of(relay);
+    ssize_t taken = sg_sys_write(proxy->in.fd, from, n);
+
+    if (taken > 0 && relay->near_gone) {
+        proxy->unread = sg_sys_unread(proxy->in.fd); /* count from here */
+    }
+    return taken;
 }
 
 /* The child sees the end of its input when it has read the rest; a reading
@@ -85,17 +91,16 @@ proxy_has_ended(const struct sg_relay *relay)
     return proxy_of(relay)->child.ended;
 }
 
+/* A slow reader makes progress long before there is room for a write. */
 static bool
 proxy_has_moved(struct sg_relay *relay)
 {
     struct sg_proxy *proxy = proxy_of(relay);
     int before = proxy->unread;
 
-    if (proxy->unread_fd < 0) {
-        return false;
-    }
-    proxy->unread = sg_sys_unread(proxy->unread_fd);
-    return proxy->unread < before;
+    proxy->unread = sg_sys_unread(proxy->unread_fd >= 0 ? proxy->unread_fd
+                                                        : proxy->in.fd);
+    return proxy->unread >= 0 && proxy->unread < before;
 }
 
 static bool

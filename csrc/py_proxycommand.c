@@ -177,6 +177,10 @@ read_stderr_argument(PyObject *object, int *fd)
         }
     }
     *fd = PyObject_AsFileDescriptor(object);
+    if (*fd >= 0 && !sg_sys_is_open(*fd)) {
+        sg_raise_closed(); /* one of ours might get its number */
+        return -1;
+    }
     return *fd < 0 ? -1 : 0;
 }
 

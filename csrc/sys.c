@@ -337,6 +337,12 @@ sg_sys_set_blocking(int fd, bool blocking)
 }
 
 bool
+sg_sys_is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+bool
 sg_sys_is_socket(int fd)
 {
     int type;

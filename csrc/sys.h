@@ -83,6 +83,7 @@ int sg_sys_pipe(int fd[2]);       /* fd[0] reads, fd[1] writes; blocking */
 int sg_sys_socketpair(int fd[2]); /* AF_UNIX, SOCK_STREAM; blocking */
 int sg_sys_open_null(void);       /* /dev/null for writing */
 int sg_sys_set_blocking(int fd, bool blocking);
+bool sg_sys_is_open(int fd);
 bool sg_sys_is_socket(int fd);
 
 ssize_t sg_sys_read(int fd, void *to, size_t n);

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+from errno import EACCES, ENOENT, ENOEXEC
 from typing import Any, Self
 
 __all__ = ["Error", "ProxyCommandError"]
@@ -81,6 +82,12 @@ def last_lines(stderr: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else "..." + text[-_LONGEST_TEXT:]
 
 
+def shown(command: list[str]) -> str:
+    """A command as one would type it, within bounds."""
+    text = shlex.join(command)
+    return repr(text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "...")
+
+
 def how_it_ended(returncode: int | None) -> str:
     """A return code in words, as a shell's user would say it."""
     if returncode is None:
@@ -101,20 +108,27 @@ def _its_words(stderr: str) -> str:
 def proxy_ended(
     errno: int, command: list[str], returncode: int | None, stderr: str
 ) -> ProxyCommandError:
-    text = f"proxy command {shlex.join(command)!r} {how_it_ended(returncode)}{_its_words(stderr)}"
+    text = f"proxy command {shown(command)} {how_it_ended(returncode)}{_its_words(stderr)}"
     return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
+
+
+_CURES = {
+    ENOENT: "; is {!r} installed, and in PATH?",
+    EACCES: "; is {!r} executable?",
+    ENOEXEC: "; if {!r} is a script, its first line must name an interpreter",
+}
 
 
 def proxy_not_executed(errno: int, command: list[str]) -> ProxyCommandError:
     text = (
-        f"cannot execute proxy command {shlex.join(command)!r}: "
-        f"{os.strerror(errno)}; is {command[0]!r} installed, executable, and in PATH?"
+        f"cannot execute proxy command {shown(command)}: "
+        f"{os.strerror(errno)}{_CURES.get(errno, '').format(command[0])}"
     )
     return ProxyCommandError(errno, text, command=command)
 
 
 def proxy_not_in_directory(errno: int, command: list[str], cwd: object) -> ProxyCommandError:
-    text = f"cannot run proxy command {shlex.join(command)!r} in {cwd!r}: {os.strerror(errno)}"
+    text = f"cannot run proxy command {shown(command)} in {cwd!r}: {os.strerror(errno)}"
     return ProxyCommandError(errno, text, command=command)
 
 
@@ -122,7 +136,7 @@ def proxy_handed_over_nothing(
     errno: int, command: list[str], returncode: int | None, stderr: str
 ) -> ProxyCommandError:
     text = (
-        f"proxy command {shlex.join(command)!r} handed over no socket "
+        f"proxy command {shown(command)} handed over no socket "
         f"(fdpass): {os.strerror(errno)}; it {how_it_ended(returncode)}"
         f"{_its_words(stderr)}"
     )
@@ -130,5 +144,5 @@ def proxy_handed_over_nothing(
 
 
 def proxy_too_slow(errno: int, command: list[str]) -> TimeoutError:
-    text = f"proxy command {shlex.join(command)!r} handed over no socket in time"
+    text = f"proxy command {shown(command)} handed over no socket in time"
     return TimeoutError(errno, text)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""ssh with ControlPersist: a master stays behind and holds our stderr pipe open."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import logins
+import pytest
+from waiting import DEADLINE, gone, until
+
+from sshgateway import ProxyCommand
+
+
+@pytest.fixture
+def master(sshd, short_path):
+    """Options that start a master on demand; it is ended afterwards."""
+    control = short_path / "control"
+    options = ["-o", "ControlMaster=auto", "-o", f"ControlPath={control}",
+               "-o", "ControlPersist=60"]  # fmt: skip
+    yield options, control
+    if control.exists():
+        subprocess.run(
+            [
+                "ssh",
+                "-F",
+                sshd.ssh_config,
+                "-o",
+                f"ControlPath={control}",
+                "-O",
+                "exit",
+                sshd.name,
+            ],
+            check=True,
+            capture_output=True,
+            timeout=DEADLINE,
+        )
+    until(lambda: not control.exists(), "the master's socket is removed")
+
+
+def test_a_login_that_leaves_a_master_ends_promptly(sshd, master) -> None:
+    options, control = master
+    where = logins.settings(sshd, logins.through_ssh(sshd, None, *options))
+    for _ in range(2):  # the second goes through the master of the first
+        sock = ProxyCommand(where["command"])
+        with logins.login(where, sock) as client:
+            assert logins.run(client, "echo hello") == b"hello\n"
+        assert control.exists(), "there is a master"
+        gone(sock.pid)
+
+
+def test_the_end_is_seen_although_stderr_stays_open(sshd, master) -> None:
+    """The bytes end, the exit status is 0: recv does not wait for stderr."""
+    options, control = master
+    command = shlex.join(["ssh", *options, *sshd.ssh("echo over")[1:]])
+    with ProxyCommand(command) as sock:
+        sock.settimeout(2 * DEADLINE)
+        assert sock.recv(100) == b"over\n"
+        assert sock.recv(100) == b""
+        assert sock.returncode == 0
+    assert control.exists(), "there is a master"
+
+
+def test_a_failure_through_a_master_is_told(sshd, master) -> None:
+    options, control = master
+    with ProxyCommand(shlex.join(["ssh", *options, *sshd.ssh("echo over")[1:]])) as sock:
+        assert sock.recv(100) == b"over\n"
+    assert control.exists()
+    program, *rest = sshd.ssh_forward("127.0.0.1", 1)
+    with ProxyCommand([program, *options, *rest]) as sock:
+        sock.settimeout(2 * DEADLINE)
+        with pytest.raises(ConnectionResetError) as caught:
+            sock.recv(100)
+        assert caught.value.returncode == 255
+        assert caught.value.stderr

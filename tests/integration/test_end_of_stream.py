@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The end of a proxy: what was received first, then why it ended, then nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import sys
+
+import pytest
+from streams import digest, payload, recv_all, recv_exactly
+from waiting import DEADLINE, Worker, readable, until, until_blocked
+
+from sshgateway import ProxyCommand, ProxyCommandError
+
+
+def shell(script: str, **options) -> ProxyCommand:
+    sock = ProxyCommand(["sh", "-c", script], **options)
+    sock.settimeout(DEADLINE)
+    return sock
+
+
+RECEIVERS = {
+    "recv": lambda s: s.recv(10),
+    "recv_into": lambda s: s.recv_into(bytearray(10)),
+    "recvfrom": lambda s: s.recvfrom(10),
+    "recvfrom_into": lambda s: s.recvfrom_into(bytearray(10)),
+    "recvmsg": lambda s: s.recvmsg(10),
+    "recvmsg_into": lambda s: s.recvmsg_into([bytearray(10)]),
+}
+
+
+def told(sock: ProxyCommand) -> ProxyCommandError:
+    """The reason that recv raises, once; afterwards it returns b""."""
+    with pytest.raises(ProxyCommandError) as caught:
+        sock.recv(10)
+    assert isinstance(caught.value, ConnectionResetError)
+    assert caught.value.args == (errno.ECONNRESET, caught.value.strerror)
+    for _ in range(3):
+        assert sock.recv(10) == b""
+    return caught.value
+
+
+def test_exit_0_is_a_clean_end() -> None:
+    with shell("echo hi; exit 0") as sock:
+        assert recv_all(sock) == b"hi\n"
+        assert sock.recv(10) == b""
+        assert sock.returncode == 0
+
+
+def test_exit_0_with_complaints_is_a_clean_end_too() -> None:
+    with shell("echo hi; echo a warning >&2; exit 0") as sock:
+        assert recv_all(sock) == b"hi\n"
+        assert sock.stderr == "a warning\n"
+
+
+def test_exit_255_is_told_after_the_data() -> None:
+    with shell("echo hi; echo the reason >&2; exit 255") as sock:
+        assert recv_exactly(sock, 3) == b"hi\n"
+        error = told(sock)
+        assert error.returncode == 255
+        assert error.stderr == "the reason\n"
+        assert "the reason" in error.args[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_a_signal_is_told(number: signal.Signals) -> None:
+    with shell(f"echo hi; kill -{int(number)} $$") as sock:
+        assert recv_exactly(sock, 3) == b"hi\n"
+        error = told(sock)
+        assert error.returncode == -number
+        assert number.name in error.args[1]
+
+
+def test_sigkill_from_outside_wakes_a_reader() -> None:
+    with ProxyCommand("cat") as sock:
+        reader = Worker(sock.recv, 10)
+        until_blocked(reader)
+        os.kill(sock.pid, signal.SIGKILL)
+        with pytest.raises(ConnectionResetError) as caught:
+            reader.result()
+        assert caught.value.returncode == -signal.SIGKILL
+        assert sock.recv(10) == b""
+
+
+def test_a_program_that_cannot_be_executed_is_told_by_the_constructor() -> None:
+    for command, standard in (("/nonexistent", FileNotFoundError), ("/etc", PermissionError)):
+        with pytest.raises(standard) as caught:
+            ProxyCommand([command])
+        assert isinstance(caught.value, ProxyCommandError)
+
+
+def test_closed_stdout_is_a_clean_end_while_the_child_lives_on() -> None:
+    with shell("echo hi; exec >&-; exec cat 0<&0 >/dev/null") as sock:
+        assert recv_all(sock) == b"hi\n"
+        assert sock.returncode is None
+        os.kill(sock.pid, 0)
+        sock.sendall(b"it takes what we send")
+
+
+def test_ncat_losing_its_peer_is_a_clean_end() -> None:
+    """ncat closes its stdout and waits for its stdin, for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        with ProxyCommand(f"ncat 127.0.0.1 {listener.getsockname()[1]}") as sock:
+            sock.settimeout(DEADLINE)
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(b"last words")
+            assert recv_all(sock) == b"last words"
+
+
+@pytest.mark.parametrize("call", RECEIVERS.values(), ids=RECEIVERS.keys())
+def test_every_receiver_tells_the_reason_once(call) -> None:
+    with shell("exit 3") as sock:
+        with pytest.raises(ProxyCommandError) as caught:
+            call(sock)
+        assert caught.value.returncode == 3
+        assert sock.recv(10) == b""
+
+
+def test_a_file_tells_the_reason() -> None:
+    with shell("echo line; exit 3") as sock, sock.makefile("rb") as file:
+        assert file.readline() == b"line\n"
+        with pytest.raises(ProxyCommandError):
+            file.readline()
+        assert file.readline() == b""
+
+
+def test_a_peek_does_not_use_the_reason_up() -> None:
+    with shell("exit 3") as sock:
+        assert readable(sock)
+        try:
+            sock.recv(1, socket.MSG_PEEK)
+        except ProxyCommandError:
+            pass
+        else:
+            told(sock)
+
+
+def test_asking_for_nothing_does_not_use_the_reason_up() -> None:
+    with shell("exit 3") as sock:
+        assert readable(sock)
+        assert sock.recv(0) == b""
+        assert sock.recv_into(bytearray()) == 0
+        assert told(sock).returncode == 3
+
+
+def test_the_reason_is_told_in_non_blocking_mode_too() -> None:
+    with shell("exit 3") as sock:
+        sock.setblocking(False)
+        assert readable(sock)
+        assert told(sock).returncode == 3
+
+
+def test_shutting_down_reading_ourselves_is_no_reason() -> None:
+    with ProxyCommand("cat") as sock:
+        sock.shutdown(socket.SHUT_RD)
+        assert sock.recv(10) == b""
+
+
+def test_a_reader_waits_for_the_reason_whatever_comes_first() -> None:
+    """stdout is closed first, the exit status comes 50 ms later: it is waited for."""
+    for _ in range(5):
+        with shell("exec >&-; sleep 0.05; echo late >&2; exit 9") as sock:
+            assert told(sock).stderr == "late\n"
+
+
+def test_stderr_held_open_by_others_does_not_hold_the_end_up() -> None:
+    """ssh's ControlPersist master keeps it; so does any daemon."""
+    script = "sleep 20 >/dev/null 2>&2 </dev/null & echo $!; echo words >&2; exit 4"
+    with shell(script) as sock:
+        daemon = int(sock.recv(20))
+        try:
+            error = told(sock)
+            assert (error.returncode, error.stderr) == (4, "words\n")
+        finally:
+            os.kill(daemon, signal.SIGKILL)
+
+
+def test_a_grandchild_that_holds_stdout_keeps_the_stream_open() -> None:
+    with shell("exec 3<&0; (read x <&3; echo $x) & exit 0") as sock:
+        until(lambda: sock.returncode == 0, "exit status of the shell")
+        sock.sendall(b"hello\n")
+        assert recv_all(sock) == b"hello\n"
+
+
+def test_all_of_the_data_comes_before_the_reason() -> None:
+    with shell("head -c 1000000 /dev/zero; exit 5") as sock:
+        assert len(recv_exactly(sock, 1_000_000)) == 1_000_000
+        assert told(sock).returncode == 5
+
+
+# --- send --------------------------------------------------------------------------
+
+
+def test_sends_before_the_first_byte_are_taken_until_recv_has_told_why() -> None:
+    """As TCP would: Paramiko loses the text of what send raises, not of recv."""
+    with shell("echo the reason >&2; exit 255") as sock:
+        until(lambda: sock.returncode == 255, "exit")
+        assert readable(sock)
+        for _ in range(3):
+            assert sock.send(b"SSH-2.0-test\r\n") == 14
+        sock.sendall(b"more")
+        assert told(sock).stderr == "the reason\n"
+        with pytest.raises(BrokenPipeError) as caught:
+            sock.send(b"x")
+        assert "the reason" in caught.value.args[1]
+        assert isinstance(caught.value, ProxyCommandError)
+
+
+def test_send_after_the_first_byte_tells_the_reason_itself() -> None:
+    with shell("echo SSH-2.0-proxy; echo the reason >&2; exit 3") as sock:
+        assert recv_exactly(sock, 14) == b"SSH-2.0-proxy\n"
+        until(lambda: sock.returncode == 3, "exit")
+        assert readable(sock)
+
+        def broken() -> BrokenPipeError | None:
+            try:
+                sock.send(b"x")
+            except BrokenPipeError as error:
+                return error
+            return None
+
+        error = until(broken, "BrokenPipeError")
+        assert isinstance(error, ProxyCommandError)
+        assert error.args[0] == errno.EPIPE
+        assert "the reason" in error.args[1]
+        assert error.returncode == 3
+
+
+def test_a_blocked_sender_learns_of_the_death() -> None:
+    with shell("echo started; exec sleep 60") as sock:
+        assert recv_exactly(sock, 8) == b"started\n"
+        sock.settimeout(None)
+        sender = Worker(sock.sendall, b"x" * 4_000_000)
+        until_blocked(sender)
+        os.kill(sock.pid, signal.SIGKILL)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)) as caught:
+            sender.result()
+        assert isinstance(caught.value, ProxyCommandError)
+        assert caught.value.returncode == -signal.SIGKILL
+
+
+def test_what_was_sent_to_a_child_that_reads_and_exits_arrived() -> None:
+    """The end of its input is told by the bytes it counted."""
+    data = payload(500_000)
+    script = "import sys, hashlib; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())"
+    with ProxyCommand([sys.executable, "-c", script]) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        assert recv_all(sock).decode().strip() == digest(data)
+
+
+# --- half-close -----------------------------------------------------------------------
+
+
+def test_half_close_keeps_the_other_direction() -> None:
+    with ProxyCommand("sort") as sock:
+        sock.sendall(b"c\nb\na\n")
+        sock.shutdown(socket.SHUT_WR)
+        assert recv_all(sock) == b"a\nb\nc\n"
+        assert sock.returncode == 0
+
+
+def test_a_stdin_closed_by_the_child_does_not_end_the_other_direction() -> None:
+    with shell("exec <&-; echo closed; sleep 0.1; echo still here") as sock:
+        assert recv_exactly(sock, 7) == b"closed\n"
+        assert recv_all(sock) == b"still here\n"

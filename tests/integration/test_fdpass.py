@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""fdpass=True, OpenSSH's ProxyUseFdpass: the child hands over a connected socket."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+import time
+
+import pytest
+from streams import digest, payload, recv_all, recv_exactly
+from waiting import DEADLINE, Worker, until
+
+from sshgateway import ProxyCommand, ProxyCommandError
+
+# A child that does SENDS, with s, its standard output as a socket.
+CHILD = """
+import array, os, socket, sys, time
+s = socket.socket(fileno=1)
+a, b = socket.socketpair()
+{sends}
+os._exit(0)
+"""
+
+
+def child(sends: str) -> list[str]:
+    return [sys.executable, "-S", "-c", CHILD.format(sends=sends)]
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        yield listener
+
+
+@pytest.fixture
+def pair(listener):
+    """A stream that ``nc -F`` has connected, and what it is connected to."""
+    host, port = listener.getsockname()
+    with ProxyCommand(f"nc -F {host} {port}", fdpass=True, timeout=DEADLINE) as sock:
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(DEADLINE)
+            sock.settimeout(DEADLINE)
+            yield sock, peer
+
+
+def test_the_socket_handed_over_moves_the_bytes(pair) -> None:
+    sock, peer = pair
+    data = payload(1_000_000)
+    reader = Worker(recv_exactly, peer, len(data))
+    sock.sendall(data)
+    assert digest(reader.result()) == digest(data)
+    sender = Worker(peer.sendall, data)
+    assert digest(recv_exactly(sock, len(data))) == digest(data)
+    sender.result()
+
+
+def test_the_child_is_gone_and_no_relay_is_left(pair) -> None:
+    sock, _ = pair
+    until(lambda: sock.returncode is not None, "nc ends")
+    assert sock.returncode == 0
+    assert sock.cmd[0] == "nc"
+
+
+def test_everything_is_the_received_sockets(pair) -> None:
+    sock, peer = pair
+    assert sock.family is socket.AF_INET
+    assert sock.type is socket.SOCK_STREAM
+    assert sock.getpeername() == peer.getsockname()
+    assert sock.getsockname() == peer.getpeername()
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+def test_peername_wins_over_the_sockets(listener) -> None:
+    command = "nc -F {} {}".format(*listener.getsockname())
+    with ProxyCommand(command, fdpass=True, peername=("db1", 22), timeout=DEADLINE) as sock:
+        assert sock.getpeername() == ("db1", 22)
+
+
+def test_the_end_is_a_clean_end(pair) -> None:
+    sock, peer = pair
+    peer.sendall(b"last words")
+    peer.close()
+    assert recv_all(sock) == b"last words"
+    assert sock.recv(1) == b""
+
+
+def test_half_close_dup_and_detach(pair) -> None:
+    sock, peer = pair
+    with sock.dup() as copy:
+        assert copy.family is socket.AF_INET
+        copy.sendall(b"copy")
+    sock.shutdown(socket.SHUT_WR)
+    assert recv_all(peer) == b"copy"
+    with socket.socket(fileno=sock.detach()) as plain:
+        peer.sendall(b"detached")
+        assert recv_exactly(plain, 8) == b"detached"
+
+
+def test_timeouts_work(pair) -> None:
+    sock, _ = pair
+    sock.settimeout(0.05)
+    with pytest.raises(TimeoutError, match=r"^timed out$"):
+        sock.recv(1)
+
+
+def test_close_wakes_a_reader(pair) -> None:
+    from waiting import until_blocked
+
+    sock, _ = pair
+    sock.settimeout(None)
+    reader = Worker(sock.recv, 1)
+    until_blocked(reader)
+    sock.close()
+    with pytest.raises(OSError) as caught:
+        reader.result()
+    assert caught.value.args == (errno.EBADF, "Bad file descriptor")
+
+
+def test_a_unix_socket_can_be_handed_over() -> None:
+    sends = "a.sendall(b'hello'); socket.send_fds(s, [b'x'], [b.fileno()])"
+    with ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE) as sock:
+        assert sock.family is socket.AF_UNIX
+        assert recv_all(sock) == b"hello"
+
+
+# --- Children that do it wrong ------------------------------------------------------------
+
+
+def refused(command, **options) -> ProxyCommandError:
+    with pytest.raises(ProxyCommandError) as caught:
+        ProxyCommand(command, fdpass=True, timeout=4 * DEADLINE, **options).close()
+    assert len(caught.value.args) == 2
+    assert not isinstance(caught.value, TimeoutError)
+    return caught.value
+
+
+def test_a_child_that_ends_first_is_told_with_its_words() -> None:
+    error = refused(["sh", "-c", "echo no route to host >&2; exit 1"])
+    assert "no route to host" in error.args[1]
+    assert error.stderr == "no route to host\n"
+    assert error.returncode == 1
+
+
+def test_a_child_that_is_killed_first_is_told() -> None:
+    assert "SIGKILL" in refused(["sh", "-c", "kill -KILL $$"]).args[1]
+
+
+def test_a_child_that_ends_in_peace_without_a_socket_is_told() -> None:
+    refused(["true"])
+
+
+def test_a_child_that_only_closes_its_output_is_told() -> None:
+    refused(["sh", "-c", "exec <&- >&-; exec sleep 60"], linger=0)
+
+
+@pytest.mark.parametrize("opened", ["os.open('/dev/null', 2)", "os.pipe()[0]", "os.open('/', 0)"])
+def test_what_is_no_socket_is_refused(opened: str) -> None:
+    error = refused(child(f"socket.send_fds(s, [b'x'], [{opened}])"))
+    assert "socket" in error.args[1]
+
+
+@pytest.mark.parametrize("then", ["", "; time.sleep(60)"], ids=["and ends", "and waits"])
+def test_bytes_without_a_descriptor_are_refused(then: str) -> None:
+    refused(child("s.sendall(b'SSH-2.0-no descriptor')" + then), linger=0)
+
+
+def test_of_several_descriptors_none_is_leaked() -> None:
+    """The first is taken, or all are refused; the guard counts the rest."""
+    sends = "socket.send_fds(s, [b'x'], [b.fileno(), 0, 2, a.fileno()])"
+    try:
+        with ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE) as sock:
+            assert sock.family is socket.AF_UNIX
+    except ProxyCommandError as error:
+        assert len(error.args) == 2
+
+
+def test_a_descriptor_in_every_message_is_not_leaked() -> None:
+    sends = "[socket.send_fds(s, [b'x'], [b.fileno()]) for _ in range(10)]"
+    with ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE) as sock:
+        assert sock.fileno() >= 0
+
+
+def test_a_child_that_sends_nothing_times_out() -> None:
+    start = time.monotonic()
+    with pytest.raises(TimeoutError) as caught:
+        ProxyCommand(child("time.sleep(60)"), fdpass=True, timeout=0.2, linger=0).close()
+    assert time.monotonic() - start >= 0.19
+    assert caught.value.errno == errno.ETIMEDOUT
+    assert len(caught.value.args) == 2
+    assert "command" in caught.value.args[1]
+
+
+@pytest.mark.usefixtures("alarm")
+def test_waiting_for_it_can_be_interrupted() -> None:
+    """Ctrl-C during the constructor: the child is ended and nothing stays."""
+    import signal
+
+    signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    with pytest.raises(ZeroDivisionError):
+        ProxyCommand("sleep 60", fdpass=True, linger=0).close()
+
+
+def test_a_program_that_is_missing_is_told() -> None:
+    with pytest.raises(FileNotFoundError):
+        ProxyCommand("/nonexistent", fdpass=True).close()
+
+
+def test_a_child_that_stays_after_handing_over_is_ended() -> None:
+    sends = "socket.send_fds(s, [b'x'], [b.fileno()]); time.sleep(60)"
+    with ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE, linger=0.05) as sock:
+        until(lambda: sock.returncode is not None, "the child ends")
+        assert sock.fileno() >= 0

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Paramiko, the newest and 2.12, logs in through our ProxyCommand."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import fresh
+import logins
+import paramiko
+import pytest
+
+import sshgateway.paramiko
+from sshgateway import ProxyCommand
+
+SUPPORT = Path(logins.__file__)
+OLD = Path(sys.prefix) / "paramiko-2.12"
+
+
+def is_old(version: str) -> bool:
+    return version.startswith("2.12.")
+
+
+@pytest.fixture(scope="module")
+def where(sshd):
+    return logins.settings(sshd)
+
+
+def in_this_process(flow: str, where) -> None:
+    logins.FLOWS[flow](where)
+
+
+def in_another_process(flow: str, where) -> None:
+    """With Paramiko 2.12: the one beside the newest, or the one installed."""
+    path = []
+    if not is_old(paramiko.__version__):
+        if not OLD.is_dir():
+            pytest.skip(f"no {OLD}: tools/bootstrap.sh could not install paramiko 2.12")
+        path = [str(OLD)]
+    done = fresh.run(SUPPORT, flow, json.dumps(where), path=path, timeout=100, warnings="default")
+    assert is_old(done.stdout.split()[-1])
+    # What Paramiko 2.12 warns of is cryptography's; nothing is ours, nor is it left open.
+    assert "ResourceWarning" not in done.stderr
+
+
+@pytest.fixture(params=[in_this_process, in_another_process], ids=["newest", "2.12"])
+def perform(request):
+    return request.param
+
+
+def test_connect_and_exec(perform, where) -> None:
+    perform("connect_and_exec", where)
+
+
+@pytest.mark.slow
+@pytest.mark.limit(120)
+def test_sftp_moves_100_mb_both_ways(perform, where) -> None:
+    perform("sftp_put_and_get", where)
+
+
+@pytest.mark.slow
+@pytest.mark.limit(120)
+def test_twenty_connections_at_once(perform, where) -> None:
+    perform("twenty_at_once", where)
+
+
+def test_close_from_another_thread(perform, where) -> None:
+    perform("close_from_another_thread", where)
+
+
+def test_the_failure_of_the_proxy_reaches_the_user(perform, where) -> None:
+    perform("failure_is_told", where)
+
+
+# --- Other ways to the same server ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["socat - TCP:{host}:{port}", "nc -N {host} {port}", "ncat {host} {port}"],
+    ids=lambda command: command.split()[0],
+)
+def test_a_login_through_other_programs(where, command: str) -> None:
+    logins.connect_and_exec(where | {"command": command.format(**where)})
+
+
+def test_a_login_through_a_shell(where, monkeypatch) -> None:
+    line = "socat - TCP:$TARGET 2>/dev/null"
+    env = {"TARGET": f"{where['host']}:{where['port']}", "PATH": "/usr/bin:/bin"}
+    sock = ProxyCommand(line, shell=True, env=env)
+    with logins.login(where, sock) as client:
+        assert logins.run(client, "echo hello") == b"hello\n"
+
+
+def test_a_login_through_an_http_proxy(where, http_proxy) -> None:
+    """As on networks that let nothing but HTTP through: CONNECT by a real tinyproxy."""
+    command = (
+        f"ncat --proxy {http_proxy.host}:{http_proxy.port} --proxy-type http "
+        f"{where['host']} {where['port']}"
+    )
+    logins.connect_and_exec(where | {"command": command})
+    assert f"CONNECT {where['host']}:{where['port']}" in http_proxy.log
+
+
+def test_a_login_through_a_socket_handed_over(where) -> None:
+    sock = ProxyCommand(f"nc -F {where['host']} {where['port']}", fdpass=True, timeout=10)
+    with logins.login(where, sock) as client:
+        assert logins.run(client, "echo hello") == b"hello\n"
+
+
+def test_libraries_that_call_paramikos_class_get_ours(where) -> None:
+    sshgateway.paramiko.install()
+    try:
+        sock = paramiko.ProxyCommand(where["command"])
+        assert isinstance(sock, ProxyCommand)
+        with logins.login(where, sock) as client:
+            assert logins.run(client, "echo hello") == b"hello\n"
+    finally:
+        sshgateway.paramiko.uninstall()
+
+
+def test_the_names_reach_paramiko(where) -> None:
+    name = (where["host"], where["port"])
+    with logins.login(where, ProxyCommand(where["command"], peername=name)) as client:
+        assert client.get_transport().getpeername() == name
+
+
+# --- What the user sees when it fails -----------------------------------------------
+
+
+def connect_error(where, command: str) -> paramiko.SSHException:
+    with (
+        pytest.raises(paramiko.SSHException) as caught,
+        logins.login(where, ProxyCommand(command)),
+    ):
+        pass
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo no route to gateway >&2; exit 255", ["no route to gateway", "255"]),
+        ("exec >&-; echo no route to gateway >&2; exit 1", ["no route to gateway", "status 1"]),
+        ("echo about to die >&2; kill -KILL $$", ["about to die", "SIGKILL"]),
+        ("exec cat >/dev/null <&0 & sleep 0.05; echo too late >&2; exit 7", ["too late", "7"]),
+    ],
+    ids=["exit 255", "stdout closed", "killed", "later"],
+)
+def test_the_reason_is_in_the_exception(where, script: str, words) -> None:
+    error = connect_error(where, shlex.join(["sh", "-c", script]))
+    for word in words:
+        assert word in str(error)
+
+
+def test_what_ssh_says_is_in_the_exception(where, sshd) -> None:
+    """The gateway does not accept the key: ssh's own words, not "EOF"."""
+    command = logins.through_ssh(sshd, None, "-o", "PubkeyAuthentication=no")
+    assert "Permission denied" in str(connect_error(where, command))
+
+
+def test_an_unreachable_target_is_in_the_exception(where, sshd) -> None:
+    command = shlex.join(sshd.ssh_forward("127.0.0.1", 1))
+    assert "refused" in str(connect_error(where, command)).lower()
+
+
+def test_the_gateways_death_ends_the_session(where) -> None:
+    """ssh is killed under a session: Paramiko's thread ends, commands fail."""
+    sock = ProxyCommand(where["command"])
+    with logins.login(where, sock) as client:
+        assert logins.run(client, "echo hello") == b"hello\n"
+        subprocess.run(["kill", "-KILL", str(sock.pid)], check=True)
+        client.get_transport().join(logins.TIMEOUT)
+        assert not client.get_transport().is_active()
+        with pytest.raises((paramiko.SSHException, EOFError, OSError)):
+            client.exec_command("echo never", timeout=logins.TIMEOUT)
+        assert sock.returncode == -9

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""1 MB, then the end in one of several ways: a slow reader gets it all.
+
+The reader pauses for less than `linger` at a time, and longer than it in sum.
+"""
+
+import os
+import socket
+import sys
+
+from footprint import children
+from streams import digest, payload
+from waiting import exited
+
+from sshgateway import ProxyCommand
+
+READER = """
+import hashlib, os, time
+total = hashlib.sha256()
+count = 0
+while data := os.read(0, 65536):
+    total.update(data)
+    count += len(data)
+    time.sleep(0.05)
+os.write(2, f"{count} {total.hexdigest()}".encode())
+"""
+
+how, path = sys.argv[1:]
+data = payload(1_000_000)
+with open(path, "wb") as log:
+    sock = ProxyCommand([sys.executable, "-S", "-c", READER], stderr=log, linger=0.4)
+sock.sendall(data)
+if how == "close":
+    sock.close()
+elif how == "shutdown":
+    sock.shutdown(socket.SHUT_WR)
+    sock.close()
+elif how == "detach":
+    os.close(sock.detach())
+elif how == "dup":
+    copy = sock.dup()
+    sock.close()
+    copy.close()
+elif how == "makefile":
+    file = sock.makefile("rb")
+    sock.close()
+    file.close()
+if how != "exit":  # which waits for 1 s at most: the rest of the data takes 0.5 s
+    for pid in children():
+        assert exited(pid, 20)
+print(len(data), digest(data))

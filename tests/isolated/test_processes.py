@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""fork, subinterpreters, exit with streams open, and what is delivered then."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+
+import fresh
+import pytest
+from waiting import exited
+
+
+def test_a_forks_child_cannot_touch_the_parents_stream() -> None:
+    fresh.run("fork")
+
+
+def test_multiprocessing_by_fork_works() -> None:
+    fresh.run("fork_multiprocessing")
+
+
+def test_a_subinterpreter_cannot_import_it() -> None:
+    fresh.run("subinterpreter")
+
+
+# --- exit -----------------------------------------------------------------------
+
+
+def leave(way: str, kind: str) -> tuple[float, str]:
+    """Run leave.py; how long it took from its last line, and its stderr."""
+    process = subprocess.Popen(
+        fresh.command(fresh.SCRIPTS / "leave.py", way, kind, warnings="default"),
+        env=fresh.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert process.stdout
+        pids = [int(word) for word in process.stdout.readline().split()]
+        assert len(pids) == 3
+        start = time.monotonic()
+        _, said = process.communicate(timeout=20)
+        took = time.monotonic() - start
+    assert process.returncode == 0, said
+    for pid in pids:
+        assert exited(pid), f"child {pid} outlives the program"
+    return took, said
+
+
+def only_resource_warnings(said: str) -> bool:
+    """Each warning may be followed by its source line and where it was made."""
+    lines = [line for line in said.splitlines() if not re.match(r"  |Object allocated at", line)]
+    return all(
+        re.search(r"ResourceWarning: (unclosed|Enable tracemalloc)", line) for line in lines
+    )
+
+
+@pytest.mark.parametrize("way", ["exit", "end", "cycle", "raise", "thread", "atexit"])
+def test_exit_with_streams_open_is_quick_and_warns_only_of_them(way: str) -> None:
+    took, said = leave(way, "cat")
+    assert only_resource_warnings(said), said
+    assert took < 5, "generous: it should be 2 s at most"
+
+
+@pytest.mark.parametrize("kind", ["stubborn", "stopped", "own-session"])
+@pytest.mark.parametrize("way", ["exit", "thread", "closed"])
+def test_exit_ends_children_that_do_not_want_to(way: str, kind: str) -> None:
+    """They ignore HUP and TERM, are stopped, or lead a session."""
+    took, said = leave(way, kind)
+    assert only_resource_warnings(said), said
+    assert took < 5
+
+
+def test_exit_after_close_is_silent() -> None:
+    _, said = leave("closed", "cat")
+    assert said == ""
+
+
+def test_exit_with_data_on_its_way_to_stopped_children_is_bounded() -> None:
+    took, said = leave("data", "stopped")
+    assert said == ""
+    assert took < 5
+
+
+@pytest.mark.parametrize("how", ["close", "shutdown", "detach", "dup", "makefile"])
+def test_a_megabyte_reaches_a_slow_reader_after_the_end(how: str, tmp_path) -> None:
+    log = tmp_path / "log"
+    done = fresh.run("nothing_lost", how, str(log))
+    assert log.read_text() == done.stdout.strip()

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What help() and inspect show of the public names."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import subprocess
+
+import pytest
+
+import sshgateway
+from sshgateway import ProxyCommand
+
+METHODS = [
+    "recv",
+    "recv_into",
+    "recvfrom",
+    "recvfrom_into",
+    "recvmsg",
+    "recvmsg_into",
+    "send",
+    "sendall",
+    "sendmsg",
+    "sendfile",
+    "makefile",
+    "settimeout",
+    "gettimeout",
+    "setblocking",
+    "getblocking",
+    "fileno",
+    "detach",
+    "dup",
+    "shutdown",
+    "close",
+    "getsockname",
+    "getpeername",
+    "getsockopt",
+    "setsockopt",
+]
+
+ATTRIBUTES = [
+    "cmd",
+    "pid",
+    "returncode",
+    "stderr",
+    "bytes_sent",
+    "bytes_received",
+    "timeout",
+    "closed",
+    "family",
+    "type",
+    "proto",
+]
+
+
+def test_every_socket_method_of_the_design_is_there() -> None:
+    for name in METHODS:
+        assert callable(getattr(ProxyCommand, name)), name
+        assert callable(getattr(socket.socket, name)), name
+
+
+def public_methods() -> list[str]:
+    return [
+        name
+        for name in dir(ProxyCommand)
+        if not name.startswith("_") and callable(getattr(ProxyCommand, name))
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) | set(public_methods())))
+def test_every_method_has_a_signature_and_a_docstring(name: str) -> None:
+    method = getattr(ProxyCommand, name)
+    parameters = list(inspect.signature(method).parameters.values())
+    assert parameters[0].name == "self"
+    for parameter in parameters:
+        assert parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    documentation = inspect.getdoc(method)
+    assert documentation
+    assert len(documentation) > 20
+    assert "--\n" not in documentation
+
+
+@pytest.mark.parametrize("name", ["recv", "recv_into", "sendall", "makefile", "shutdown", "close"])
+def test_a_bound_method_shows_its_arguments_without_self(name: str) -> None:
+    with ProxyCommand("cat") as sock:
+        assert "self" not in inspect.signature(getattr(sock, name)).parameters
+
+
+@pytest.mark.parametrize("name", ["recv_into", "makefile", "sendfile"])
+def test_arguments_are_named_as_in_socket(name: str) -> None:
+    try:
+        expected = list(inspect.signature(getattr(socket.socket, name)).parameters)
+    except ValueError:  # a builtin without one
+        expected = {"recv_into": ["self", "buffer", "nbytes", "flags"]}[name]
+    assert list(inspect.signature(getattr(ProxyCommand, name)).parameters) == expected
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_every_attribute_has_a_docstring(name: str) -> None:
+    attribute = inspect.getattr_static(ProxyCommand, name)
+    assert inspect.isdatadescriptor(attribute)
+    assert attribute.__doc__
+
+
+def test_the_constructors_signature_is_that_of_the_documentation() -> None:
+    parameters = inspect.signature(ProxyCommand).parameters
+    assert next(iter(parameters)) == "command_line"
+    assert parameters["command_line"].default is inspect.Parameter.empty
+    defaults = {
+        "shell": False,
+        "stderr": subprocess.PIPE,
+        "env": None,
+        "cwd": None,
+        "start_new_session": False,
+        "peername": None,
+        "linger": 1.0,
+        "fdpass": False,
+        "timeout": None,
+    }
+    assert list(parameters)[1:] == list(defaults)
+    for name, default in defaults.items():
+        assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameters[name].default == default
+
+
+def test_the_class_and_the_module_are_documented() -> None:
+    for thing in (sshgateway, ProxyCommand, sshgateway.Error, sshgateway.ProxyCommandError):
+        assert thing.__doc__
+        assert len(thing.__doc__) > 20
+    for name in ("command_line", "linger", "fdpass", "start_new_session", "peername"):
+        assert name in ProxyCommand.__doc__
+
+
+def test_the_class_says_where_it_comes_from() -> None:
+    assert ProxyCommand.__name__ == "ProxyCommand"
+    assert ProxyCommand.__module__.partition(".")[0] == "sshgateway"

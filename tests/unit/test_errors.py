@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The exceptions: standard classes, exactly two arguments, attributes, pickles."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import pickle
+import signal
+import time
+
+import pytest
+from waiting import DEADLINE, until
+
+import sshgateway
+from sshgateway import Error, ProxyCommand, ProxyCommandError
+
+
+def error_of(call) -> ProxyCommandError:
+    with pytest.raises(ProxyCommandError) as caught:
+        call()
+    return caught.value
+
+
+def from_recv(script: str) -> ProxyCommandError:
+    with ProxyCommand(["sh", "-c", script]) as sock:
+        return error_of(lambda: sock.recv(1))
+
+
+def from_send() -> ProxyCommandError:
+    with ProxyCommand(["sh", "-c", "echo x; echo no more >&2; exit 3"]) as sock:
+        assert sock.recv(2) == b"x\n"
+        until(lambda: sock.returncode == 3, "exit status 3")
+        sock.settimeout(DEADLINE)
+        end = time.monotonic() + DEADLINE
+        with pytest.raises(BrokenPipeError) as caught:
+            while time.monotonic() < end:
+                sock.send(b"x")
+        error = caught.value
+        assert isinstance(error, ProxyCommandError)
+        return error
+
+
+def not_there() -> ProxyCommandError:
+    return error_of(lambda: ProxyCommand(["/nonexistent/program", "argument"]))
+
+
+MADE = {
+    "exit 255": (lambda: from_recv("echo why >&2; exit 255"), ConnectionResetError, 104),
+    "killed": (lambda: from_recv("echo why >&2; kill -KILL $$"), ConnectionResetError, 104),
+    "send": (from_send, BrokenPipeError, errno.EPIPE),
+    "not there": (not_there, FileNotFoundError, errno.ENOENT),
+    "a directory": (lambda: error_of(lambda: ProxyCommand("/")), PermissionError, errno.EACCES),
+}
+
+
+@pytest.fixture(params=MADE.values(), ids=MADE.keys())
+def made(request):
+    make, standard, number = request.param
+    return make(), standard, number
+
+
+def test_the_base_classes_are_exceptions_of_the_package() -> None:
+    assert issubclass(Error, OSError)
+    assert issubclass(ProxyCommandError, Error)
+    assert Error.__module__.startswith("sshgateway")
+    assert sshgateway.ProxyCommandError is ProxyCommandError
+
+
+def test_it_is_also_the_standard_class_of_its_errno(made) -> None:
+    error, standard, number = made
+    assert isinstance(error, ProxyCommandError)
+    assert isinstance(error, standard)
+    assert type(OSError(number, "")) is standard
+    assert error.errno == number
+
+
+def test_it_has_exactly_two_arguments(made) -> None:
+    """Paramiko formats e.args[1] and e.args[0] and dies of anything else."""
+    error, _, number = made
+    assert len(error.args) == 2
+    assert error.args == (number, error.strerror)
+    assert type(error.args[1]) is str
+    assert "\n" not in error.args[1]
+    assert (error.filename, error.filename2) == (None, None)
+    assert f"{error.args[1]} [Errno {error.args[0]}]"
+
+
+def test_it_is_never_a_timeout(made) -> None:
+    """Paramiko and others retry a timeout for ever."""
+    error, _, _ = made
+    assert not isinstance(error, TimeoutError)
+    assert error.errno not in (errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_it_survives_pickling(made, protocol: int) -> None:
+    error, standard, _ = made
+    other = pickle.loads(pickle.dumps(error, protocol))
+    assert isinstance(other, standard)
+    assert type(other) is type(error)
+    assert (other.args, other.errno, str(other)) == (error.args, error.errno, str(error))
+    assert other.command == error.command
+    assert (other.returncode, other.stderr) == (error.returncode, error.stderr)
+
+
+def test_it_survives_copying(made) -> None:
+    error, standard, _ = made
+    for other in (copy.copy(error), copy.deepcopy(error)):
+        assert isinstance(other, standard)
+        assert (other.args, other.command) == (error.args, error.command)
+
+
+def test_a_failed_command_is_described() -> None:
+    error = from_recv("echo line one >&2; echo the reason >&2; exit 255")
+    assert error.command[0] == "sh"
+    assert error.returncode == 255
+    assert error.stderr == "line one\nthe reason\n"
+    assert "255" in error.args[1]
+    assert "the reason" in error.args[1]
+    assert "line one" in error.args[1]
+
+
+def test_a_killed_command_is_described() -> None:
+    error = from_recv("kill -KILL $$")
+    assert error.returncode == -signal.SIGKILL
+    assert "SIGKILL" in error.args[1]
+
+
+def test_a_command_that_was_not_executed_is_described() -> None:
+    error = not_there()
+    assert error.command == ["/nonexistent/program", "argument"]
+    assert error.returncode is None
+    assert error.stderr == ""
+    assert "/nonexistent/program" in error.args[1]
+    assert "No such file or directory" in error.args[1]
+
+
+def test_a_program_in_no_directory_of_path_is_named() -> None:
+    error = error_of(lambda: ProxyCommand("no-such-program-anywhere x"))
+    assert isinstance(error, FileNotFoundError)
+    assert "no-such-program-anywhere" in error.args[1]
+
+
+def test_a_file_that_may_not_be_executed_is_a_permission_error(tmp_path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o644)
+    error = error_of(lambda: ProxyCommand([program]))
+    assert isinstance(error, PermissionError)
+    assert str(program) in error.args[1]
+
+
+def test_a_file_that_is_no_program_is_enoexec(tmp_path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\0\1\2\3 no program")
+    program.chmod(0o755)
+    error = error_of(lambda: ProxyCommand([program]))
+    assert error.errno == errno.ENOEXEC
+    assert str(program) in error.args[1]
+
+
+def test_a_missing_interpreter_is_reported(tmp_path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/nonexistent/interpreter\n")
+    program.chmod(0o755)
+    assert isinstance(error_of(lambda: ProxyCommand([program])), FileNotFoundError)
+
+
+def test_an_argument_list_that_is_too_long_is_reported() -> None:
+    error = error_of(lambda: ProxyCommand(["true", "x" * 4_000_000]))
+    assert error.errno == errno.E2BIG
+    assert len(error.args[1]) < 10_000
+
+
+def test_the_text_of_a_talkative_command_is_bounded() -> None:
+    error = from_recv("yes 'a long complaint' | head -n 3000 >&2; echo the end >&2; exit 1")
+    assert len(error.args[1]) < 2_000
+    assert "the end" in error.args[1]
+    assert len(error.stderr) > 50_000
+
+
+def test_recv_raises_a_new_exception_for_each_stream() -> None:
+    assert from_recv("exit 1") is not from_recv("exit 1")
+
+
+def test_a_connection_error_handler_catches_it() -> None:
+    with ProxyCommand("false") as sock, pytest.raises(ConnectionError):
+        sock.recv(1)

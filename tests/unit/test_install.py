@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""sshgateway.paramiko: our ProxyCommand in the place of Paramiko's."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import paramiko
+import paramiko.proxy
+import pytest
+
+import sshgateway
+import sshgateway.paramiko as adapter
+
+ORIGINAL = paramiko.proxy.ProxyCommand
+
+
+@pytest.fixture(autouse=True)
+def uninstalled():
+    assert paramiko.ProxyCommand is ORIGINAL
+    yield
+    adapter.uninstall()
+    assert paramiko.ProxyCommand is ORIGINAL
+    assert paramiko.proxy.ProxyCommand is ORIGINAL
+
+
+@pytest.fixture
+def fabric(monkeypatch):
+    """What matters of a loaded fabric: the name in fabric.connection."""
+    package, connection = types.ModuleType("fabric"), types.ModuleType("fabric.connection")
+    connection.ProxyCommand = ORIGINAL
+    package.connection = connection
+    monkeypatch.setitem(sys.modules, "fabric", package)
+    monkeypatch.setitem(sys.modules, "fabric.connection", connection)
+    return connection
+
+
+def test_importing_the_adapter_changes_nothing() -> None:
+    assert paramiko.ProxyCommand is ORIGINAL
+    assert paramiko.proxy.ProxyCommand is ORIGINAL
+
+
+def test_install_replaces_the_class_where_it_is_looked_up() -> None:
+    adapter.install()
+    assert paramiko.ProxyCommand is not ORIGINAL
+    assert paramiko.ProxyCommand is paramiko.proxy.ProxyCommand
+    assert issubclass(paramiko.ProxyCommand, sshgateway.ProxyCommand)
+
+
+def test_install_twice_is_install_once() -> None:
+    adapter.install()
+    first = paramiko.ProxyCommand
+    adapter.install()
+    assert paramiko.ProxyCommand is first
+    adapter.uninstall()
+    assert paramiko.ProxyCommand is ORIGINAL
+
+
+def test_uninstall_without_install_is_harmless() -> None:
+    adapter.uninstall()
+    adapter.uninstall()
+    assert paramiko.ProxyCommand is ORIGINAL
+
+
+def test_it_can_be_installed_again() -> None:
+    for _ in range(3):
+        adapter.install()
+        assert issubclass(paramiko.ProxyCommand, sshgateway.ProxyCommand)
+        adapter.uninstall()
+        assert paramiko.ProxyCommand is ORIGINAL
+
+
+def test_a_loaded_fabric_gets_it_too(fabric) -> None:
+    adapter.install()
+    assert fabric.ProxyCommand is paramiko.ProxyCommand
+    adapter.uninstall()
+    assert fabric.ProxyCommand is ORIGINAL
+
+
+def test_a_fabric_that_is_not_loaded_is_not_imported(monkeypatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "fabric"]:
+        monkeypatch.delitem(sys.modules, name)
+    adapter.install()
+    assert "fabric" not in sys.modules
+
+
+def test_the_installed_class_is_called_as_paramikos() -> None:
+    adapter.install()
+    with paramiko.ProxyCommand("cat") as sock:
+        assert sock.cmd == ["cat"]
+        sock.settimeout(5)
+        assert sock.timeout == 5
+        assert sock.send(b"hello") == 5
+        assert sock.recv(10) == b"hello"
+        assert sock.closed is False
+    assert sock.closed is True
+
+
+def test_paramikos_own_failure_comes_from_the_constructor() -> None:
+    adapter.install()
+    with pytest.raises(paramiko.ProxyCommandFailure) as caught:
+        paramiko.ProxyCommand("/nonexistent/program")
+    check_failure(caught.value, FileNotFoundError)
+
+
+def test_paramikos_own_failure_comes_from_recv() -> None:
+    adapter.install()
+    with paramiko.ProxyCommand("sh -c 'echo the reason >&2; exit 255'") as sock:
+        with pytest.raises(paramiko.ProxyCommandFailure) as caught:
+            sock.recv(10)
+        check_failure(caught.value, ConnectionResetError)
+        assert "the reason" in caught.value.args[1]
+        assert sock.recv(10) == b""
+
+
+def check_failure(error: BaseException, standard: type[OSError]) -> None:
+    assert isinstance(error, sshgateway.ProxyCommandError)
+    assert isinstance(error, paramiko.SSHException)
+    assert isinstance(error, standard)
+    assert len(error.args) == 2
+    assert error.args[0] == error.errno
+    assert error.args[1] in str(error)
+    assert isinstance(error.command, list)
+
+
+def test_only_the_installed_class_raises_paramikos_failure() -> None:
+    adapter.install()
+    with pytest.raises(sshgateway.ProxyCommandError) as caught:
+        sshgateway.ProxyCommand("/nonexistent/program")
+    assert not isinstance(caught.value, paramiko.SSHException)
+    with sshgateway.ProxyCommand("false") as sock:
+        with pytest.raises(sshgateway.ProxyCommandError) as caught:
+            sock.recv(1)
+        assert not isinstance(caught.value, paramiko.SSHException)
+
+
+def test_bad_arguments_stay_what_they_are() -> None:
+    adapter.install()
+    with pytest.raises(ValueError):
+        paramiko.ProxyCommand("")
+    with pytest.raises(ValueError):
+        paramiko.ProxyCommand("unbalanced '")
+
+
+def test_uninstall_leaves_existing_streams_alone() -> None:
+    adapter.install()
+    with paramiko.ProxyCommand("cat") as sock:
+        adapter.uninstall()
+        sock.sendall(b"alive")
+        assert sock.recv(10) == b"alive"
