@@ -83,7 +83,7 @@ void sg_loop_over(struct sg_farend *farend);
 
 /* Memory to read into, shared by all far ends of the loop: nothing in it
  * lives longer than a turn. */
-#define SG_SCRATCH_SIZE 65536
+#define SG_SCRATCH_SIZE 262144
 char *sg_loop_scratch(struct sg_farend *farend);
 
 #endif

@@ -11,13 +11,19 @@
 
 #include "relay.h"
 
+/* A pipe that was found full holds more from then on: fewer wake-ups.  Not
+ * all of them, as a user's pipes are limited (pipe-user-pages-soft). */
+#define PIPE_SIZE 65536
+#define GROWN_SIZE (4 * PIPE_SIZE)
+
 struct sg_proxy {
     struct sg_relay relay; /* first: the relay's functions are given that */
     struct sg_child child;
     struct sg_watch in;  /* writes to the child's stdin */
     struct sg_watch out; /* reads its stdout */
     int unread_fd;       /* reads its stdin's pipe: what it has left there */
-    int unread;          /* the last count of that */
+    bool in_grown, out_grown;
+    int unread; /* the last count of that */
 };
 
 static struct sg_proxy *
@@ -31,13 +37,34 @@ proxy_of(const struct sg_relay *relay)
 static ssize_t
 proxy_read(struct sg_relay *relay, char *to, size_t n)
 {
-    struct sg_watch *out = &proxy_of(relay)->out;
+    struct sg_proxy *proxy = proxy_of(relay);
+    struct sg_watch *out = &proxy->out;
+    ssize_t got;
 
     if (out->ready == 0) {
         return -EAGAIN;
     }
     out->ready = 0;
-    return sg_sys_read(out->fd, to, n);
+    got = sg_sys_read(out->fd, to, n);
+    if (got >= PIPE_SIZE && !proxy->out_grown) {
+        proxy->out_grown = true;
+        sg_sys_grow_pipe(out->fd, GROWN_SIZE);
+    }
+    return got;
+}
+
+static ssize_t
+proxy_carry(struct sg_relay *relay, int from_fd)
+{
+    struct sg_proxy *proxy = proxy_of(relay);
+    ssize_t n = sg_sys_splice(from_fd, proxy->in.fd, GROWN_SIZE);
+
+    if (n == -EAGAIN && !proxy->in_grown) {
+        proxy->in_grown = true;
+        sg_sys_grow_pipe(proxy->in.fd, GROWN_SIZE);
+        n = sg_sys_splice(from_fd, proxy->in.fd, GROWN_SIZE);
+    }
+    return n;
 }
 
 static ssize_t
@@ -112,6 +139,7 @@ proxy_insist(struct sg_relay *relay)
 static const struct sg_relay_kind proxy_relay_kind = {
     .read = proxy_read,
     .write = proxy_write,
+    .carry = proxy_carry,
     .write_eof = proxy_write_eof,
     .want = proxy_want,
     .is_known = proxy_has_ended,

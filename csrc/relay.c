@@ -11,6 +11,9 @@
 
 /* How long an end of stream is withheld to learn the reason of it. */
 #define SETTLE (200 * SG_MSEC)
+/* Pieces of this size are carried; so many smaller ones in a row are not. */
+#define BULK 16384
+#define BULK_PIECES 16
 #define INSIST_PAUSE (250 * SG_MSEC)
 
 static bool
@@ -126,20 +129,56 @@ flush_up(struct sg_relay *relay)
     return relay->up.len == 0;
 }
 
+/* Is it worth carrying?  Small pieces are better copied: each that is
+ * carried takes a whole slot of the pipe. */
+static void
+weigh(struct sg_relay *relay, ssize_t n)
+{
+    if (n >= BULK) {
+        relay->bulk = BULK_PIECES;
+    }
+    else if (relay->bulk > 0) {
+        relay->bulk--;
+    }
+}
+
+/* True when that was all there is to do now. */
+static bool
+carry_up(struct sg_relay *relay)
+{
+    ssize_t n;
+
+    if (relay->bulk == 0 || relay->near_gone || relay->kind->carry == NULL) {
+        return false;
+    }
+    n = relay->kind->carry(relay, relay->near.fd);
+    if (n > 0) {
+        has_progressed(relay);
+        weigh(relay, n);
+        return true;
+    }
+    relay->up_full = is_passing(n); /* as the socket is not empty */
+    return relay->up_full;
+}
+
 /* A close with unread data behind it is ECONNRESET here, after everything
  * that was sent before: an end like any other. */
 static void
 move_up(struct sg_relay *relay)
 {
     char *scratch = sg_loop_scratch(&relay->farend);
+    bool is_ready = relay->near.ready & SG_READ || relay->up_full
+                    || relay->near_gone;
     ssize_t n;
 
-    if (relay->near_eof || relay->far_deaf || !flush_up(relay)
-        || (!(relay->near.ready & SG_READ) && !relay->near_gone)) {
+    relay->up_full = false;
+    if (relay->near_eof || relay->far_deaf || !flush_up(relay) || !is_ready
+        || carry_up(relay)) {
         return;
     }
     n = sg_sys_recv(relay->near.fd, scratch, SG_SCRATCH_SIZE, MSG_DONTWAIT);
     if (n > 0) {
+        weigh(relay, n);
         push_up(relay, scratch, (size_t)n);
     }
     else if (!is_passing(n) || relay->stopping) {
@@ -284,7 +323,8 @@ set_interest(struct sg_relay *relay)
     unsigned wanted = SG_HANGUP;
     int err;
 
-    if (!relay->near_eof && !relay->far_deaf && relay->up.len == 0) {
+    if (!relay->near_eof && !relay->far_deaf && relay->up.len == 0
+        && !relay->up_full) {
         wanted |= SG_READ;
     }
     if (relay->down.len != 0) {
@@ -297,7 +337,7 @@ set_interest(struct sg_relay *relay)
         return err;
     }
     return relay->kind->want(relay, !relay->far_eof && relay->down.len == 0,
-                             relay->up.len != 0);
+                             relay->up.len != 0 || relay->up_full);
 }
 
 static void

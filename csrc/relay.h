@@ -23,6 +23,10 @@ struct sg_relay_kind {
     /* Give the far side some: how much it took, or -EAGAIN when it takes
      * nothing now.  Another negative errno: it never will again. */
     ssize_t (*write)(struct sg_relay *relay, const char *from, size_t n);
+    /* Move some from a socket to the far side without copying; else like
+     * write(), but that -EAGAIN may also mean that the socket is empty, and
+     * another negative errno that it can't be done like this.  May be NULL. */
+    ssize_t (*carry)(struct sg_relay *relay, int from_fd);
     /* No more will come from the caller. */
     void (*write_eof)(struct sg_relay *relay);
     /* What the relay waits for now.  0 or a negative errno. */
@@ -46,6 +50,9 @@ struct sg_relay {
     struct sg_watch near; /* our end of the socketpair */
     struct sg_buffer up;  /* taken from the near side, not yet across */
     struct sg_buffer down;
+
+    int bulk;     /* > 0: much goes up, carry() it */
+    bool up_full; /* carry() found no room */
 
     bool near_eof;  /* all that the caller sent has been read */
     bool near_deaf; /* the caller reads no more: what comes is dropped */

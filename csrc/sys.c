@@ -521,6 +521,31 @@ sg_sys_pipe_reader(int fd)
 #endif
 }
 
+ssize_t
+sg_sys_splice(int from_fd, int pipe_fd, size_t n)
+{
+    int err = fault("splice");
+
+#ifdef SG_PORTABLE
+    (void)from_fd, (void)pipe_fd, (void)n;
+    return err < 0 ? err : -ENOSYS;
+#else
+    return err < 0 ? err
+                   : answer(splice(from_fd, NULL, pipe_fd, NULL, n,
+                                   SPLICE_F_NONBLOCK | SPLICE_F_MOVE));
+#endif
+}
+
+void
+sg_sys_grow_pipe(int fd, int size)
+{
+#ifdef SG_PORTABLE
+    (void)fd, (void)size;
+#else
+    (void)!fcntl(fd, F_SETPIPE_SZ, size);
+#endif
+}
+
 int
 sg_sys_unread(int fd)
 {

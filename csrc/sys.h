@@ -108,6 +108,14 @@ ssize_t sg_sys_recv_descriptors(int fd, int *to, size_t room, size_t *count);
  * tells what is still unread after `fd` is closed.  -ENOTSUP elsewhere. */
 int sg_sys_pipe_reader(int fd);
 
+/* Move up to `n` bytes from a socket into a pipe without copying them.
+ * -EAGAIN: the socket is empty or the pipe is full.  Anything else that is
+ * not positive: copy instead; -ENOSYS where there is no splice(2). */
+ssize_t sg_sys_splice(int from_fd, int pipe_fd, size_t n);
+
+/* Let a pipe hold `size` bytes.  It is none the worse if that is refused. */
+void sg_sys_grow_pipe(int fd, int size);
+
 /* How many bytes of a pipe are unread. */
 int sg_sys_unread(int fd);
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""make bench: contestants do the same works side by side, taking turns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from contestants import ALL, USUAL, Contestant
+from report import Machine, Results, table, write_json
+from work import Work, all_works, take_footprint
+
+
+class Progress:
+    """A line on stderr that tells what is going on now."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._is_terminal = sys.stderr.isatty()
+        self._last = ""
+
+    def show(self, work: str, done: int, of: int, who: str) -> None:
+        if self._is_terminal:
+            self._write(f"\r\033[K{self._elapsed()}  {work}: round {done + 1} of {of}, {who}")
+        elif work != self._last:
+            self._write(f"{self._elapsed()}  {work}, {of} rounds\n")
+        self._last = work
+
+    def clear(self) -> None:
+        if self._is_terminal:
+            self._write("\r\033[K")
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._start:4.0f} s"
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def measure(contestants: list[Contestant], works: list[tuple[Work, int]]) -> Results:
+    results = Results(contestants)
+    progress = Progress()
+    try:
+        for work, rounds in works:
+            for done in range(rounds):
+                for contestant in contestants:
+                    progress.show(work.title, done, rounds, contestant.name)
+                    figures = work.run(contestant)
+                    results.add(work.title, work.metrics, contestant.name, figures)
+    finally:
+        progress.clear()
+    return results
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests/bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="less exact, in a fraction of the time"
+    )
+    parser.add_argument("--only", metavar="WORD", help="only works with WORD in their title")
+    parser.add_argument(
+        "--contestants",
+        metavar="A,B",
+        default=",".join(USUAL),
+        help=f"of {', '.join(ALL)}; default: %(default)s",
+    )
+    parser.add_argument("--rounds", type=int, metavar="N", help="this many of every work")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        default=Path("build/bench.json"),
+        help="where all figures go; default: %(default)s",
+    )
+    parser.add_argument("--footprint", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    unknown = set(options.contestants.split(",")) - set(ALL)
+    if unknown:
+        parser.error(f"no contestant {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    return options
+
+
+def main() -> None:
+    options = parse()
+    if options.footprint:
+        name, count = options.footprint
+        print(json.dumps(take_footprint(ALL[name], int(count))))
+        return
+    contestants = [ALL[name] for name in options.contestants.split(",")]
+    works = [
+        (work, options.rounds or rounds)
+        for work, rounds in all_works(options.quick)
+        if not options.only or options.only in work.title
+    ]
+    machine = Machine()
+    results = measure(contestants, works)
+    where = machine.describe()
+    print(table(results, where))
+    chosen = {"quick": options.quick, "only": options.only, "rounds": options.rounds}
+    write_json(options.json, results, where, chosen)
+    print(f"All figures: {options.json}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

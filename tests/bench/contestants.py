@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Who is measured: each gives a connected stream to a program.
+
+A contestant is told which program shall be at the far side, its stdin and
+stdout being the stream.  How the stream gets there is its own affair: as a
+child's pipes here; through a gateway, say, for one that is added later.  To
+add one, write a class with ``name``, ``about`` and ``open()``, and put it into
+``ALL``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shlex
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from meter import await_reaped
+
+Ending = tuple[int | None, str]
+
+
+@dataclass
+class Link:
+    """A connected stream.
+
+    ``send`` and ``recv`` are the contestant's own functions, with nothing of
+    ours around them: what we added would be measured with them.
+    """
+
+    send: Callable[[memoryview | bytes], int]
+    recv: Callable[[int], bytes]
+    #: recv gives up after that many seconds; None: never
+    settimeout: Callable[[float | None], None]
+    #: What a program calls when it is done with the stream.
+    close: Callable[[], None]
+    #: After close: wait until the program is reaped, and give back the rest.
+    finish: Callable[[], None]
+    #: Wait in recv for the end of the stream and tell how the program ended:
+    #: return code and stderr.  TimeoutError when recv doesn't tell.
+    recv_end: Callable[[], Ending]
+    #: Processes besides ours that carry or take the bytes.
+    pids: list[int] = field(default_factory=list)
+
+    def send_all(self, data: memoryview | bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self.send(view) :]
+
+    def recv_exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = self.recv(size - len(data))
+            if not piece:
+                raise EOFError(f"the stream ended after {len(data)} of {size} bytes")
+            data += piece
+        return data
+
+
+class Contestant(Protocol):
+    name: str
+    about: str
+    #: recv_end() tells what the program wrote to stderr.
+    tells_stderr: bool
+    #: So many bytes can wait for recv when the program has ended.
+    holds: int
+
+    def open(self, program: list[str]) -> Link:
+        """A stream to that program, which is started for it."""
+
+
+class Ours:
+    name = "sshgateway"
+    about = "sshgateway.ProxyCommand"
+    tells_stderr = True
+    holds = 250_000
+
+    def open(self, program: list[str]) -> Link:
+        from sshgateway import ProxyCommand
+
+        proxy = ProxyCommand(program)
+        return Link(
+            send=proxy.send,
+            recv=proxy.recv,
+            settimeout=proxy.settimeout,
+            close=proxy.close,
+            finish=functools.partial(await_reaped, proxy.pid),
+            recv_end=functools.partial(self._recv_end, proxy),
+            pids=[proxy.pid],
+        )
+
+    @staticmethod
+    def _recv_end(proxy: Any) -> Ending:
+        from sshgateway import ProxyCommandError
+
+        try:
+            data = proxy.recv(1)
+        except ProxyCommandError as error:
+            return error.returncode, error.stderr
+        if data:
+            raise ValueError(f"{data!r} instead of the end")
+        return proxy.returncode, proxy.stderr
+
+
+class OursAsSocket:
+    """The same by way of the kernel's socket alone, as asyncio, ssl and all
+    that take a descriptor use it."""
+
+    name = "sshgateway-dup"
+    about = "the plain socket that sshgateway.ProxyCommand.dup() returns"
+    tells_stderr = False
+    holds = Ours.holds
+
+    def open(self, program: list[str]) -> Link:
+        from sshgateway import ProxyCommand
+
+        with ProxyCommand(program) as proxy:
+            sock = proxy.dup()
+        return Link(
+            send=sock.send,
+            recv=sock.recv,
+            settimeout=sock.settimeout,
+            close=sock.close,
+            finish=functools.partial(await_reaped, proxy.pid),
+            recv_end=functools.partial(self._recv_end, proxy, sock),
+            pids=[proxy.pid],
+        )
+
+    @staticmethod
+    def _recv_end(proxy: Any, sock: socket.socket) -> Ending:
+        if sock.recv(1):
+            raise ValueError("data instead of the end")
+        return proxy.returncode, ""
+
+
+class Paramiko:
+    """Its defects are worked around where a careful user could.
+
+    It never sees the end of a stream, so nothing is read past what is due; its
+    close() only sends SIGTERM, so the rest is done here.
+    """
+
+    name = "paramiko"
+    about = "paramiko.ProxyCommand"
+    tells_stderr = False
+    holds = 60_000
+
+    def open(self, program: list[str]) -> Link:
+        import paramiko
+
+        proxy = paramiko.ProxyCommand(shlex.join(program))
+        return Link(
+            send=proxy.send,
+            recv=proxy.recv,
+            settimeout=proxy.settimeout,
+            close=proxy.close,
+            finish=functools.partial(_finish, proxy.process),
+            recv_end=functools.partial(self._recv_end, proxy.recv, proxy.process),
+            pids=[proxy.process.pid],
+        )
+
+    @staticmethod
+    def _recv_end(recv: Callable[[int], bytes], process: subprocess.Popen[bytes]) -> Ending:
+        if recv(1):
+            raise ValueError("data instead of the end")
+        return process.wait(), ""
+
+
+class Pipes:
+    """What it costs at least: the child's own pipes, and nothing in between."""
+
+    name = "pipes"
+    about = "subprocess.Popen, os.read and os.write on blocking pipes"
+    tells_stderr = True
+    holds = 60_000
+
+    def open(self, program: list[str]) -> Link:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+        assert process.stdin is not None and process.stdout is not None
+        return Link(
+            send=functools.partial(os.write, process.stdin.fileno()),
+            recv=functools.partial(os.read, process.stdout.fileno()),
+            settimeout=lambda timeout: None,
+            close=process.stdin.close,
+            finish=functools.partial(_finish, process),
+            recv_end=functools.partial(self._recv_end, process),
+            pids=[process.pid],
+        )
+
+    @staticmethod
+    def _recv_end(process: subprocess.Popen[bytes]) -> Ending:
+        assert process.stdout is not None and process.stderr is not None
+        if os.read(process.stdout.fileno(), 1):
+            raise ValueError("data instead of the end")
+        # As long as ours, in case it lives on.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+            return process.returncode, process.stderr.read().decode()
+        return None, ""
+
+
+def _finish(process: subprocess.Popen[bytes]) -> None:
+    """Reap, and close what is open."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+#: Every contestant by name.
+ALL: dict[str, Contestant] = {
+    each.name: each for each in (Ours(), OursAsSocket(), Paramiko(), Pipes())
+}
+#: Who takes part when nobody is named.  The first is compared with the others.
+USUAL = (Ours.name, Paramiko.name, Pipes.name)
+
+
+@contextlib.contextmanager
+def opened(
+    contestant: Contestant, program: list[str], timeout: float | None = None
+) -> Iterator[Link]:
+    """A link that leaves nothing behind."""
+    link = contestant.open(program)
+    try:
+        link.settimeout(timeout)
+        yield link
+    finally:
+        link.close()
+        link.finish()

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The program at the far side of every measured stream.
+
+It obeys orders, a line each, that come down the stream itself, so it serves
+as a proxy command and behind anything else that carries a stream:
+
+    down N     write N bytes of the pattern
+    up N       read N bytes, check them, answer with a verdict
+    echo N     send back N bytes as they come
+
+It reads 64 KiB and writes 8 KiB with a system call (what yes(1), socat and ncat
+write too: larger pieces are slower through a pipe, as they wait for the reader
+to make room) and allocates nothing: dd, cat and head are no faster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+PIECE = 65536
+WRITTEN = 8192
+#: A prime: no lost, doubled or swapped block goes unnoticed.
+PERIOD = 131_071
+#: Every verdict has this length, as Paramiko's recv waits for all it asked for.
+VERDICT = 32
+GOOD = b"good"
+
+
+class Pattern:
+    """The bytes that are moved, and the check of those that arrive."""
+
+    def __init__(self) -> None:
+        block = hashlib.shake_128(b"sshgateway").digest(PERIOD)
+        self._bytes = block + block
+        self._view = memoryview(self._bytes)
+        self.position = 0
+
+    def take(self, n: int) -> memoryview:
+        """The next n bytes, 64 KiB at most."""
+        start = self.position % PERIOD
+        self.position += n
+        return self._view[start : start + n]
+
+    def check(self, data: bytes | memoryview, whole: bool = False) -> bool:
+        """Whether these are the next bytes: both edges, or all of them."""
+        start = self.position % PERIOD
+        end = start + len(data)
+        self.position += len(data)
+        if whole:
+            return data == self._bytes[start:end]
+        return (
+            data[:8] == self._bytes[start : start + 8][: len(data)]
+            and data[-8:] == (self._bytes[max(start, end - 8) : end])
+        )
+
+
+def write_all(data: memoryview) -> None:
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def down(total: int) -> None:
+    pattern = Pattern()
+    while pattern.position < total:
+        write_all(pattern.take(min(WRITTEN, total - pattern.position)))
+
+
+def up(total: int) -> None:
+    pattern = Pattern()
+    buffer = memoryview(bytearray(PIECE))
+    verdict = GOOD
+    while pattern.position < total:
+        n = os.readv(0, [buffer[: total - pattern.position]])
+        if n == 0:
+            verdict = b"short: %d" % pattern.position
+            break
+        if not pattern.check(buffer[:n]):
+            verdict = b"bad before %d" % pattern.position
+    write_all(memoryview(verdict.ljust(VERDICT)))
+
+
+def echo(total: int) -> None:
+    buffer = memoryview(bytearray(PIECE))
+    while total > 0:
+        n = os.readv(0, [buffer[:total]])
+        if n == 0:
+            return
+        write_all(buffer[:n])
+        total -= n
+
+
+def read_order() -> list[str]:
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            return []
+        line += byte
+    return line.decode().split()
+
+
+def main() -> None:
+    orders = {"down": down, "up": up, "echo": echo}
+    while words := read_order():
+        orders[words[0]](int(words[1]))
+
+
+if __name__ == "__main__":
+    main()
