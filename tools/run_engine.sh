@@ -14,7 +14,8 @@ if [ "${SAN:-}" = thread ] && setarch -R true 2>/dev/null; then
     run='setarch -R'
 fi
 if [ -n "${VALGRIND:-}" ]; then
-    run='valgrind -q --error-exitcode=99 --leak-check=full --track-fds=no'
+    run='valgrind -q --error-exitcode=99 --leak-check=full'
+    run="$run --child-silent-after-fork=yes" # or each failed exec reports
     command -v valgrind >/dev/null || {
         echo 'valgrind is not installed (apt-get install valgrind)' >&2
         exit 1

@@ -75,6 +75,7 @@ def test_a_refused_makefile_keeps_nothing_open(stream: Stream) -> None:
     assert stream.sock.fileno() == -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("buffering", [-1, 0, 1, 2, 8192])
 def test_binary_lines_are_read(stream: Stream, buffering: int) -> None:
     data = "".join(LINES).encode()

@@ -40,6 +40,7 @@ def test_each_method_returns_nothing_at_the_end_and_again(stream: Stream, receiv
     assert [receive(stream.sock, 10) for _ in range(3)] == [b"", b"", b""]
 
 
+@pytest.mark.slow  # the end of a relay that lives on is withheld for 0.2 s
 def test_each_method_delivers_what_precedes_the_end(stream: Stream, receive) -> None:
     stream.peer.sendall(b"last words")
     stream.peer.close()
@@ -50,6 +51,7 @@ def test_each_method_delivers_what_precedes_the_end(stream: Stream, receive) -> 
     assert got == b"last words"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_arrives_whole(stream: Stream, size: int) -> None:
     data = payload(size)

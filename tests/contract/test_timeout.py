@@ -14,7 +14,7 @@ from outcome import outcome
 from streams import Stream, fill, payload, recv_exactly
 from waiting import DEADLINE, Worker, readable
 
-SHORT = 0.05  # seconds: long enough to be measured, short enough for many tests
+SHORT = 0.03  # seconds: long enough to be measured, short enough for many tests
 
 
 def read_file(sock, buffering: int) -> bytes:

@@ -94,7 +94,7 @@ def test_4_stderr_is_read_and_tells_the_reason() -> None:
     """200 kB of it block the proxy; the reason of a failure is lost (#655, #495)."""
     script = (
         "import sys; sys.stderr.write('x' * 200_000 + '\\nthe reason\\n'); sys.stderr.flush();"
-        "print('alive', flush=True); sys.exit(255)"
+        "sys.stdout.write('alive\\n'); sys.stdout.flush(); sys.exit(255)"
     )
     sock = SUBJECT(python(script))
     try:

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 from streams import digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, readable, until, until_blocked
+from waiting import DEADLINE, Worker, exited, readable, until, until_blocked
 
 from sshgateway import ProxyCommand, ProxyCommandError
 
@@ -182,9 +182,10 @@ def test_stderr_held_open_by_others_does_not_hold_the_end_up() -> None:
 
 def test_a_grandchild_that_holds_stdout_keeps_the_stream_open() -> None:
     with shell("exec 3<&0; (read x <&3; echo $x) & exit 0") as sock:
-        until(lambda: sock.returncode == 0, "exit status of the shell")
+        assert exited(sock.pid)
         sock.sendall(b"hello\n")
         assert recv_all(sock) == b"hello\n"
+        assert sock.returncode == 0
 
 
 def test_all_of_the_data_comes_before_the_reason() -> None:

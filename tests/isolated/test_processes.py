@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -14,6 +15,10 @@ from waiting import exited
 
 def test_a_forks_child_cannot_touch_the_parents_stream() -> None:
     fresh.run("fork")
+
+
+def test_what_was_detached_is_kept_by_a_forks_child() -> None:
+    fresh.run("fork_detached")
 
 
 def test_multiprocessing_by_fork_works() -> None:
@@ -85,6 +90,11 @@ def test_exit_with_data_on_its_way_to_stopped_children_is_bounded() -> None:
     assert took < 5
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.environ.get("SG_POLLER") == "poll",
+    reason="the portable twin cannot see a reader's progress within its last pipe",
+)
 @pytest.mark.parametrize("how", ["close", "shutdown", "detach", "dup", "makefile"])
 def test_a_megabyte_reaches_a_slow_reader_after_the_end(how: str, tmp_path) -> None:
     log = tmp_path / "log"

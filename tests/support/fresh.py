@@ -19,6 +19,7 @@ def environment(*first: str, **extra: str) -> dict[str, str]:
     """Ours, with *first*, our helpers and the sshgateway under test on the path."""
     package = Path(sshgateway.__file__).parents[1]
     path = [*first, str(SUPPORT), str(package)]
+    path += filter(None, [os.environ.get("PYTHONPATH")])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **extra}
 
 

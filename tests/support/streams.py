@@ -116,7 +116,7 @@ def fill(sock: Any, chunk: bytes = b"x" * 65536) -> int:
     """
     old = sock.gettimeout()
     total = 0
-    sock.settimeout(0.1)
+    sock.settimeout(0.05)
     try:
         while True:
             total += sock.send(chunk)

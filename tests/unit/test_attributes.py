@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from streams import recv_all
-from waiting import Worker, exited, gone, readable, until, until_blocked
+from waiting import Worker, exited, gone, readable, until, until_blocked, until_process_state
 
 import sshgateway
 from sshgateway import ProxyCommand
@@ -220,6 +221,16 @@ def test_linger_0_signals_at_once_and_linger_is_kept_until_then() -> None:
     os.kill(patient.pid, 15)
     until(lambda: patient.returncode is not None, "end")
     assert patient.returncode == -15
+
+
+def test_a_stopped_child_hears_the_first_signal() -> None:
+    sock = ProxyCommand("sleep 60", linger=0)
+    os.kill(sock.pid, signal.SIGSTOP)
+    until_process_state(sock.pid, "T")
+    sock.close()
+    gone(sock.pid)
+    until(lambda: sock.returncode is not None, "returncode")
+    assert sock.returncode == -signal.SIGHUP
 
 
 def test_a_new_sessions_whole_group_is_signalled_at_close() -> None:

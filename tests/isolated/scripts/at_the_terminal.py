@@ -6,15 +6,24 @@ import json
 import signal
 import sys
 import termios
+import threading
+
+from waiting import until_blocked
 
 from sshgateway import ProxyCommand
 
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # our session's terminal, as a login has
 
+
+def say_ready_when_blocked() -> None:
+    until_blocked(threading.main_thread())
+    print("ready", flush=True)
+
+
 if sys.argv[1] == "ctrl-c":
     with ProxyCommand("cat") as sock:
-        print("ready", flush=True)
         try:
+            threading.Thread(target=say_ready_when_blocked).start()
             sock.recv(1)
         except KeyboardInterrupt:
             print("interrupted", flush=True)

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Every system call that can fail, failed in turn: the first, the second, ...
+ * call of each name, until a whole life of a stream has none left to fail.
+ * Each time it either works or fails clean, and nothing is left behind.
+ */
+#include "fdpass.h"
+
+#include <glob.h>
+
+#include "peers.h"
+
+enum {
+    MAY_FAIL,  /* it fails clean, or works */
+    MUST_WORK, /* somebody else's signal, or no news: no reason to fail */
+};
+
+struct fault_kind {
+    const char *call;
+    int err;
+    int expected;
+    bool for_ever;     /* from then on, not once */
+    bool on_loop_only; /* elsewhere it can't happen */
+};
+
+static const struct fault_kind kinds[] = {
+    {"pipe", EMFILE, MAY_FAIL, false, false},
+    {"socketpair", EMFILE, MAY_FAIL, false, false},
+    {"open", ENFILE, MAY_FAIL, false, false},
+    {"spawn", EAGAIN, MAY_FAIL, false, false},
+    {"spawn", ENOMEM, MAY_FAIL, true, false},
+    {"eventfd", EMFILE, MAY_FAIL, false, false},
+    {"epoll_create", EMFILE, MAY_FAIL, false, false},
+    {"epoll_ctl", ENOMEM, MAY_FAIL, false, false},
+    {"epoll_ctl", ENOSPC, MAY_FAIL, true, false},
+    {"pidfd", EMFILE, MUST_WORK, false, false},
+    {"pidfd", ENOSYS, MUST_WORK, true, false},
+    {"read", EINTR, MUST_WORK, false, false},
+    {"read", EAGAIN, MUST_WORK, false, true},
+    {"read", EIO, MAY_FAIL, false, true},
+    {"write", EINTR, MUST_WORK, false, false},
+    {"write", EAGAIN, MUST_WORK, false, true},
+    {"write", EPIPE, MAY_FAIL, false, true},
+    {"recv", EINTR, MUST_WORK, false, true},
+    {"recv", EAGAIN, MUST_WORK, false, true},
+    {"recv", ECONNRESET, MAY_FAIL, false, false},
+    {"send", EINTR, MAY_FAIL, false, true},
+    {"send", EAGAIN, MAY_FAIL, false, true},
+    {"send", ENOBUFS, MAY_FAIL, true, true},
+    {"splice", EAGAIN, MUST_WORK, false, false},
+    {"splice", EINTR, MUST_WORK, false, false},
+    {"splice", EINVAL, MUST_WORK, true, false},
+    {"poll", EINTR, MUST_WORK, false, false},
+    {"poll", ENOMEM, MAY_FAIL, false, false},
+    {"recv_descriptors", EAGAIN, MUST_WORK, false, false},
+    {"recv_descriptors", EINTR, MUST_WORK, false, false},
+    {"recv_descriptors", EMFILE, MAY_FAIL, false, false},
+    {"recv_descriptors", ECONNRESET, MAY_FAIL, true, false},
+    {"sendmsg", ENOBUFS, MAY_FAIL, false, false},
+    {"recvmsg", ENOMEM, MAY_FAIL, false, false},
+};
+
+/* ---- The hook --------------------------------------------------------- */
+
+static const struct fault_kind *current;
+static pthread_t tester;
+static atomic_int calls_left; /* until it fails */
+static atomic_int fired;
+
+static int
+fail_the_nth(const char *call)
+{
+    int left;
+
+    if (strcmp(call, current->call) != 0
+        || (current->on_loop_only && pthread_equal(pthread_self(), tester))) {
+        return 0;
+    }
+    left = --calls_left;
+    if (left == 0 || (left < 0 && current->for_ever)) {
+        fired = 1;
+        return -current->err;
+    }
+    return 0;
+}
+
+/* ---- Lives of a stream ------------------------------------------------ */
+
+/* A failure that a test wanted, and not another. */
+static void
+check_error(const struct sg_error *error)
+{
+    CHECK(fired);
+    CHECK_EQ(current->expected, MAY_FAIL);
+    CHECK(error->err == current->err || error->err == EIO
+          || error->err == ECONNRESET);
+}
+
+/* As much as can be: an error is an end here. */
+static size_t
+hear_what_comes(int fd, char *to, size_t n)
+{
+    size_t heard = 0;
+    ssize_t more = 1;
+
+    while (more > 0 && heard < n) {
+        wait_for(fd, POLLIN);
+        more = read(fd, to + heard, n - heard);
+        heard += more > 0 ? (size_t)more : 0;
+    }
+    return heard;
+}
+
+static void
+transfer(struct proxy *proxy)
+{
+    static char sent[100000], heard[100001];
+    size_t n = 0;
+    ssize_t taken = 1;
+
+    pattern_fill(0, sent, sizeof(sent));
+    while (taken > 0 && n < sizeof(sent)) {
+        wait_for(proxy->stream, POLLOUT);
+        taken = send(proxy->stream, sent + n,
+                     sizeof(sent) - n < 50000 ? sizeof(sent) - n : 50000,
+                     MSG_NOSIGNAL);
+        n += taken > 0 ? (size_t)taken : 0;
+    }
+    shutdown(proxy->stream, SHUT_WR);
+    n = hear_what_comes(proxy->stream, heard, sizeof(heard));
+    CHECK_LE(n, sizeof(sent));
+    CHECK_EQ(memcmp(heard, sent, n), 0);
+    if (n < sizeof(sent)) {
+        CHECK(fired);
+        CHECK_EQ(current->expected, MAY_FAIL);
+    }
+}
+
+static void
+life_of_a_proxy(int stderr_fd)
+{
+    struct command command;
+    struct proxy proxy = {.stream = -1};
+    struct sg_error error = {.status = SG_OK};
+    int returncode = -99;
+
+    command_sh(&command, "echo oops >&2; exec cat");
+    command.options.stderr_fd = stderr_fd;
+    proxy.report = sg_report_new();
+    if (sg_proxy_start(&command.options, SHORT_LINGER, proxy.report,
+                       &proxy.stream, &proxy.pid, &error)
+        != SG_OK) {
+        check_error(&error);
+        CHECK_EQ(proxy.stream, -1);
+        sg_report_unref(proxy.report);
+        return;
+    }
+    CHECK_EQ(error.status, SG_OK);
+    proxy.process = process_open(proxy.pid);
+    transfer(&proxy);
+    if (!fired || current->expected == MUST_WORK) {
+        CHECK(sg_report_returncode(proxy.report, &returncode));
+        CHECK_EQ(returncode, 0);
+        CHECK_EQ(sg_report_failed(proxy.report), 0);
+    }
+    else if (sg_report_failed(proxy.report) != 0) {
+        CHECK_EQ(sg_report_failed(proxy.report), current->err);
+    }
+    proxy_close(&proxy);
+}
+
+static void
+life_with_captured_errors(void)
+{
+    life_of_a_proxy(SG_STDERR_TAIL);
+}
+
+static void
+life_with_dropped_errors(void)
+{
+    life_of_a_proxy(SG_STDERR_NULL);
+}
+
+/* The child ends against its will, with data on its way. */
+static void
+life_that_ends_by_force(void)
+{
+    struct command command;
+    struct proxy proxy = {.stream = -1};
+    struct sg_error error = {.status = SG_OK};
+
+    command_sh(&command, "exec sleep 1000");
+    proxy.report = sg_report_new();
+    if (sg_proxy_start(&command.options, SHORT_LINGER, proxy.report,
+                       &proxy.stream, &proxy.pid, &error)
+        != SG_OK) {
+        check_error(&error);
+        sg_report_unref(proxy.report);
+        return;
+    }
+    proxy.process = process_open(proxy.pid);
+    if (wait_for(proxy.stream, POLLOUT) == POLLOUT) {
+        CHECK_GE(send(proxy.stream, "data", 4, MSG_NOSIGNAL), -1);
+    }
+    proxy_close(&proxy);
+}
+
+static int
+hand_over_a_socket(char **arguments)
+{
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    char byte = 'b';
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof(control.space)};
+    int fd = STDIN_FILENO;
+
+    (void)arguments;
+    *CMSG_FIRSTHDR(&message) = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET,
+        .cmsg_type = SCM_RIGHTS,
+        .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof(fd));
+    return sendmsg(STDOUT_FILENO, &message, MSG_NOSIGNAL) == 1 ? 0 : 2;
+}
+
+static int
+do_not_interrupt(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+static void
+life_of_a_passed_socket(void)
+{
+    struct command command;
+    struct sg_report *report = sg_report_new();
+    struct sg_request *request;
+    struct sg_error error = {.status = SG_OK};
+    int process, fd = -1;
+    pid_t pid;
+
+    command_role(&command, "hand_over_a_socket", NULL);
+    if (sg_fdpass_start(&command.options, SHORT_LINGER, report, &request, &pid,
+                        &error)
+        != SG_OK) {
+        CHECK(request == NULL);
+        check_error(&error);
+    }
+    else {
+        process = process_open(pid);
+        if (sg_request_wait(request, sg_deadline_after(PATIENCE * SG_SEC),
+                            do_not_interrupt, NULL, &error)
+            == SG_OK) {
+            fd = sg_request_take(request);
+            CHECK(sg_sys_is_socket(fd));
+        }
+        else {
+            check_error(&error);
+        }
+        sg_request_drop(request);
+        process_join(process);
+        sg_sys_close(&fd);
+    }
+    sg_report_unref(report);
+}
+
+/* What only the glue calls. */
+static void
+life_of_a_message(void)
+{
+    char byte = 'b';
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t sent, heard;
+    int pair[2];
+
+    if (sg_sys_socketpair(pair) < 0) {
+        CHECK(fired);
+        return;
+    }
+    sent = sg_sys_sendmsg(pair[0], &message, 0);
+    heard = sg_sys_recvmsg(pair[1], &message, MSG_DONTWAIT);
+    CHECK(sent == 1 || sent == -current->err);
+    CHECK(heard == 1 || heard == -current->err || heard == -EAGAIN);
+    sg_sys_close(&pair[0]);
+    sg_sys_close(&pair[1]);
+}
+
+/* ---- All of them ------------------------------------------------------ */
+
+static bool has_fired[COUNT_OF(kinds)];
+
+/* The guard between two lives: run_case() looks only at the end. */
+static void
+check_nothing_is_left(int descriptors)
+{
+    wait_until(no_loop_runs, NULL);
+    CHECK_EQ(sg_sys_owned(), 0);
+    CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+    CHECK_EQ(count_descriptors(), descriptors);
+}
+
+static void
+live_with_every_fault(void (*life)(void))
+{
+    static char name[100];
+    const char *case_name = running_case;
+    int descriptors = count_descriptors();
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        int n = 0;
+
+        do {
+            n++;
+            snprintf(name, sizeof(name), "%s, %s number %d fails by %d",
+                     case_name, kinds[i].call, n, kinds[i].err);
+            running_case = name;
+            current = &kinds[i];
+            calls_left = n;
+            fired = 0;
+            active_hook = fail_the_nth;
+            life();
+            check_nothing_is_left(descriptors);
+            active_hook = NULL;
+            has_fired[i] = has_fired[i] || fired;
+        } while (fired && n < 1000);
+        CHECK_LE(n, 999);
+    }
+    running_case = case_name;
+}
+
+static void
+proxy_with_captured_errors(void)
+{
+    live_with_every_fault(life_with_captured_errors);
+}
+
+static void
+proxy_with_dropped_errors(void)
+{
+    live_with_every_fault(life_with_dropped_errors);
+}
+
+static void
+proxy_that_ends_by_force(void)
+{
+    live_with_every_fault(life_that_ends_by_force);
+}
+
+static void
+passed_socket(void)
+{
+    live_with_every_fault(life_of_a_passed_socket);
+}
+
+static void
+message(void)
+{
+    live_with_every_fault(life_of_a_message);
+}
+
+/* ---- None is forgotten ------------------------------------------------ */
+
+static bool
+is_not_built(const char *name)
+{
+#ifdef SG_PORTABLE
+    static const char *const linux_only[] = {"eventfd", "epoll_create",
+                                             "epoll_ctl", "pidfd"};
+
+    for (size_t i = 0; i < COUNT_OF(linux_only); i++) {
+        if (strcmp(name, linux_only[i]) == 0) {
+            return true;
+        }
+    }
+#else
+    (void)name;
+#endif
+    return false;
+}
+
+static bool
+fired_once(const char *name)
+{
+    bool result = false;
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        result = result || (strcmp(name, kinds[i].call) == 0 && has_fired[i]);
+    }
+    return result;
+}
+
+/* How many names of faults the file has. */
+static int
+check_file(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char line[500];
+    int n = 0;
+
+    CHECK(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        char name[50];
+        const char *call = strstr(line, "fault(\"");
+
+        if (call != NULL && sscanf(call, "fault(\"%49[a-z_]\")", name) == 1
+            && !is_not_built(name)) {
+            if (!fired_once(name)) {
+                test_fail(path, 0, "the fault \"%s\" was never tried", name);
+            }
+            n++;
+        }
+    }
+    fclose(file);
+    return n;
+}
+
+/* After all others: every name that the source gives a fault has fired. */
+static void
+every_name_in_the_source_has_fired(void)
+{
+    glob_t files;
+    int n = 0;
+
+    CHECK_EQ(glob("csrc/sys*.c", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        n += check_file(files.gl_pathv[i]);
+    }
+    globfree(&files);
+    CHECK_GE(n, 10);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct role roles[] = {
+        {"hand_over_a_socket", hand_over_a_socket},
+    };
+    static const struct test_case cases[] = {
+        CASE(proxy_with_captured_errors),
+        CASE(proxy_with_dropped_errors),
+        CASE(proxy_that_ends_by_force),
+        CASE(passed_socket),
+        CASE(message),
+        CASE(every_name_in_the_source_has_fired),
+    };
+
+    tester = pthread_self();
+    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
+                       argv);
+}

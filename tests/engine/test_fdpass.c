@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A proxy that hands over a socket: fdpass.c and request.c, against this very
+ * program in the role of such a proxy.
+ */
+#include "fdpass.h"
+
+#include "peers.h"
+
+/* ---- Roles ------------------------------------------------------------ */
+
+static void
+hand_over(const int *fds, size_t n)
+{
+    union {
+        char space[CMSG_SPACE(16 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    char byte = 'b';
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = CMSG_SPACE(n * sizeof(int))};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(n * sizeof(int));
+    memcpy(CMSG_DATA(header), fds, n * sizeof(int));
+    CHECK_EQ(sendmsg(STDOUT_FILENO, &message, 0), 1);
+}
+
+/* Hands over what it is told to, by a word of one letter each:
+ * s a socket with "hello" in it, S many of them, n /dev/null, b only bytes,
+ * w waits for the end of its stdin, x exits with 3, p pauses for ever. */
+static int
+pass(char **arguments)
+{
+    int pair[2], null = open("/dev/null", O_RDWR), many[9];
+    char byte;
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    for (const char *what = arguments[0]; *what != '\0'; what++) {
+        switch (*what) {
+        case 's':
+        case 'S':
+            CHECK_EQ(write(pair[1], "hello", 5), 5);
+            for (size_t i = 0; i < COUNT_OF(many); i++) {
+                many[i] = i == 0 ? pair[0] : null;
+            }
+            hand_over(many, *what == 's' ? 1 : COUNT_OF(many));
+            break;
+        case 'n':
+            hand_over(&null, 1);
+            break;
+        case 'b':
+            say(STDOUT_FILENO, "SSH-2.0-oops\r\n", 14);
+            break;
+        case 'w':
+            while (read(STDIN_FILENO, &byte, 1) > 0) {
+            }
+            break;
+        case 'x':
+            return 3;
+        default:
+            signal(SIGHUP, SIG_IGN);
+            while (pause() < 0) {
+            }
+        }
+    }
+    return 0;
+}
+
+/* ---- Asking ----------------------------------------------------------- */
+
+struct passing {
+    struct sg_request *request;
+    struct sg_report *report;
+    pid_t pid;
+    int process;
+    struct sg_error error;
+};
+
+static struct passing
+start(const char *what, int64_t linger)
+{
+    struct passing passing = {.error = {.status = SG_OK}};
+    struct command command;
+
+    command_role(&command, "pass", what);
+    passing.report = sg_report_new();
+    CHECK_EQ(sg_fdpass_start(&command.options, linger, passing.report,
+                             &passing.request, &passing.pid, &passing.error),
+             SG_OK);
+    passing.process = process_open(passing.pid);
+    return passing;
+}
+
+static int
+do_not_interrupt(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+static int
+interrupt(void *count)
+{
+    return ++*(int *)count == 2 ? -1 : 0;
+}
+
+static enum sg_status
+ask(struct passing *passing)
+{
+    return sg_request_wait(passing->request,
+                           sg_deadline_after(PATIENCE * SG_SEC),
+                           do_not_interrupt, NULL, &passing->error);
+}
+
+static void
+finish(struct passing *passing)
+{
+    sg_request_drop(passing->request);
+    process_join(passing->process);
+    sg_report_unref(passing->report);
+}
+
+static void
+check_socket(const char *what)
+{
+    struct passing passing = start(what, LONG_LINGER);
+    int fd;
+
+    CHECK_EQ(ask(&passing), SG_OK);
+    fd = sg_request_take(passing.request);
+    CHECK_GE(fd, 3);
+    CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    CHECK_EQ(sg_request_take(passing.request), -1);
+    finish(&passing);
+    expect(fd, "hello");
+    sg_sys_close(&fd);
+}
+
+static void
+check_refused(const char *what, enum sg_status status, int err)
+{
+    struct passing passing = start(what, SHORT_LINGER);
+
+    CHECK_EQ(ask(&passing), status);
+    CHECK_EQ(passing.error.err, err);
+    CHECK_EQ(sg_request_take(passing.request), -1);
+    finish(&passing);
+}
+
+/* ---- Cases ------------------------------------------------------------ */
+
+static void
+socket_is_handed_over(void)
+{
+    check_socket("s");
+    check_socket("sx");
+    check_socket("sw"); /* waits until we have hung up */
+}
+
+static void
+first_of_many_counts_and_the_rest_is_closed(void)
+{
+    check_socket("S");
+    check_socket("ss");
+    check_socket("sn");
+}
+
+static void
+child_is_ended_once_it_has_handed_over(void)
+{
+    struct passing passing = start("sp", SHORT_LINGER);
+
+    CHECK_EQ(ask(&passing), SG_OK);
+    finish(&passing); /* with the socket not taken */
+}
+
+static void
+no_socket(void)
+{
+    check_refused("n", SG_ERR_NOT_A_SOCKET, ENOTSOCK);
+    check_refused("np", SG_ERR_NOT_A_SOCKET, ENOTSOCK);
+}
+
+static void
+bytes_alone(void)
+{
+    check_refused("bw", SG_ERR_NO_DESCRIPTOR, EPROTO);
+}
+
+static void
+nothing_and_an_exit_status(void)
+{
+    for (int i = 0; i < 10; i++) {
+        struct passing passing = start("x", LONG_LINGER);
+        int returncode = 0;
+
+        CHECK_EQ(ask(&passing), SG_ERR_PROXY_EXITED);
+        CHECK(sg_report_returncode(passing.report, &returncode));
+        CHECK_EQ(returncode, 3);
+        finish(&passing);
+    }
+}
+
+static void
+program_that_can_not_be_started(void)
+{
+    struct command command;
+    struct passing passing = {.error = {.status = SG_OK}};
+
+    command_set(&command, "/nonexistent",
+                (const char *const[]){"nonexistent", NULL});
+    passing.report = sg_report_new();
+    CHECK_EQ(sg_fdpass_start(&command.options, SG_SEC, passing.report,
+                             &passing.request, &passing.pid, &passing.error),
+             SG_ERR_EXEC);
+    CHECK(passing.request == NULL);
+    sg_request_drop(passing.request);
+    sg_report_unref(passing.report);
+}
+
+/* The caller goes away: before the answer, after it, and without asking. */
+static void
+caller_goes_away(void)
+{
+    struct passing passing = start("p", SHORT_LINGER);
+
+    finish(&passing);
+    passing = start("w", LONG_LINGER); /* ends as soon as we hang up */
+    finish(&passing);
+    passing = start("s", LONG_LINGER);
+    CHECK_EQ(ask(&passing), SG_OK);
+    finish(&passing);
+    passing = start("s", LONG_LINGER);
+    finish(&passing);
+}
+
+static void
+deadline_of_the_caller(void)
+{
+    struct passing passing = start("p", SHORT_LINGER);
+    int64_t begin = sg_sys_now();
+
+    CHECK_EQ(sg_request_wait(passing.request, sg_deadline_after(30 * SG_MSEC),
+                             do_not_interrupt, NULL, &passing.error),
+             SG_ERR_TIMEOUT);
+    CHECK_GE(sg_sys_now() - begin, 30 * SG_MSEC);
+    CHECK_EQ(passing.error.err, ETIMEDOUT);
+    finish(&passing);
+}
+
+static void
+do_nothing(int signal_number)
+{
+    (void)signal_number;
+}
+
+/* The second signal interrupts; the first one does not lengthen the wait. */
+static void
+signals_interrupt_the_wait(void)
+{
+    struct passing passing = start("p", SHORT_LINGER);
+    struct sigaction action = {.sa_handler = do_nothing};
+    struct itimerval soon = {{0, 20000}, {0, 20000}}, off = {{0, 0}, {0, 0}};
+    int count = 0;
+
+    sigaction(SIGVTALRM, &action, NULL);
+    sigaction(SIGALRM, &action, NULL);
+    CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    CHECK_EQ(sg_request_wait(passing.request, SG_NEVER, interrupt, &count,
+                             &passing.error),
+             SG_ERR_INTERRUPTED);
+    CHECK_EQ(setitimer(ITIMER_REAL, &off, NULL), 0);
+    CHECK_EQ(count, 2);
+    signal(SIGALRM, say_that_it_hangs);
+    alarm(CASE_LIMIT);
+    finish(&passing);
+}
+
+static void
+waiting_costs_nothing(void)
+{
+    struct passing passing = start("p", SHORT_LINGER);
+
+    expect_quiet();
+    finish(&passing);
+}
+
+static void
+program_ends_while_a_caller_waits(void)
+{
+    struct passing passing = start("p", LONG_LINGER);
+    int64_t begin = sg_sys_now();
+
+    sg_loop_stop_all(sg_deadline_after(SG_SEC));
+    CHECK_LE(sg_sys_now() - begin, SG_SEC + SG_SEC / 2);
+    CHECK_EQ(sg_loop_count(), 0);
+    CHECK_EQ(ask(&passing), SG_ERR_INTERRUPTED);
+    finish(&passing);
+}
+
+/* The loop finds both in one look at its poller: the program's end, by which
+ * the request is freed, and that request's own hang-up. */
+static atomic_int gate_reached, gate_open;
+
+static int
+wait_at_the_gate(const char *call)
+{
+    if (strcmp(call, "recv_descriptors") == 0) {
+        gate_reached = 1;
+        while (!gate_open) {
+            poll(NULL, 0, 1);
+        }
+        return -EAGAIN;
+    }
+    return 0;
+}
+
+static bool
+is_set(void *flag)
+{
+    return *(atomic_int *)flag != 0;
+}
+
+static void
+program_ends_as_the_caller_goes_away(void)
+{
+    struct passing waiting, passing;
+
+    gate_reached = gate_open = 0;
+    waiting = start("w", LONG_LINGER);
+    active_hook = wait_at_the_gate;
+    passing = start("b", LONG_LINGER); /* holds up the loop */
+    wait_until(is_set, &gate_reached);
+    sg_loop_stop_all(sg_deadline_after(0)); /* comes first */
+    sg_request_drop(waiting.request);
+    active_hook = NULL;
+    gate_open = 1;
+    waiting.request = NULL;
+    finish(&waiting);
+    finish(&passing);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct role roles[] = {{"pass", pass}};
+    static const struct test_case cases[] = {
+        CASE(socket_is_handed_over),
+        CASE(first_of_many_counts_and_the_rest_is_closed),
+        CASE(child_is_ended_once_it_has_handed_over),
+        CASE(no_socket),
+        CASE(bytes_alone),
+        CASE(nothing_and_an_exit_status),
+        CASE(program_that_can_not_be_started),
+        CASE(caller_goes_away),
+        CASE(deadline_of_the_caller),
+        CASE(signals_interrupt_the_wait),
+        CASE(waiting_costs_nothing),
+        CASE(program_ends_while_a_caller_waits),
+        CASE(program_ends_as_the_caller_goes_away),
+    };
+
+    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
+                       argv);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The loop's life: many threads that start and end it, the program's exit,
+ * and fork().
+ */
+#include "loop.h"
+
+#include "peers.h"
+
+#define THREADS 8
+
+/* ---- Roles ------------------------------------------------------------ */
+
+static int
+ignore_gentle_signals(char **arguments)
+{
+    (void)arguments;
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    say(STDOUT_FILENO, "stubborn", 8);
+    while (pause() < 0) {
+    }
+    return 0;
+}
+
+/* ---- Threads ---------------------------------------------------------- */
+
+static void
+run_threads(void *(*body)(void *))
+{
+    pthread_t threads[THREADS];
+
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        CHECK_EQ(pthread_create(&threads[i], NULL, body, (void *)i), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    }
+}
+
+static void *
+hold_and_release(void *unused)
+{
+    for (int i = 0; i < 200; i++) {
+        struct sg_error error = {.status = SG_OK};
+        struct sg_loop *loop = sg_loop_hold(&error);
+
+        CHECK(loop != NULL);
+        CHECK_GE(sg_loop_count(), 1);
+        sg_loop_release(loop);
+    }
+    return unused;
+}
+
+static void
+loop_starts_and_ends_on_demand(void)
+{
+    struct sg_loop *first = sg_loop_hold(NULL), *second = sg_loop_hold(NULL);
+
+    CHECK(first != NULL);
+    CHECK(first == second);
+    CHECK_EQ(sg_loop_count(), 1);
+    sg_loop_release(first);
+    CHECK_EQ(sg_loop_count(), 1);
+    sg_loop_release(second);
+    wait_until(no_loop_runs, NULL);
+    CHECK_EQ(sg_sys_owned(), 0);
+}
+
+static void
+held_and_released_by_many_threads(void)
+{
+    run_threads(hold_and_release);
+}
+
+static void *
+start_use_and_end(void *number)
+{
+    for (int i = 0; i < 10; i++) {
+        struct proxy proxy;
+
+        switch (((uintptr_t)number + (uintptr_t)i) % 4) {
+        case 0:
+            proxy = proxy_sh("exec cat", LONG_LINGER);
+            say(proxy.stream, "hello", 5);
+            expect(proxy.stream, "hello");
+            break;
+        case 1:
+            proxy = proxy_sh("echo last; exit 3", LONG_LINGER);
+            expect(proxy.stream, "last\n");
+            expect_end(proxy.stream);
+            CHECK_EQ(proxy_returncode(&proxy), 3);
+            break;
+        case 2:
+            proxy = proxy_sh("exec sleep 1000", SHORT_LINGER);
+            break;
+        default:
+            proxy = proxy_sh("exec cat", LONG_LINGER);
+            break;
+        }
+        proxy_close(&proxy);
+    }
+    return NULL;
+}
+
+static void
+proxies_of_many_threads(void)
+{
+    run_threads(start_use_and_end);
+}
+
+/* ---- The program's exit ----------------------------------------------- */
+
+static void
+nothing_to_stop(void)
+{
+    int64_t start = sg_sys_now();
+
+    sg_loop_stop_all(sg_deadline_after(10 * SG_SEC));
+    CHECK_LE(sg_sys_now() - start, SG_SEC);
+}
+
+static void
+stop_lets_data_in_flight_go_first(void)
+{
+    struct command command;
+    struct proxy proxy;
+    int pipe_fd[2];
+
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    command_sh(&command, "cat >&2; exit 5");
+    command.options.stderr_fd = pipe_fd[1];
+    proxy = proxy_start(&command, LONG_LINGER);
+    say(proxy.stream, "data", 4);
+    sg_loop_stop_all(sg_deadline_after(PATIENCE * SG_SEC));
+    CHECK_EQ(sg_loop_count(), 0);
+    expect(pipe_fd[0], "data");
+    CHECK_EQ(proxy_returncode(&proxy), 5);
+    expect_end(proxy.stream);
+    proxy_close(&proxy);
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+}
+
+/* All of them together within the one bound. */
+static void
+stubborn_children_are_stopped_in_time(void)
+{
+    struct proxy proxies[5];
+    int64_t start;
+
+    for (size_t i = 0; i < COUNT_OF(proxies); i++) {
+        proxies[i] = proxy_role("ignore_gentle_signals", NULL, LONG_LINGER);
+        expect(proxies[i].stream, "stubborn");
+    }
+    sg_sys_close(&proxies[0].stream); /* lingers already */
+    fill_up(proxies[1].stream, 20);
+    start = sg_sys_now();
+    sg_loop_stop_all(sg_deadline_after(SG_SEC));
+    CHECK_EQ(sg_loop_count(), 0);
+    CHECK_LE(sg_sys_now() - start, SG_SEC + SG_SEC / 4);
+    for (size_t i = 0; i < COUNT_OF(proxies); i++) {
+        CHECK_EQ(proxy_returncode(&proxies[i]), -SIGKILL);
+        proxy_close(&proxies[i]);
+    }
+}
+
+static void
+stop_comes_back_in_time_whatever_holds(void)
+{
+    struct sg_loop *loop = sg_loop_hold(NULL);
+    int64_t start = sg_sys_now();
+
+    sg_loop_stop_all(sg_deadline_after(50 * SG_MSEC));
+    CHECK_GE(sg_sys_now() - start, 50 * SG_MSEC);
+    CHECK_LE(sg_sys_now() - start, SG_SEC);
+    CHECK_EQ(sg_loop_count(), 1);
+    sg_loop_release(loop);
+}
+
+static void *
+stop_again_and_again(void *number)
+{
+    if (number == NULL) {
+        for (int i = 0; i < 20; i++) {
+            sg_loop_stop_all(sg_deadline_after(50 * SG_MSEC));
+        }
+        return NULL;
+    }
+    for (int i = 0; i < 5; i++) {
+        struct proxy proxy = proxy_sh("exec cat", LONG_LINGER);
+
+        proxy_close(&proxy);
+    }
+    return NULL;
+}
+
+static void
+stopped_while_threads_start_proxies(void)
+{
+    run_threads(stop_again_and_again);
+}
+
+/* ---- Fork ------------------------------------------------------------- */
+
+/* In the child of a fork: nothing of the parent's is open, and the engine
+ * works as in a fresh process. */
+static void
+check_child_of_fork(int descriptors)
+{
+    struct proxy proxy;
+
+    alarm(CASE_LIMIT);
+    CHECK_EQ(sg_sys_owned(), 0);
+    CHECK_EQ(sg_loop_count(), 0);
+    CHECK_LE(count_descriptors(), descriptors);
+    proxy = proxy_sh("cat; exit 3", LONG_LINGER);
+    say(proxy.stream, "hello", 5);
+    expect(proxy.stream, "hello");
+    CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
+    expect_end(proxy.stream);
+    CHECK_EQ(proxy_returncode(&proxy), 3);
+    proxy_close(&proxy);
+    wait_until(no_loop_runs, NULL);
+    CHECK_EQ(sg_sys_owned(), 0);
+}
+
+static void
+child_of_fork_has_its_own_engine(void)
+{
+    int descriptors = count_descriptors();
+    struct proxy proxy = proxy_sh("exec cat", LONG_LINGER);
+    pid_t pid;
+
+    say(proxy.stream, "hello", 5);
+    pid = fork();
+    if (pid == 0) {
+        CHECK(fcntl(proxy.stream, F_GETFD) < 0);
+        close(proxy.process);
+        check_child_of_fork(descriptors);
+        leave_process();
+    }
+    join_process(pid);
+    expect(proxy.stream, "hello"); /* nobody took it */
+    proxy_close(&proxy);
+}
+
+static void
+fork_without_an_engine_at_work(void)
+{
+    int descriptors = count_descriptors();
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        check_child_of_fork(descriptors);
+        leave_process();
+    }
+    join_process(pid);
+}
+
+static atomic_int still_forking;
+
+/* Descriptors of the test's own would be in the way of counting: no pidfd
+ * here; the end is the stream's. */
+static void *
+start_and_end_until_told(void *unused)
+{
+    while (still_forking) {
+        struct proxy proxy = {.stream = -1};
+        struct command command;
+
+        command_sh(&command, "exit 3");
+        proxy.report = sg_report_new();
+        CHECK_EQ(sg_proxy_start(&command.options, LONG_LINGER, proxy.report,
+                                &proxy.stream, &proxy.pid, NULL),
+                 SG_OK);
+        expect_end(proxy.stream);
+        sg_sys_close(&proxy.stream);
+        sg_report_unref(proxy.report);
+    }
+    return unused;
+}
+
+/* A fork has a copy of what was open then, but for what is ours. */
+static int descriptors_at_start;
+
+static void *
+fork_or_be_busy(void *number)
+{
+    if (number != NULL) {
+        return start_and_end_until_told(NULL);
+    }
+    for (int i = 0; i < 30; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            CHECK_EQ(sg_sys_owned(), 0);
+            check_child_of_fork(descriptors_at_start);
+            leave_process();
+        }
+        join_process(pid);
+    }
+    still_forking = 0;
+    return NULL;
+}
+
+static void
+fork_while_threads_start_and_end_proxies(void)
+{
+    descriptors_at_start = count_descriptors();
+    still_forking = 1;
+    run_threads(fork_or_be_busy);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct role roles[] = {
+        {"ignore_gentle_signals", ignore_gentle_signals},
+    };
+    static const struct test_case cases[] = {
+        CASE(loop_starts_and_ends_on_demand),
+        CASE(held_and_released_by_many_threads),
+        CASE(proxies_of_many_threads),
+        CASE(nothing_to_stop),
+        CASE(stop_lets_data_in_flight_go_first),
+        CASE(stubborn_children_are_stopped_in_time),
+        CASE(stop_comes_back_in_time_whatever_holds),
+        CASE(stopped_while_threads_start_proxies),
+        CASE(fork_without_an_engine_at_work),
+        CASE(child_of_fork_has_its_own_engine),
+        CASE(fork_while_threads_start_and_end_proxies),
+    };
+
+    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
+                       argv);
+}

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * How a proxy comes to its end: by itself, by the caller's close, or against
+ * its will; and who is left behind.
+ */
+#include "peers.h"
+
+/* ---- Roles ------------------------------------------------------------ */
+
+static void
+pause_ms(long ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000,
+                            .tv_nsec = ms % 1000 * 1000000};
+
+    while (nanosleep(&time, &time) < 0) {
+    }
+}
+
+/* Closes its stdout, and has an exit status only a while later. */
+static int
+end_late(char **arguments)
+{
+    (void)arguments;
+    close(STDOUT_FILENO);
+    pause_ms(60);
+    return 7;
+}
+
+/* Copies its stdin to its stderr, so many bytes every 20 ms. */
+static int
+read_slowly(char **arguments)
+{
+    char data[65536];
+    size_t size = strtoul(arguments[0], NULL, 10);
+    ssize_t n;
+
+    while ((n = read(STDIN_FILENO, data, size)) > 0) {
+        say(STDERR_FILENO, data, (size_t)n);
+        pause_ms(20);
+    }
+    return 0;
+}
+
+static int
+ignore_gentle_signals(char **arguments)
+{
+    (void)arguments;
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    say(STDOUT_FILENO, "stubborn", 8);
+    while (pause() < 0) {
+    }
+    return 0;
+}
+
+/* ---- By itself -------------------------------------------------------- */
+
+static void
+reason_is_known_before_the_end_is_seen(void)
+{
+    for (int i = 0; i < 20; i++) {
+        struct proxy proxy = proxy_sh("echo last; exit 7", LONG_LINGER);
+        int returncode = 0;
+
+        expect(proxy.stream, "last\n");
+        expect_end(proxy.stream);
+        CHECK(sg_report_returncode(proxy.report, &returncode));
+        CHECK_EQ(returncode, 7);
+        proxy_close(&proxy);
+    }
+}
+
+static void
+end_is_withheld_to_learn_its_reason(void)
+{
+    struct proxy proxy = proxy_role("end_late", NULL, LONG_LINGER);
+    int returncode = 0;
+
+    expect_end(proxy.stream);
+    CHECK(sg_report_returncode(proxy.report, &returncode));
+    CHECK_EQ(returncode, 7);
+    proxy_close(&proxy);
+}
+
+static void
+killed_by_a_signal(void)
+{
+    struct proxy proxy = proxy_sh("kill -KILL $$", LONG_LINGER);
+    int returncode = 0;
+
+    expect_end(proxy.stream);
+    CHECK(sg_report_returncode(proxy.report, &returncode));
+    CHECK_EQ(returncode, -SIGKILL);
+    proxy_close(&proxy);
+}
+
+/* It has said all, and lives on to listen. */
+static void
+stdout_closed_but_it_lives(void)
+{
+    struct command command;
+    struct proxy proxy;
+    int pipe_fd[2], ignored;
+
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    command_sh(&command, "exec >&-; exec cat >&2");
+    command.options.stderr_fd = pipe_fd[1];
+    proxy = proxy_start(&command, LONG_LINGER);
+    expect_end(proxy.stream);
+    CHECK(!sg_report_returncode(proxy.report, &ignored));
+    say(proxy.stream, "heard", 5);
+    expect(pipe_fd[0], "heard");
+    proxy_close(&proxy);
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+}
+
+/* Data of ours that it never read must not turn its end into an error. */
+static void
+end_is_clean_although_input_is_unread(void)
+{
+    struct proxy proxy = proxy_sh("echo last; exec sleep 1000", LONG_LINGER);
+
+    fill_up(proxy.stream, 50);
+    CHECK_EQ(kill(proxy.pid, SIGKILL), 0);
+    expect(proxy.stream, "last\n");
+    expect_end(proxy.stream);
+    CHECK_EQ(proxy_returncode(&proxy), -SIGKILL);
+    CHECK_EQ(send(proxy.stream, "x", 1, MSG_NOSIGNAL), -1);
+    CHECK_EQ(errno, EPIPE);
+    proxy_close(&proxy);
+}
+
+/* All is over without the caller's doing anything; no send is needed to
+ * learn that it would fail. */
+static void
+nothing_is_left_to_wait_for_a_close(void)
+{
+    struct proxy proxy = proxy_sh("exit 3", LONG_LINGER);
+
+    CHECK_EQ(wait_for(proxy.stream, 0), POLLHUP);
+    expect_end(proxy.stream);
+    wait_until(no_loop_runs, NULL);
+    CHECK_EQ(send(proxy.stream, "x", 1, MSG_NOSIGNAL), -1);
+    CHECK_EQ(errno, EPIPE);
+    proxy_close(&proxy);
+}
+
+/* Someone else reaps it: how it ended can't be known, its end is clean. */
+static void
+reaped_by_somebody_else(void)
+{
+    struct proxy proxy;
+    int ignored;
+
+    signal(SIGCHLD, SIG_IGN);
+    proxy = proxy_sh("echo last; exit 3", LONG_LINGER);
+    expect(proxy.stream, "last\n");
+    expect_end(proxy.stream);
+    CHECK(!sg_report_returncode(proxy.report, &ignored));
+    proxy_close(&proxy);
+    proxy = proxy_sh("exec sleep 1000", SHORT_LINGER);
+    proxy_close(&proxy);
+    signal(SIGCHLD, SIG_DFL);
+}
+
+/* ---- By the caller's close -------------------------------------------- */
+
+static void
+close_ends_its_input(void)
+{
+    struct command command;
+    struct proxy proxy;
+    int pipe_fd[2];
+
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    command_sh(&command, "cat >&2; echo end >&2; exit 5");
+    command.options.stderr_fd = pipe_fd[1];
+    proxy = proxy_start(&command, LONG_LINGER);
+    say(proxy.stream, "data ", 5);
+    sg_sys_close(&proxy.stream);
+    expect(pipe_fd[0], "data end\n");
+    CHECK_EQ(proxy_returncode(&proxy), 5);
+    proxy_close(&proxy);
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+}
+
+/* Fill all there is on the way to a reader that takes `size` bytes every 20
+ * ms, close at once, and see what arrives. */
+static void
+check_slow_reader(const char *size, size_t total, int64_t linger)
+{
+    static char sent[300000], heard[300000];
+    struct command command;
+    struct proxy proxy;
+    int pipe_fd[2];
+
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    CHECK_GE(fcntl(pipe_fd[1], F_SETPIPE_SZ, 1 << 20), total);
+    command_role(&command, "read_slowly", size);
+    command.options.stderr_fd = pipe_fd[1];
+    proxy = proxy_start(&command, linger);
+    pattern_fill(0, sent, total);
+    say(proxy.stream, sent, total);
+    sg_sys_close(&proxy.stream);
+    close(pipe_fd[1]);
+    CHECK_EQ(hear(pipe_fd[0], heard, total), total);
+    CHECK_EQ(memcmp(sent, heard, total), 0);
+    CHECK_EQ(proxy_returncode(&proxy), 0);
+    proxy_close(&proxy);
+    close(pipe_fd[0]);
+}
+
+static void
+data_in_flight_arrives_whole(void)
+{
+    check_slow_reader("65536", 300000, SG_SEC);
+    check_slow_reader("8192", 300000, SG_SEC);
+}
+
+#ifndef SG_PORTABLE
+/* Its steps are smaller than what makes a pipe writable, and all of them
+ * together last longer than the linger. */
+static void
+data_in_flight_arrives_at_a_very_slow_reader(void)
+{
+    check_slow_reader("3000", 70000, 200 * SG_MSEC);
+    check_slow_reader("200", 5000, 200 * SG_MSEC);
+}
+#endif
+
+static void
+very_slow_reader_of_more_than_a_pipe(void)
+{
+    struct command command;
+    struct proxy proxy;
+    int pipe_fd[2];
+    static char data[9000];
+
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    command_role(&command, "read_slowly", "300");
+    command.options.stderr_fd = pipe_fd[1];
+    proxy = proxy_start(&command, 200 * SG_MSEC);
+    fill_up(proxy.stream, 50);
+    sg_sys_close(&proxy.stream);
+    close(pipe_fd[1]);
+    CHECK_EQ(hear(pipe_fd[0], data, sizeof(data)), sizeof(data));
+    CHECK(pattern_is(0, data, sizeof(data)));
+    CHECK_EQ(kill(proxy.pid, SIGKILL), 0);
+    proxy_close(&proxy);
+    close(pipe_fd[0]);
+}
+
+/* The kernel calls such a close a reset: what was sent before it counts. */
+static void
+close_with_unread_output_loses_no_input(void)
+{
+    static char sent[100000], heard[100000];
+    struct command command;
+    struct proxy proxy;
+    int pipe_fd[2];
+
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    command_sh(&command, "head -c 100 /dev/zero; exec cat >&2");
+    command.options.stderr_fd = pipe_fd[1];
+    proxy = proxy_start(&command, LONG_LINGER);
+    wait_for(proxy.stream, POLLIN);
+    pattern_fill(0, sent, sizeof(sent));
+    say(proxy.stream, sent, sizeof(sent));
+    sg_sys_close(&proxy.stream);
+    CHECK_EQ(hear(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
+    CHECK_EQ(memcmp(sent, heard, sizeof(sent)), 0);
+    CHECK_EQ(proxy_returncode(&proxy), 0);
+    proxy_close(&proxy);
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+}
+
+/* shutdown(SHUT_RDWR) is a close, however long the descriptor stays. */
+static void
+shutdown_of_both_ways_is_a_close(void)
+{
+    struct proxy proxy = proxy_sh("cat; exit 5", SHORT_LINGER);
+
+    CHECK_EQ(shutdown(proxy.stream, SHUT_RDWR), 0);
+    CHECK_EQ(proxy_returncode(&proxy), 5);
+    proxy_close(&proxy);
+}
+
+/* A copy keeps the stream alive. */
+static void
+copy_of_the_descriptor_keeps_it_alive(void)
+{
+    struct proxy proxy = proxy_sh("exec cat", SHORT_LINGER);
+    int copy = sg_sys_dup(proxy.stream);
+
+    CHECK_GE(copy, 0);
+    sg_sys_close(&proxy.stream);
+    say(copy, "hello", 5);
+    expect(copy, "hello");
+    close(copy);
+    proxy_close(&proxy);
+}
+
+/* ---- Against its will ------------------------------------------------- */
+
+/* Close; it ends by `signal_number`, after about `ms`. */
+static void
+check_end_by_force(struct proxy *proxy, int signal_number, int ms)
+{
+    int64_t start = sg_sys_now();
+
+    sg_sys_close(&proxy->stream);
+    CHECK_EQ(proxy_returncode(proxy), -signal_number);
+    CHECK_GE(sg_sys_now() - start, ms * SG_MSEC);
+    proxy_close(proxy);
+}
+
+static void
+child_that_goes_on_is_hung_up(void)
+{
+    struct proxy proxy = proxy_sh("exec sleep 1000", 100 * SG_MSEC);
+
+    check_end_by_force(&proxy, SIGHUP, 100);
+    proxy = proxy_sh("exec yes", 100 * SG_MSEC); /* output is no progress */
+    check_end_by_force(&proxy, SIGHUP, 100);
+    proxy = proxy_sh("exec sleep 1000", 0);
+    check_end_by_force(&proxy, SIGHUP, 0);
+}
+
+static void
+stubborn_child_is_killed(void)
+{
+    struct proxy proxy = proxy_role("ignore_gentle_signals", NULL,
+                                    SHORT_LINGER);
+
+    expect(proxy.stream, "stubborn");
+    check_end_by_force(&proxy, SIGKILL, 50 + 2 * 250);
+}
+
+/* With data on its way that it never takes. */
+static void
+stubborn_child_that_does_not_read_is_killed(void)
+{
+    struct proxy proxy = proxy_role("ignore_gentle_signals", NULL,
+                                    SHORT_LINGER);
+
+    expect(proxy.stream, "stubborn");
+    fill_up(proxy.stream, 50);
+    check_end_by_force(&proxy, SIGKILL, 50 + 2 * 250);
+}
+
+static void
+stopped_child_is_continued_to_end(void)
+{
+    struct proxy proxy = proxy_sh("exec sleep 1000", SHORT_LINGER);
+    siginfo_t info;
+
+    CHECK_EQ(kill(proxy.pid, SIGSTOP), 0);
+    CHECK_EQ(waitid(P_PID, (id_t)proxy.pid, &info, WSTOPPED | WNOWAIT), 0);
+    check_end_by_force(&proxy, SIGHUP, 50);
+}
+
+/* ---- Who is left behind ----------------------------------------------- */
+
+/* The number of a grandchild, which it said first. */
+static pid_t
+hear_pid(int fd)
+{
+    char line[32] = "";
+    size_t n = 0;
+
+    while (n == 0 || line[n - 1] != '\n') {
+        CHECK_LE(n, sizeof(line) - 2);
+        CHECK_EQ(hear(fd, line + n, 1), 1);
+        n++;
+    }
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+/* It carries on in place of the child, and ends with the caller's close. */
+static void
+grandchild_inherits_the_stream(void)
+{
+    struct proxy proxy = proxy_sh(
+        "exec 3<&0; (exec cat <&3 3<&-) & echo $!; exit 0", LONG_LINGER);
+    int grandchild = process_open(hear_pid(proxy.stream));
+
+    process_join(proxy.process);
+    proxy.process = -1;
+    say(proxy.stream, "hello", 5);
+    expect(proxy.stream, "hello");
+    expect_quiet();
+    proxy_close(&proxy);
+    process_join(grandchild);
+}
+
+/* ControlPersist: a grandchild that holds stdout for ever, and is none of
+ * our business. */
+static void
+grandchild_with_stdout_does_not_hold_up_a_close(void)
+{
+    struct proxy proxy = proxy_sh("sleep 1000 & echo $!; exit 0", LONG_LINGER);
+    pid_t pid = hear_pid(proxy.stream);
+    int grandchild = process_open(pid);
+
+    proxy_close(&proxy);
+    wait_until(no_loop_runs, NULL);
+    CHECK(!process_is_gone(grandchild));
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    process_join(grandchild);
+}
+
+/* The same with stdin, full: what it never takes is given up. */
+static void
+grandchild_with_stdin_does_not_hold_up_a_close(void)
+{
+    struct proxy proxy = proxy_sh(
+        "exec 3<&0; sleep 1000 <&3 & echo $!; exit 0", SHORT_LINGER);
+    pid_t pid = hear_pid(proxy.stream);
+    int grandchild = process_open(pid);
+
+    fill_up(proxy.stream, 50);
+    proxy_close(&proxy);
+    wait_until(no_loop_runs, NULL);
+    CHECK(!process_is_gone(grandchild));
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    process_join(grandchild);
+}
+
+/* stderr is not the stream: whoever holds it does not hold up the end. */
+static void
+grandchild_with_stderr_does_not_hold_up_the_end(void)
+{
+    struct proxy proxy = proxy_sh("sleep 1000 >/dev/null & echo $!; exit 9",
+                                  LONG_LINGER);
+    pid_t pid = hear_pid(proxy.stream);
+    int grandchild = process_open(pid);
+
+    expect_end(proxy.stream);
+    CHECK_EQ(proxy_returncode(&proxy), 9);
+    proxy_close(&proxy);
+    wait_until(no_loop_runs, NULL);
+    CHECK(!process_is_gone(grandchild));
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    process_join(grandchild);
+}
+
+static void
+check_own_session(const char *script, int64_t linger)
+{
+    struct command command;
+    struct proxy proxy;
+    int grandchild;
+
+    command_sh(&command, script);
+    command.options.new_session = true;
+    proxy = proxy_start(&command, linger);
+    grandchild = process_open(hear_pid(proxy.stream));
+    CHECK(!process_is_gone(grandchild));
+    proxy_close(&proxy);
+    process_join(grandchild);
+}
+
+static void
+own_session_ends_with_all_its_processes(void)
+{
+    /* the child ends by itself, by force, and before the close */
+    check_own_session("sleep 1000 & echo $!; cat", LONG_LINGER);
+    check_own_session("sleep 1000 & echo $!; exec sleep 1000", SHORT_LINGER);
+    check_own_session("sleep 1000 & echo $!; exit 3", LONG_LINGER);
+}
+
+/* It stays a zombie, so that its group keeps its number; no cost. */
+static void
+own_session_tells_its_status_at_once(void)
+{
+    struct command command;
+    struct proxy proxy;
+
+    command_sh(&command, "sleep 1000 >/dev/null 2>&1 & exit 3");
+    command.options.new_session = true;
+    proxy = proxy_start(&command, LONG_LINGER);
+    expect_end(proxy.stream);
+    CHECK_EQ(proxy_returncode(&proxy), 3);
+    expect_quiet();
+    proxy_close(&proxy);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct role roles[] = {
+        {"end_late", end_late},
+        {"read_slowly", read_slowly},
+        {"ignore_gentle_signals", ignore_gentle_signals},
+    };
+    static const struct test_case cases[] = {
+        CASE(reason_is_known_before_the_end_is_seen),
+        CASE(end_is_withheld_to_learn_its_reason),
+        CASE(killed_by_a_signal),
+        CASE(stdout_closed_but_it_lives),
+        CASE(end_is_clean_although_input_is_unread),
+        CASE(nothing_is_left_to_wait_for_a_close),
+        CASE(reaped_by_somebody_else),
+        CASE(close_ends_its_input),
+        CASE(data_in_flight_arrives_whole),
+#ifndef SG_PORTABLE /* which can't tell what a pipe's reader has left */
+        CASE(data_in_flight_arrives_at_a_very_slow_reader),
+#endif
+        CASE(very_slow_reader_of_more_than_a_pipe),
+        CASE(close_with_unread_output_loses_no_input),
+        CASE(shutdown_of_both_ways_is_a_close),
+        CASE(copy_of_the_descriptor_keeps_it_alive),
+        CASE(child_that_goes_on_is_hung_up),
+        CASE(stubborn_child_is_killed),
+        CASE(stubborn_child_that_does_not_read_is_killed),
+        CASE(stopped_child_is_continued_to_end),
+        CASE(grandchild_inherits_the_stream),
+        CASE(grandchild_with_stdout_does_not_hold_up_a_close),
+        CASE(grandchild_with_stdin_does_not_hold_up_a_close),
+        CASE(grandchild_with_stderr_does_not_hold_up_the_end),
+        CASE(own_session_ends_with_all_its_processes),
+        CASE(own_session_tells_its_status_at_once),
+    };
+
+    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
+                       argv);
+}

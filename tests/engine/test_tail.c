@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * tail.c against a model: of all that was added, the last bytes are kept.
+ * And report.c, which hands it from one thread to another.
+ */
+#include "tail.h"
+
+#include "harness.h"
+#include "report.h"
+
+static void
+check(const struct sg_tail *tail, uint64_t total)
+{
+    static char copy[SG_TAIL_CAPACITY];
+    uint64_t kept = total < SG_TAIL_CAPACITY ? total : SG_TAIL_CAPACITY;
+
+    CHECK_EQ(tail->len, kept);
+    CHECK_LE(tail->len, tail->size);
+    CHECK_LE(tail->size, SG_TAIL_CAPACITY);
+    if (tail->size > 1024) {
+        CHECK_LE(tail->size, 2 * tail->len);
+    }
+    sg_tail_copy(tail, copy);
+    CHECK(pattern_is(total - kept, copy, tail->len));
+}
+
+static uint64_t
+add(struct sg_tail *tail, uint64_t total, size_t n)
+{
+    static char data[4 * SG_TAIL_CAPACITY];
+
+    CHECK_LE(n, sizeof(data));
+    pattern_fill(total, data, n);
+    sg_tail_add(tail, data, n);
+    return total + n;
+}
+
+static void
+play(size_t longest, int pieces)
+{
+    struct sg_tail tail = {0};
+    struct random random = {7 + longest};
+    uint64_t total = 0;
+
+    check(&tail, 0);
+    for (int i = 0; i < pieces; i++) {
+        total = add(&tail, total, random_below(&random, longest));
+        check(&tail, total);
+    }
+    sg_tail_clear(&tail);
+    CHECK_EQ(tail.len, 0);
+    CHECK(tail.data == NULL);
+}
+
+static void
+bytes(void)
+{
+    play(2, 3000);
+}
+
+static void
+lines(void)
+{
+    play(200, 2000);
+}
+
+static void
+pieces_larger_than_the_ring(void)
+{
+    play(3 * SG_TAIL_CAPACITY, 100);
+}
+
+static void
+sizes_about_the_capacity(void)
+{
+    for (size_t less = 0; less < 3; less++) {
+        for (size_t first = 0; first < 3; first++) {
+            struct sg_tail tail = {0};
+            uint64_t total = add(&tail, 0, first);
+
+            total = add(&tail, total, SG_TAIL_CAPACITY - less);
+            check(&tail, total);
+            total = add(&tail, total, 1);
+            check(&tail, total);
+            total = add(&tail, total, SG_TAIL_CAPACITY + 1);
+            check(&tail, total);
+            sg_tail_clear(&tail);
+        }
+    }
+}
+
+static void
+empty_tail_costs_nothing(void)
+{
+    struct sg_tail tail = {0};
+
+    sg_tail_add(&tail, NULL, 0);
+    CHECK(tail.data == NULL);
+    sg_tail_copy(&tail, NULL);
+    sg_tail_clear(&tail);
+}
+
+/* ---- The report ------------------------------------------------------- */
+
+static void *
+write_report(void *arg)
+{
+    struct sg_report *report = arg;
+    char data[100];
+
+    for (uint64_t total = 0; total < 200000; total += sizeof(data)) {
+        pattern_fill(total, data, sizeof(data));
+        sg_report_add_tail(report, data, sizeof(data));
+    }
+    sg_report_failure(report, EIO);
+    sg_report_failure(report, ENOMEM);
+    sg_report_exit(report, -9);
+    sg_report_unref(report);
+    return NULL;
+}
+
+static void
+report_is_read_while_it_is_written(void)
+{
+    struct sg_report *report = sg_report_new();
+    pthread_t thread;
+    int returncode = 0;
+    size_t n;
+    char *text;
+
+    CHECK(!sg_report_returncode(report, &returncode));
+    CHECK_EQ(sg_report_failed(report), 0);
+    CHECK(sg_report_tail(report, &n) == NULL);
+    CHECK_EQ(n, 0);
+    CHECK_EQ(
+        pthread_create(&thread, NULL, write_report, sg_report_ref(report)), 0);
+    while (!sg_report_returncode(report, &returncode)) {
+        free(sg_report_tail(report, &n));
+        CHECK_LE(n, SG_TAIL_CAPACITY);
+    }
+    CHECK_EQ(returncode, -9);
+    CHECK_EQ(sg_report_failed(report), EIO); /* the first one */
+    pthread_join(thread, NULL);
+    text = sg_report_tail(report, &n);
+    CHECK_EQ(n, SG_TAIL_CAPACITY);
+    CHECK(pattern_is(200000 - n, text, n));
+    free(text);
+    sg_report_unref(report);
+    sg_report_unref(NULL);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(bytes),
+        CASE(lines),
+        CASE(pieces_larger_than_the_ring),
+        CASE(sizes_about_the_capacity),
+        CASE(empty_tail_costs_nothing),
+        CASE(report_is_read_while_it_is_written),
+    };
+
+    return run_cases(cases, COUNT_OF(cases), argc, argv);
+}
