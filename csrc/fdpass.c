@@ -57,13 +57,15 @@ take_descriptor(struct sg_fdpass *fdpass)
     for (size_t i = 1; i < count; i++) {
         sg_sys_close(&fds[i]);
     }
-    if (count > 0 && sg_sys_is_socket(fds[0])) {
+    if (count > 0 && sg_sys_is_stream(fds[0])) {
         sg_request_answer(fdpass->request, SG_OK, 0, fds[0]);
         finish_request(fdpass);
     }
     else if (count > 0) {
+        int err = sg_sys_is_socket(fds[0]) ? EPROTOTYPE : ENOTSOCK;
+
         sg_sys_close(&fds[0]);
-        fail(fdpass, SG_ERR_NOT_A_SOCKET, ENOTSOCK);
+        fail(fdpass, SG_ERR_NOT_A_SOCKET, err);
     }
     else if (n > 0) {
         fail(fdpass, SG_ERR_NO_DESCRIPTOR, EPROTO);

@@ -20,7 +20,7 @@
     X(SG_ERR_CWD, "cannot change to the working directory")                   \
     X(SG_ERR_EXEC, "cannot be executed")                                      \
     X(SG_ERR_PROXY_EXITED, "ended before it had handed over a socket")        \
-    X(SG_ERR_NOT_A_SOCKET, "handed over a descriptor that is no socket")      \
+    X(SG_ERR_NOT_A_SOCKET, "handed over what is no stream socket")            \
     X(SG_ERR_NO_DESCRIPTOR, "wrote data instead of handing over a socket")
 
 enum sg_status_index {

@@ -351,6 +351,16 @@ sg_sys_is_socket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
 }
 
+bool
+sg_sys_is_stream(int fd)
+{
+    int type;
+    socklen_t len = sizeof(type);
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0
+           && type == SOCK_STREAM;
+}
+
 ssize_t
 sg_sys_read(int fd, void *to, size_t n)
 {

@@ -85,6 +85,7 @@ int sg_sys_open_null(void);       /* /dev/null for writing */
 int sg_sys_set_blocking(int fd, bool blocking);
 bool sg_sys_is_open(int fd);
 bool sg_sys_is_socket(int fd);
+bool sg_sys_is_stream(int fd); /* a socket of type SOCK_STREAM */
 
 ssize_t sg_sys_read(int fd, void *to, size_t n);
 ssize_t sg_sys_write(int fd, const void *from, size_t n);

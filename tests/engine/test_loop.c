@@ -233,6 +233,7 @@ child_of_fork_has_its_own_engine(void)
     pid_t pid;
 
     say(proxy.stream, "hello", 5);
+    wait_for(proxy.stream, POLLIN);
     pid = fork();
     if (pid == 0) {
         CHECK(fcntl(proxy.stream, F_GETFD) < 0);
@@ -295,7 +296,9 @@ fork_or_be_busy(void *number)
 
         if (pid == 0) {
             CHECK_EQ(sg_sys_owned(), 0);
+#ifndef __SANITIZE_ADDRESS__ /* its allocator may be locked for ever here */
             check_child_of_fork(descriptors_at_start);
+#endif
             leave_process();
         }
         join_process(pid);

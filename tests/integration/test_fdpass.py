@@ -218,3 +218,10 @@ def test_a_child_that_stays_after_handing_over_is_ended() -> None:
     with ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE, linger=0.05) as sock:
         until(lambda: sock.returncode is not None, "the child ends")
         assert sock.fileno() >= 0
+
+
+def test_a_datagram_socket_is_no_stream() -> None:
+    sends = "socket.send_fds(s, [b'x'], [(d := socket.socket(type=socket.SOCK_DGRAM)).fileno()])"
+    with pytest.raises(ProxyCommandError) as caught:
+        ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE)
+    assert caught.value.errno == errno.EPROTOTYPE
