@@ -42,6 +42,8 @@ _stderr = -1
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell ignores it for what it runs in the background; the tests press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     global _stderr
     for line in (
         "limit(seconds): the time this test may take",
