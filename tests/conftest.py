@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+import fresh  # noqa: F401  takes LD_PRELOAD out of the environment
 import pytest
 from footprint import Snapshot
 from http_proxy import HttpProxy

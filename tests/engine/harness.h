@@ -163,7 +163,12 @@ count_descriptors(void)
 HELPER bool
 no_thread_is_left(void *before)
 {
+#ifdef __SANITIZE_THREAD__ /* which starts one of its own with the first */
+    (void)before;
+    return true;
+#else
     return count_entries("/proc/self/task") <= *(int *)before;
+#endif
 }
 
 HELPER bool

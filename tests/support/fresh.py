@@ -11,6 +11,11 @@ from pathlib import Path
 
 import sshgateway
 
+#: A sanitizer that is preloaded (make test-asan) is for interpreters that load
+#: our extension, and not for the programs that tests start: it changes how they
+#: take signals.
+PRELOAD = os.environ.pop("LD_PRELOAD", None)
+
 SUPPORT = Path(__file__).parent
 SCRIPTS = SUPPORT.parent / "isolated" / "scripts"
 
@@ -20,7 +25,8 @@ def environment(*first: str, **extra: str) -> dict[str, str]:
     package = Path(sshgateway.__file__).parents[1]
     path = [*first, str(SUPPORT), str(package)]
     path += filter(None, [os.environ.get("PYTHONPATH")])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **extra}
+    preload = {"LD_PRELOAD": PRELOAD} if PRELOAD else {}
+    return {**os.environ, **preload, "PYTHONPATH": os.pathsep.join(path), **extra}
 
 
 def command(script: str | Path, *arguments: str, warnings: str = "error") -> list[str]:
