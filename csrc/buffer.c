@@ -70,7 +70,10 @@ sg_buffer_consume(struct sg_buffer *buffer, size_t n)
     buffer->start += n;
     buffer->len -= n;
     if (buffer->len == 0) {
-        sg_buffer_clear(buffer);
+        buffer->start = 0;
+        if (buffer->size > buffer->keep) {
+            sg_buffer_clear(buffer);
+        }
     }
 }
 

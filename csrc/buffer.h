@@ -3,6 +3,7 @@
  * A queue of bytes.
  *
  * It holds memory only while it holds bytes: an idle stream costs nothing.
+ * (A busy one may `keep` its block.)
  * Zeroed memory is an empty buffer without a limit.
  */
 #ifndef SG_BUFFER_H
@@ -17,6 +18,7 @@ struct sg_buffer {
     size_t len;   /* how many are */
     size_t size;  /* of the block */
     size_t limit; /* the hard limit of `len`; 0 is none */
+    size_t keep;  /* a block up to this size is kept when it gets empty */
 };
 
 /* Queue `n` bytes.  False, and nothing queued, when there is no memory or

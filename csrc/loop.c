@@ -7,7 +7,6 @@
  */
 #include "loop.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 struct sg_loop {
     /* Guarded by loops.lock. */
     struct sg_loop *next;
+    uint64_t name;
     struct sg_farend *arrivals;
     int holds;
     bool stopping;
@@ -31,7 +31,8 @@ struct sg_loop {
     struct sg_farend *table;
     struct sg_farend *first_due, **last_due;
     sg_deadline earliest; /* no far end wants to wake before */
-    bool stopped;         /* the far ends know that the program ends */
+    void *context;
+    bool stopped; /* the far ends know that the program ends */
     char *scratch;
 };
 
@@ -41,6 +42,7 @@ static struct {
     struct sg_loop *all;
     struct sg_loop *shared;
     int running;
+    uint64_t last_name;
 } loops = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- Fork ------------------------------------------------------------- */
@@ -131,7 +133,7 @@ sg_loop_wake_at(struct sg_farend *farend, sg_deadline when)
 void
 sg_loop_again(struct sg_farend *farend)
 {
-    if (!farend->is_due) {
+    if (!farend->is_due && !farend->is_over) {
         farend->is_due = true;
         farend->next_due = NULL;
         *farend->loop->last_due = farend;
@@ -143,6 +145,18 @@ void
 sg_loop_over(struct sg_farend *farend)
 {
     farend->is_over = true;
+}
+
+void *
+sg_loop_context(struct sg_farend *farend)
+{
+    return farend->loop->context;
+}
+
+void
+sg_loop_set_context(struct sg_farend *farend, void *context)
+{
+    farend->loop->context = context;
 }
 
 char *
@@ -181,21 +195,28 @@ leave_table(struct sg_loop *loop, struct sg_farend *farend)
     }
 }
 
-/* Take in what callers have posted. */
+/* Take in what callers have posted, in the order in which they did. */
 static void
 read_mail(struct sg_loop *loop)
 {
-    struct sg_farend *arrivals;
+    struct sg_farend *posted, *arrivals = NULL;
     bool stopping;
     sg_deadline by;
 
     sg_sys_wakeup_clear(&loop->wakeup);
     pthread_mutex_lock(&loops.lock);
-    arrivals = loop->arrivals;
+    posted = loop->arrivals; /* the last one first */
     loop->arrivals = NULL;
     stopping = loop->stopping;
     by = loop->stop_by;
     pthread_mutex_unlock(&loops.lock);
+    while (posted != NULL) {
+        struct sg_farend *farend = posted;
+
+        posted = farend->next;
+        farend->next = arrivals;
+        arrivals = farend;
+    }
     while (arrivals != NULL) {
         struct sg_farend *farend = arrivals;
 
@@ -252,9 +273,11 @@ run_due(struct sg_loop *loop)
         struct sg_farend *next = farend->next_due;
 
         farend->is_due = false;
-        farend->kind->turn(farend);
-        if (farend->is_over) {
-            assert(!farend->is_due);
+        if (!farend->is_over) {
+            farend->kind->turn(farend);
+        }
+        /* One that is over and due again goes when it is met again. */
+        if (farend->is_over && !farend->is_due) {
             leave_table(loop, farend);
             farend->kind->free(farend);
         }
@@ -394,24 +417,67 @@ loop_new(struct sg_error *error)
     return loop;
 }
 
+/* Its thread waits for the lock before it may end. */
+static struct sg_loop *
+start_locked(struct sg_error *error)
+{
+    struct sg_loop *loop = loop_new(error);
+
+    if (loop != NULL) {
+        loop->name = ++loops.last_name;
+        loop->next = loops.all;
+        loops.all = loop;
+        loops.running++;
+    }
+    return loop;
+}
+
+static struct sg_loop *
+hold_locked(struct sg_loop *loop)
+{
+    if (loop != NULL) {
+        loop->holds++;
+    }
+    return loop;
+}
+
 struct sg_loop *
 sg_loop_hold(struct sg_error *error)
 {
     struct sg_loop *loop;
 
     pthread_mutex_lock(&loops.lock);
-    loop = loops.shared;
-    if (loop == NULL) {
-        loop = loop_new(error); /* its thread waits for the lock in may_end */
-        if (loop != NULL) {
-            loop->next = loops.all;
-            loops.all = loops.shared = loop;
-            loops.running++;
-        }
+    if (loops.shared == NULL) {
+        loops.shared = start_locked(error);
     }
-    if (loop != NULL) {
-        loop->holds++;
+    loop = hold_locked(loops.shared);
+    pthread_mutex_unlock(&loops.lock);
+    return loop;
+}
+
+struct sg_loop *
+sg_loop_hold_new(uint64_t *name, struct sg_error *error)
+{
+    struct sg_loop *loop;
+
+    pthread_mutex_lock(&loops.lock);
+    loop = hold_locked(start_locked(error));
+    *name = loop != NULL ? loop->name : 0;
+    pthread_mutex_unlock(&loops.lock);
+    return loop;
+}
+
+struct sg_loop *
+sg_loop_hold_named(uint64_t name)
+{
+    struct sg_loop *loop;
+
+    pthread_mutex_lock(&loops.lock);
+    loop = loops.all;
+    while (loop != NULL && loop->name != name) {
+        loop = loop->next;
     }
+    hold_locked(loop);
     pthread_mutex_unlock(&loops.lock);
     return loop;
 }
@@ -426,6 +492,14 @@ sg_loop_adopt(struct sg_loop *loop, struct sg_farend *farend)
     /* Inside the lock: once it is free the loop may end. */
     sg_sys_wakeup_set(&loop->wakeup);
     pthread_mutex_unlock(&loops.lock);
+}
+
+void
+sg_loop_adopt_with(struct sg_loop *loop, struct sg_farend *farend,
+                   void *context)
+{
+    loop->context = context; /* before the lock hands it to the thread */
+    sg_loop_adopt(loop, farend);
 }
 
 void

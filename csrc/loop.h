@@ -51,10 +51,19 @@ void sg_loop_init(void);
  * had.  Taking hold comes first, so that after a child is started nothing
  * can fail any more. */
 struct sg_loop *sg_loop_hold(struct sg_error *error);
+
+/* The same for a new loop, and its name, by which others can take hold of it
+ * for as long as it runs: NULL when it has ended. */
+struct sg_loop *sg_loop_hold_new(uint64_t *name, struct sg_error *error);
+struct sg_loop *sg_loop_hold_named(uint64_t name);
 void sg_loop_release(struct sg_loop *loop);
 
 /* Hand a far end to the loop, and let go of the hold. */
 void sg_loop_adopt(struct sg_loop *loop, struct sg_farend *farend);
+
+/* The same for the first far end of a new loop, which is its context. */
+void sg_loop_adopt_with(struct sg_loop *loop, struct sg_farend *farend,
+                        void *context);
 
 /* Stop all loops; far ends get until `by`.  For the program's exit: what is
  * not over then is abandoned. */
@@ -80,6 +89,10 @@ void sg_loop_again(struct sg_farend *farend);
 
 /* All is done: out of the table and freed after this turn. */
 void sg_loop_over(struct sg_farend *farend);
+
+/* What the far ends of a loop share: the session, or NULL. */
+void *sg_loop_context(struct sg_farend *farend);
+void sg_loop_set_context(struct sg_farend *farend, void *context);
 
 /* Memory to read into, shared by all far ends of the loop: nothing in it
  * lives longer than a turn. */

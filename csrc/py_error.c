@@ -45,6 +45,18 @@ sg_raise_made(PyObject *errors, const char *function, const char *format, ...)
     return NULL;
 }
 
+int
+sg_check_signals(void *arg)
+{
+    PyThreadState **thread = arg;
+    int result;
+
+    PyEval_RestoreThread(*thread);
+    result = PyErr_CheckSignals();
+    *thread = PyEval_SaveThread();
+    return result;
+}
+
 /* The words of CPython's pytime.c, which differ from version to version. */
 #if PY_VERSION_HEX < 0x030D0000
 #define TOO_LARGE "timestamp too large to convert to C _PyTime_t"

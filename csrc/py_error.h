@@ -19,6 +19,10 @@ PyObject *sg_raise_closed(void);
 PyObject *sg_raise_made(PyObject *errors, const char *function,
                         const char *format, ...);
 
+/* For waits of the engine that run without the GIL: `arg` is where the saved
+ * PyThreadState * is kept.  Runs signal handlers; not 0 when one raised. */
+int sg_check_signals(void *arg);
+
 /* Seconds, or None, as nanoseconds (-1: None), with the exceptions of
  * socket.settimeout. */
 int sg_timeout_from(PyObject *seconds, int64_t *ns);

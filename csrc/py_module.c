@@ -5,8 +5,11 @@
 #include "py_module.h"
 
 #include "loop.h"
+#include "py_channel.h"
 #include "py_proxycommand.h"
+#include "py_session.h"
 #include "py_stream.h"
+#include "session.h"
 
 #define EXIT_BOUND (1 * SG_SEC)
 
@@ -40,9 +43,10 @@ import_names(sg_state *state)
     Py_DECREF(socket);
     state->errors = PyImport_ImportModule("sshgateway.errors");
     state->command = PyImport_ImportModule("sshgateway._command");
+    state->channel = PyImport_ImportModule("sshgateway._channel");
     return state->socket != NULL && state->af_unix != NULL
                    && state->sock_stream != NULL && state->errors != NULL
-                   && state->command != NULL
+                   && state->command != NULL && state->channel != NULL
                ? 0
                : -1;
 }
@@ -56,6 +60,33 @@ add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
         Py_CLEAR(type);
     }
     return (PyTypeObject *)type;
+}
+
+/* What the texts of failures name. */
+static int
+add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        enum sg_method method;
+    } offers[] = {
+        {"OFFERED_KEX", SG_METHOD_KEX},
+        {"OFFERED_HOST_KEYS", SG_METHOD_HOST_KEY},
+        {"OFFERED_CIPHERS", SG_METHOD_CIPHER},
+        {"OFFERED_MACS", SG_METHOD_MAC},
+    };
+    int err = PyModule_AddStringConstant(module, "LIBSSH2_VERSION",
+                                         sg_session_libssh2_version());
+
+    for (size_t i = 0; err == 0 && i < sizeof(offers) / sizeof(*offers); i++) {
+        err = PyModule_AddStringConstant(module, offers[i].name,
+                                         sg_session_offer(offers[i].method));
+    }
+    if (err < 0) {
+        return -1;
+    }
+    return PyModule_AddIntConstant(module, "LIBSSH2_NUMBER",
+                                   sg_session_libssh2_number());
 }
 
 static int
@@ -82,6 +113,18 @@ module_exec(PyObject *module)
     if (state->proxycommand_type == NULL) {
         return -1;
     }
+    state->session_type = add_type(module, &sg_session_spec, NULL);
+    if (state->session_type == NULL) {
+        return -1;
+    }
+    state->channel_type = add_type(module, &sg_channel_spec,
+                                   state->stream_type);
+    if (state->channel_type == NULL) {
+        return -1;
+    }
+    if (add_constants(module) < 0) {
+        return -1;
+    }
     if (Py_AtExit(stop_loops) < 0) {
         atexit(stop_loops); /* Python's list of 32 is full */
     }
@@ -96,7 +139,10 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->stream_type);
     Py_VISIT(state->proxycommand_type);
     Py_VISIT(state->errors);
+    Py_VISIT(state->session_type);
+    Py_VISIT(state->channel_type);
     Py_VISIT(state->command);
+    Py_VISIT(state->channel);
     Py_VISIT(state->socket);
     Py_VISIT(state->af_unix);
     Py_VISIT(state->sock_stream);
@@ -111,7 +157,10 @@ module_clear(PyObject *module)
     Py_CLEAR(state->stream_type);
     Py_CLEAR(state->proxycommand_type);
     Py_CLEAR(state->errors);
+    Py_CLEAR(state->session_type);
+    Py_CLEAR(state->channel_type);
     Py_CLEAR(state->command);
+    Py_CLEAR(state->channel);
     Py_CLEAR(state->socket);
     Py_CLEAR(state->af_unix);
     Py_CLEAR(state->sock_stream);

@@ -92,7 +92,8 @@ static bool
 proxycommand_explain(sg_stream *self, int err)
 {
     int returncode;
-    int failure = sg_report_failed(self->report);
+    char text[SG_ERROR_TEXT];
+    int failure = sg_report_failed(self->report, text);
 
     if (failure != 0) {
         sg_raise_errno(failure);
@@ -303,19 +304,6 @@ raise_start_error(sg_proxycommand *self, const struct sg_error *error,
     }
 }
 
-/* Signal handlers run while a caller waits for a socket. */
-static int
-check_signals(void *arg)
-{
-    PyThreadState **thread = arg;
-    int result;
-
-    PyEval_RestoreThread(*thread);
-    result = PyErr_CheckSignals();
-    *thread = PyEval_SaveThread();
-    return result;
-}
-
 /* The socket, or -1. */
 static int
 wait_for_socket(struct sg_request *request, int64_t timeout,
@@ -323,7 +311,7 @@ wait_for_socket(struct sg_request *request, int64_t timeout,
 {
     PyThreadState *thread = PyEval_SaveThread();
     enum sg_status status = sg_request_wait(
-        request, sg_deadline_after(timeout), check_signals, &thread, error);
+        request, sg_deadline_after(timeout), sg_check_signals, &thread, error);
     int fd = status == SG_OK ? sg_request_take(request) : -1;
 
     sg_request_drop(request);

@@ -36,8 +36,8 @@ is_passing(ssize_t result)
 
 /* ---- What is found out ------------------------------------------------ */
 
-static void
-far_is_at_end(struct sg_relay *relay)
+void
+sg_relay_far_eof(struct sg_relay *relay)
 {
     if (set(relay, &relay->far_eof, "far end sent EOF")) {
         relay->settle = sg_deadline_after(SETTLE);
@@ -81,8 +81,8 @@ has_progressed(struct sg_relay *relay)
 void
 sg_relay_fail(struct sg_relay *relay, int negative_errno)
 {
-    sg_report_failure(relay->report, -negative_errno);
-    far_is_at_end(relay);
+    sg_report_failure(relay->report, -negative_errno, "");
+    sg_relay_far_eof(relay);
     sg_relay_far_deaf(relay);
     near_is_gone(relay); /* it can't be watched for its close any more */
 }
@@ -181,7 +181,7 @@ move_up(struct sg_relay *relay)
         weigh(relay, n);
         push_up(relay, scratch, (size_t)n);
     }
-    else if (!is_passing(n) || relay->stopping) {
+    else if (!is_passing(n)) {
         set(relay, &relay->near_eof, "caller sent EOF");
     }
 }
@@ -233,7 +233,7 @@ move_down(struct sg_relay *relay)
         }
     }
     else if (!is_passing(n)) {
-        far_is_at_end(relay);
+        sg_relay_far_eof(relay);
     }
 }
 
@@ -385,6 +385,12 @@ sg_relay_turn(struct sg_relay *relay)
     }
 }
 
+bool
+sg_relay_is_done(const struct sg_relay *relay)
+{
+    return relay->up_over && (relay->down_over || relay->near_gone);
+}
+
 /* ---- From outside ----------------------------------------------------- */
 
 void
@@ -409,6 +415,8 @@ sg_relay_stop(struct sg_relay *relay, sg_deadline by)
     relay->linger = relay->linger < left / 2 ? relay->linger : left / 2;
     relay->insist_pause = left / 8;
     relay->stopping = true;
+    /* What was accepted can still be read, and no more will be. */
+    sg_sys_shutdown(relay->near.fd, SHUT_RD);
     near_is_gone(relay);
     relay->patience = sg_deadline_earlier(relay->patience,
                                           sg_deadline_after(relay->linger));

@@ -79,8 +79,13 @@ void sg_relay_init(struct sg_relay *relay, const struct sg_relay_kind *kind,
 /* Move what can be moved, then decide; calls sg_loop_over() at the end. */
 void sg_relay_turn(struct sg_relay *relay);
 
-/* The far side takes no more (noticed by the kind). */
+/* The far side takes no more, or sends no more (noticed by the kind). */
 void sg_relay_far_deaf(struct sg_relay *relay);
+void sg_relay_far_eof(struct sg_relay *relay);
+
+/* All that the caller sent is across, or nothing takes it; and all that came
+ * has been passed on, or nobody wants it. */
+bool sg_relay_is_done(const struct sg_relay *relay);
 
 /* It can't go on, for want of memory or the like. */
 void sg_relay_fail(struct sg_relay *relay, int negative_errno);

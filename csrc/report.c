@@ -6,7 +6,9 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tail.h"
 
@@ -16,6 +18,7 @@ struct sg_report {
     bool exited;
     int returncode;
     int failure;
+    char text[SG_ERROR_TEXT];
     struct sg_tail tail;
 };
 
@@ -60,11 +63,12 @@ sg_report_exit(struct sg_report *report, int returncode)
 }
 
 void
-sg_report_failure(struct sg_report *report, int err)
+sg_report_failure(struct sg_report *report, int err, const char *text)
 {
     pthread_mutex_lock(&report->lock);
     if (report->failure == 0) {
         report->failure = err;
+        snprintf(report->text, sizeof(report->text), "%s", text);
     }
     pthread_mutex_unlock(&report->lock);
 }
@@ -90,12 +94,15 @@ sg_report_returncode(struct sg_report *report, int *returncode)
 }
 
 int
-sg_report_failed(struct sg_report *report)
+sg_report_failed(struct sg_report *report, char *text)
 {
     int failure;
 
     pthread_mutex_lock(&report->lock);
     failure = report->failure;
+    if (text != NULL) {
+        memcpy(text, report->text, sizeof(report->text));
+    }
     pthread_mutex_unlock(&report->lock);
     return failure;
 }

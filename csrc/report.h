@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "status.h"
+
 struct sg_report;
 
 /* NULL when there is no memory.  The caller has one reference. */
@@ -22,7 +24,7 @@ void sg_report_unref(struct sg_report *report); /* may be NULL */
 
 /* The loop's side. */
 void sg_report_exit(struct sg_report *report, int returncode);
-void sg_report_failure(struct sg_report *report, int err);
+void sg_report_failure(struct sg_report *report, int err, const char *text);
 void sg_report_add_tail(struct sg_report *report, const char *data, size_t n);
 
 /* The caller's side. */
@@ -30,8 +32,9 @@ void sg_report_add_tail(struct sg_report *report, const char *data, size_t n);
 /* True, and *returncode, once the child has ended and it is known how. */
 bool sg_report_returncode(struct sg_report *report, int *returncode);
 
-/* The errno of what broke the loop's own work on this far end, or 0. */
-int sg_report_failed(struct sg_report *report);
+/* The errno of what broke the far end, or 0; the words about it, perhaps "",
+ * go to `text`, which has room for SG_ERROR_TEXT or is NULL. */
+int sg_report_failed(struct sg_report *report, char *text);
 
 /* The last of what the child wrote to stderr, for the caller to free(), and
  * its length; NULL when there is none or no memory. */

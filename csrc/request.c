@@ -76,9 +76,10 @@ sg_request_wait(struct sg_request *request, sg_deadline deadline,
     if (sg_sys_recv(request->caller, &byte, 1, MSG_DONTWAIT) != 1) {
         return sg_fail(error, SG_ERR_SYSTEM, EIO);
     }
-    return request->error.status == SG_OK
-               ? SG_OK
-               : sg_fail(error, request->error.status, request->error.err);
+    if (error->status == SG_OK) {
+        *error = request->error;
+    }
+    return request->error.status;
 }
 
 int
@@ -103,8 +104,16 @@ void
 sg_request_answer(struct sg_request *request, enum sg_status status, int err,
                   int fd)
 {
-    request->error = (struct sg_error){.status = status, .err = err};
     request->fd = fd;
+    sg_request_answer_error(request,
+                            &(struct sg_error){.status = status, .err = err});
+}
+
+void
+sg_request_answer_error(struct sg_request *request,
+                        const struct sg_error *error)
+{
+    request->error = *error;
     /* Fails only when the caller has gone. */
     sg_sys_send(request->loop.fd, "", 1, MSG_DONTWAIT);
 }

@@ -43,6 +43,10 @@ void sg_request_drop(struct sg_request *request);
 void sg_request_answer(struct sg_request *request, enum sg_status status,
                        int err, int fd);
 
+/* The same with all that is known of the failure; SG_OK in it is success. */
+void sg_request_answer_error(struct sg_request *request,
+                             const struct sg_error *error);
+
 /* Ready with SG_HANGUP when the caller has gone. */
 struct sg_watch *sg_request_watch(struct sg_request *request);
 

@@ -4,7 +4,7 @@
  */
 #include "status.h"
 
-#include <stddef.h>
+#include <string.h>
 
 enum sg_status
 sg_fail(struct sg_error *error, enum sg_status status, int err)
@@ -14,6 +14,19 @@ sg_fail(struct sg_error *error, enum sg_status status, int err)
         error->err = err;
     }
     return status;
+}
+
+enum sg_status
+sg_fail_text(struct sg_error *error, enum sg_status status, int code,
+             const char *text, size_t n)
+{
+    if (error != NULL && error->status == SG_OK) {
+        n = n < SG_ERROR_TEXT - 1 ? n : SG_ERROR_TEXT - 1;
+        error->code = code;
+        memcpy(error->text, text, n);
+        error->text[n] = '\0';
+    }
+    return sg_fail(error, status, 0);
 }
 
 enum sg_status

@@ -17,7 +17,7 @@ sanitize := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 flags = -std=c11 -D_GNU_SOURCE -DSG_FAULTS -pthread $(warnings) $(CFLAGS) $(sanitize) \
   $(if $(filter poll,$(SG_POLLER)),-DSG_PORTABLE=1) -Icsrc -Itests/engine \
   $(shell pkg-config --cflags libssh2)
-libs = -pthread -Wl,--as-needed $(shell pkg-config --libs libssh2)
+libs = -pthread -Wl,--as-needed $(shell pkg-config --libs libssh2 libcrypto)
 
 engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/py_%,$(wildcard csrc/*.c)))
 tests := $(patsubst tests/engine/%.c,$(dir)/%,$(wildcard tests/engine/test_*.c))

@@ -3,10 +3,13 @@
 
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any, BinaryIO, Protocol, Self, TypeAlias, overload
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import EllipsisType
+from typing import IO, Any, BinaryIO, Protocol, Self, TypeAlias, final, overload
 
 from typing_extensions import Buffer, disjoint_base
+
+from sshgateway.gateway import Gateway
 
 _Argument: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -108,3 +111,66 @@ class ProxyCommand(Stream):
     def returncode(self) -> int | None: ...
     @property
     def stderr(self) -> str: ...
+
+LIBSSH2_VERSION: str
+LIBSSH2_NUMBER: int
+OFFERED_KEX: str
+OFFERED_HOST_KEYS: str
+OFFERED_CIPHERS: str
+OFFERED_MACS: str
+
+@final
+class Session:
+    def __init__(self, fd: int) -> None: ...
+    def handshake(self, host_key_types: str | None, timeout: float | None, /) -> None: ...
+    def auth_none(self, user: str, timeout: float | None, /) -> str | None: ...
+    def auth_password(
+        self, user: str, password: Buffer, timeout: float | None, /
+    ) -> str | None: ...
+    def auth_key(
+        self, user: str, key: Buffer, passphrase: str | None, timeout: float | None, /
+    ) -> str | None: ...
+    def auth_signer(
+        self,
+        user: str,
+        blob: Buffer,
+        sign: Callable[[str, bytes], bytes],
+        timeout: float | None,
+        /,
+    ) -> str | None: ...
+    def auth_interactive(
+        self,
+        user: str,
+        ask: Callable[[str, str, str, bool], str | None],
+        timeout: float | None,
+        /,
+    ) -> str | None: ...
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def host_key(self) -> bytes: ...
+    @property
+    def methods(self) -> dict[str, str]: ...
+    @property
+    def failure(self) -> tuple[int, str] | None: ...
+    @property
+    def is_alive(self) -> bool: ...
+
+@disjoint_base
+class DirectTcpipChannel(Stream):
+    def __init__(
+        self,
+        gateway: Gateway,
+        dest_addr: tuple[str, int] | str | os.PathLike[str],
+        src_addr: tuple[str, int] | None = ("", 0),
+        *,
+        kind: str = "direct-tcpip",
+        window_size: int | None = None,
+        max_packet_size: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        linger: float = 1.0,
+    ) -> None: ...
+    @property
+    def gateway(self) -> Gateway: ...
+    @property
+    def dest_addr(self) -> tuple[str, int] | str: ...

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import gateways
 import pytest
 import streams
+from sshd import PrivateSshd
 from streams import KINDS, Stream
 
 
@@ -17,12 +19,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = marker.args if marker else tuple(KINDS)
     if metafunc.cls is not None or not set(chosen) <= set(KINDS):
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: unknown kind in {chosen}")
-    # make test-fast leaves the oracle out: it is CPython's, and does not change.
+    # make test-fast leaves out the oracle, which is CPython's and does not change, and
+    # the channel, which runs the same code behind a whole sshd.
     kinds = [
-        pytest.param(kind, marks=[pytest.mark.slow] if kind == "socketpair" else [])
+        pytest.param(kind, marks=[] if kind == "ProxyCommand" else [pytest.mark.slow])
         for kind in chosen
     ]
     metafunc.parametrize("stream", kinds, indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_gateway(sshd: PrivateSshd) -> Iterator[None]:
+    """The gateway whose channels are under test.
+
+    Open before the first test begins, it is part of what the guard finds there.
+    """
+    with gateways.to(sshd) as gateway:
+        gateways.share(gateway)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,18 +2,20 @@
 # ruff: noqa: N802 (names of unittest's and test_socket's)
 """CPython's own tests of connected sockets, over our streams.
 
-Each class of ``test.test_socket`` named below runs twice: with its client end
-made by ProxyCommand, and with its server end (``cli_conn``, in CPython's words)
-made so, by roles turned round: the client accepts.  A test may be skipped only
-if it is skipped over a plain socket too.
+Each class of ``test.test_socket`` named below runs twice with each of our
+streams: with its client end made so, and with its server end (``cli_conn``, in
+CPython's words), by roles turned round: the client accepts.  A test may be
+skipped only if it is skipped over a plain socket too.
 """
 
 from __future__ import annotations
 
 import unittest
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+import gateways
 import pytest
 
 CLASSES = (
@@ -42,10 +44,17 @@ except ImportError as error:
 HOST = "127.0.0.1"
 
 
-def connect(port: int, options: str = "") -> Any:
+def by_proxycommand(port: int, options: str = "") -> Any:
     from sshgateway import ProxyCommand
 
     return ProxyCommand(f"socat -t30 -{options} TCP:{HOST}:{port}")
+
+
+def by_channel(port: int, options: str = "") -> Any:
+    return gateways.shared().open_channel("direct-tcpip", (HOST, port))
+
+
+ROADS = {"ProxyCommand": by_proxycommand, "DirectTcpipChannel": by_channel}
 
 
 class NoSkipsBeyondPlain:
@@ -78,21 +87,25 @@ class _SkipsChecked:
 
 
 class ClientEnd(NoSkipsBeyondPlain):
-    """The client of the test is a ProxyCommand."""
+    """The client of the test is a stream of ours."""
+
+    connect: Callable[..., Any]
 
     def clientSetUp(self) -> None:
         super_of_connected(self).clientSetUp()
         self.cli.close()
-        self.cli = self.serv_conn = connect(self.port)
+        self.cli = self.serv_conn = self.connect(self.port)
         open_write_file(self)
 
 
 class ServerEnd(NoSkipsBeyondPlain):
-    """The server of the test is a ProxyCommand, whose peer is the test's client.
+    """The server of the test is a stream of ours, whose peer is the test's client.
 
     "shut-close": without it socat keeps its stdout open after its peer's end of
     file, for the 30 s of -t30, and so do the tests that read up to the end.
     """
+
+    connect: Callable[..., Any]
 
     def setUp(self) -> None:
         if hasattr(self, "read_mode"):
@@ -100,7 +113,7 @@ class ServerEnd(NoSkipsBeyondPlain):
                 test_socket.threading.Event() for _ in range(4)
             )
         test_socket.ThreadedTCPSocketTest.setUp(self)
-        self.cli_conn = connect(self.port, ",shut-close")
+        self.cli_conn = self.connect(self.port, ",shut-close")
         if hasattr(self, "read_mode"):
             self.read_file = self.cli_conn.makefile(
                 self.read_mode,
@@ -140,9 +153,11 @@ def make_classes() -> dict[str, type[unittest.TestCase]]:
     made = {}
     for name in CLASSES:
         plain = getattr(test_socket, name)
-        for role in (ClientEnd, ServerEnd):
-            title = f"{role.__name__}{name}"
-            made[title] = type(title, (role, plain), {"plain": plain})
+        for road, connect in ROADS.items():
+            for role in (ClientEnd, ServerEnd):
+                title = f"{road}{role.__name__}{name}"
+                parts = {"plain": plain, "connect": staticmethod(connect)}
+                made[title] = type(title, (role, plain), parts)
     return made
 
 

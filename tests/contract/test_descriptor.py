@@ -67,7 +67,7 @@ def test_a_detached_stream_is_dropped_without_a_warning(stream: Stream, recwarn)
     assert recv_exactly(stream.peer, 5) == b"alive"
 
 
-@pytest.mark.kinds("ProxyCommand")
+@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
 def test_detach_keeps_the_timeout_mode_of_the_descriptor(stream: Stream, oracle: Stream) -> None:
     """O_NONBLOCK belongs to the descriptor: what it says is what a socket's says."""
     for timeout in (None, 0, 1.5):

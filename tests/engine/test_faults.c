@@ -161,10 +161,10 @@ life_of_a_proxy(int stderr_fd)
     if (!fired || current->expected == MUST_WORK) {
         CHECK(sg_report_returncode(proxy.report, &returncode));
         CHECK_EQ(returncode, 0);
-        CHECK_EQ(sg_report_failed(proxy.report), 0);
+        CHECK_EQ(sg_report_failed(proxy.report, NULL), 0);
     }
-    else if (sg_report_failed(proxy.report) != 0) {
-        CHECK_EQ(sg_report_failed(proxy.report), current->err);
+    else if (sg_report_failed(proxy.report, NULL) != 0) {
+        CHECK_EQ(sg_report_failed(proxy.report, NULL), current->err);
     }
     proxy_close(&proxy);
 }

@@ -68,7 +68,7 @@ fill_and_end(char **arguments)
 static int
 leave_last_words(char **arguments)
 {
-    static char words[300000];
+    static char words[900000];
     size_t n = strtoul(arguments[0], NULL, 10);
     char byte;
 
@@ -227,8 +227,10 @@ caller_that_reads_no_more_can_send(void)
     command_sh(&command,
                "head -c 1000000 /dev/zero; read word; echo $word >&2");
     command.options.stderr_fd = pipe_fd[1];
-    proxy = proxy_start(&command, LONG_LINGER);
+    proxy = proxy_start(&command, SHORT_LINGER);
     CHECK_EQ(shutdown(proxy.stream, SHUT_RD), 0);
+    poll(NULL, 0, 200); /* it is not taken for a close, and linger passes */
+    CHECK(!process_is_gone(proxy.process));
     say(proxy.stream, "heard\n", 6);
     expect(pipe_fd[0], "heard\n");
     proxy_close(&proxy);
@@ -340,7 +342,7 @@ end_behind_the_loop(struct proxy *proxy)
 static void
 many_last_words_are_known_at_the_end(void)
 {
-    struct proxy proxy = proxy_role("leave_last_words", "300000", LONG_LINGER);
+    struct proxy proxy = proxy_role("leave_last_words", "900000", LONG_LINGER);
     size_t n;
 
     refill_fd = -1;

@@ -112,8 +112,8 @@ write_report(void *arg)
         pattern_fill(total, data, sizeof(data));
         sg_report_add_tail(report, data, sizeof(data));
     }
-    sg_report_failure(report, EIO);
-    sg_report_failure(report, ENOMEM);
+    sg_report_failure(report, EIO, "");
+    sg_report_failure(report, ENOMEM, "");
     sg_report_exit(report, -9);
     sg_report_unref(report);
     return NULL;
@@ -129,7 +129,7 @@ report_is_read_while_it_is_written(void)
     char *text;
 
     CHECK(!sg_report_returncode(report, &returncode));
-    CHECK_EQ(sg_report_failed(report), 0);
+    CHECK_EQ(sg_report_failed(report, NULL), 0);
     CHECK(sg_report_tail(report, &n) == NULL);
     CHECK_EQ(n, 0);
     CHECK_EQ(
@@ -139,7 +139,7 @@ report_is_read_while_it_is_written(void)
         CHECK_LE(n, SG_TAIL_CAPACITY);
     }
     CHECK_EQ(returncode, -9);
-    CHECK_EQ(sg_report_failed(report), EIO); /* the first one */
+    CHECK_EQ(sg_report_failed(report, NULL), EIO); /* the first one */
     pthread_join(thread, NULL);
     text = sg_report_tail(report, &n);
     CHECK_EQ(n, SG_TAIL_CAPACITY);

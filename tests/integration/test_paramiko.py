@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
-import subprocess
+import signal
 import sys
 from pathlib import Path
 
@@ -173,7 +174,7 @@ def test_the_gateways_death_ends_the_session(where) -> None:
     sock = ProxyCommand(where["command"])
     with logins.login(where, sock) as client:
         assert logins.run(client, "echo hello") == b"hello\n"
-        subprocess.run(["kill", "-KILL", str(sock.pid)], check=True)
+        os.kill(sock.pid, signal.SIGKILL)
         client.get_transport().join(logins.TIMEOUT)
         assert not client.get_transport().is_active()
         with pytest.raises((paramiko.SSHException, EOFError, OSError)):

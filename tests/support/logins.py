@@ -16,12 +16,14 @@ import tempfile
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of cryptography, about older Paramikos
     import paramiko
+
+import gateways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +34,12 @@ MEGABYTE = 1_000_000
 TIMEOUT = 20.0  # seconds; generous, for loaded machines
 
 
-def settings(sshd: PrivateSshd, command: str | None = None) -> dict[str, Any]:
-    """What a login needs, as JSON takes it; *command* carries the bytes."""
+def settings(
+    sshd: PrivateSshd, command: str | None = None, gateway: PrivateSshd | None = None
+) -> dict[str, Any]:
+    """What a login needs, as JSON takes it; *command* carries the bytes, or *gateway* does."""
     return {
+        "gateway": gateway and gateways.settings(gateway),
         "host": sshd.host,
         "port": sshd.port,
         "username": sshd.username,
@@ -52,11 +57,24 @@ def through_ssh(gateway: PrivateSshd, target: PrivateSshd | None = None, *option
 
 
 @contextmanager
-def login(where: dict[str, Any], sock: Any = None) -> Iterator[paramiko.SSHClient]:
-    """A client that is logged in through *sock*, or a ProxyCommand of ours."""
-    from sshgateway import ProxyCommand
+def way(where: dict[str, Any]) -> Iterator[Any]:
+    """A stream to where the login is."""
+    from sshgateway import Gateway, ProxyCommand
 
-    with paramiko.SSHClient() as client:
+    if where["gateway"] is None:
+        yield ProxyCommand(where["command"])
+        return
+    with Gateway(**where["gateway"]) as gateway:
+        yield gateway.open_channel("direct-tcpip", (where["host"], where["port"]), ("", 0))
+
+
+@contextmanager
+def login(where: dict[str, Any], sock: Any = None) -> Iterator[paramiko.SSHClient]:
+    """A client that is logged in through *sock*, or a stream of ours."""
+    with (
+        way(where) if sock is None else nullcontext(sock) as stream,
+        paramiko.SSHClient() as client,
+    ):
         client.load_host_keys(where["known_hosts"])
         client.connect(
             where["host"],
@@ -68,7 +86,7 @@ def login(where: dict[str, Any], sock: Any = None) -> Iterator[paramiko.SSHClien
             timeout=TIMEOUT,
             banner_timeout=TIMEOUT,
             auth_timeout=TIMEOUT,
-            sock=sock if sock is not None else ProxyCommand(where["command"]),
+            sock=stream,
         )
         yield client
 

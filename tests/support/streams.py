@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import gateways
 import waiting
 
 #: Lengths that cross every boundary of interest: nothing, one byte, small,
@@ -34,6 +35,7 @@ class Stream:
     sock: Any
     peer: socket.socket
     pids: list[int] = field(default_factory=list)
+    peername: Any = ("unknown", 0)
 
     @property
     def is_oracle(self) -> bool:
@@ -74,9 +76,32 @@ def open_proxycommand(**options: Any) -> Stream:
     return Stream("ProxyCommand", sock, peer, [sock.pid])
 
 
+def open_channel(**options: Any) -> Stream:
+    """A channel of the shared gateway to a listening TCP socket.
+
+    Its receive buffer is bounded, or the kernel's own tuning would take more
+    than the tests send to find a stream full.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(waiting.DEADLINE)
+        address = listener.getsockname()
+        sock = gateways.shared().open_channel("direct-tcpip", address, **options)
+        try:
+            peer, _ = listener.accept()
+        except BaseException:
+            sock.close()
+            raise
+    peer.settimeout(waiting.DEADLINE)
+    return Stream("DirectTcpipChannel", sock, peer, peername=address)
+
+
 KINDS: dict[str, Callable[[], Stream]] = {
     "socketpair": open_socketpair,
     "ProxyCommand": open_proxycommand,
+    "DirectTcpipChannel": open_channel,
 }
 
 

@@ -25,11 +25,11 @@ DEADLINE = 5.0
 _POLL = 0.005  # seconds between two looks at a state that has no event
 
 # System calls in which a thread of ours can wait for a stream (x86_64, then
-# aarch64): read, poll, select, recvfrom, sendto, sendmsg, recvmsg, pselect6,
+# aarch64): read, poll, select, connect, recvfrom, sendto, sendmsg, recvmsg, pselect6,
 # ppoll, epoll_wait, epoll_pwait.
 _WAITING = {
-    "x86_64": {0, 1, 7, 23, 44, 45, 46, 47, 232, 270, 271, 281},
-    "aarch64": {22, 63, 64, 72, 73, 206, 207, 211, 212},
+    "x86_64": {0, 1, 7, 23, 42, 44, 45, 46, 47, 232, 270, 271, 281},
+    "aarch64": {22, 63, 64, 72, 73, 203, 206, 207, 211, 212},
 }
 
 

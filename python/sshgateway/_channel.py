@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the arguments of DirectTcpipChannel mean: the message of its open."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sshgateway.gateway import Gateway
+
+#: The kinds that can be opened, by their names in SSH_MSG_CHANNEL_OPEN.
+DIRECT_TCPIP = "direct-tcpip"
+DIRECT_STREAMLOCAL = "direct-streamlocal@openssh.com"
+
+WINDOW_SIZE = 2 * 1024 * 1024  #: bytes; what OpenSSH has for such a channel
+MAX_PACKET_SIZE = 32768  #: bytes; what every peer must take (RFC 4253 6.1)
+
+
+def prepare(
+    gateway: Gateway,
+    dest_addr: tuple[str, int] | str | os.PathLike[str],
+    src_addr: tuple[str, int] | None = ("", 0),
+    *,
+    kind: str = DIRECT_TCPIP,
+    window_size: int | None = None,
+    max_packet_size: int | None = None,
+    timeout: Any = ...,
+    linger: float = 1.0,
+) -> tuple[Any, ...]:
+    """All that the C constructor needs.  Opens the gateway when it is not."""
+    if not hasattr(gateway, "_open_session"):
+        raise TypeError(f"gateway must be a Gateway, not {type(gateway).__name__}")
+    dest: tuple[str, int] | str
+    if kind == DIRECT_TCPIP:
+        dest, message = _tcp(dest_addr, src_addr or ("", 0))
+    elif kind == DIRECT_STREAMLOCAL:
+        dest, message = _unix(dest_addr)
+    else:
+        raise ValueError(
+            f"cannot open a channel of kind {kind!r} as a stream; "
+            f"it must be {DIRECT_TCPIP!r} or {DIRECT_STREAMLOCAL!r}"
+        )
+    window = _size("window_size", window_size, WINDOW_SIZE)
+    packet = _size("max_packet_size", max_packet_size, MAX_PACKET_SIZE)
+    seconds = gateway.channel_timeout if timeout is ... else timeout
+    for name, value in (("timeout", seconds), ("linger", linger)):
+        if value is not None and not value >= 0:
+            raise ValueError(f"{name} must not be negative: {value!r}")
+    session = gateway._open_session()
+    return gateway, dest, session, kind, message, window, packet, seconds, linger
+
+
+def _tcp(dest: Any, src: tuple[str, int]) -> tuple[tuple[str, int], bytes]:
+    """RFC 4254 7.2: host and port to connect to, address and port of the originator."""
+    host, port = _address("dest_addr", dest)
+    if not host or port == 0:
+        raise ValueError(f"dest_addr must name a host and a port, not {dest!r}")
+    source_host, source_port = _address("src_addr", src)
+    return (host, port), (
+        _string(host) + struct.pack(">I", port) + _string(source_host)
+        + struct.pack(">I", source_port)
+    )  # fmt: skip
+
+
+def _unix(dest: Any) -> tuple[str, bytes]:
+    """OpenSSH's PROTOCOL 2.4: the path, and two reserved fields."""
+    path = os.fspath(dest)
+    if not isinstance(path, str) or not path:
+        raise TypeError(f"dest_addr must be the path of a Unix socket, not {dest!r}")
+    return path, _string(path) + _string("") + struct.pack(">I", 0)
+
+
+def _address(name: str, address: Any) -> tuple[str, int]:
+    try:
+        host, port = address
+        port = int(port)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be (host, port), not {address!r}") from None
+    if not isinstance(host, str):
+        raise TypeError(f"{name} must be (host, port), not {address!r}")
+    if not 0 <= port <= 65535:
+        raise OverflowError(f"{name}: port must be 0-65535, not {port}")
+    return host, port
+
+
+def _string(text: str) -> bytes:
+    encoded = os.fsencode(text)
+    return struct.pack(">I", len(encoded)) + encoded
+
+
+def _size(name: str, size: int | None, default: int) -> int:
+    if size is None:
+        return default
+    if not 1024 <= size <= 0x7FFFFFFF:
+        raise ValueError(f"{name} must be 1024 to 2147483647 bytes, not {size!r}")
+    return size

@@ -1,0 +1,494 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Gateway: what to connect to, whom to trust, what to log in with.
+
+The C ``Session`` does it, step by step; here is decided which steps, in which
+order, and what a failure is called.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import errno
+import getpass
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from sshgateway import _core, errors
+from sshgateway._channel import DIRECT_STREAMLOCAL, DIRECT_TCPIP
+from sshgateway.known_hosts import KnownHosts, Verdict, lookup_name
+from sshgateway.login import Login, Prompt
+
+__all__ = ["Gateway"]
+
+_log = logging.getLogger(__name__)
+_STRICT = ("yes", "accept-new", "no")
+_Path = str | os.PathLike[str]
+
+
+class Gateway:
+    """An SSH connection to a gateway, that carries channels to other hosts.
+
+    host: "user@host:port", "host", "[v6]:port" or a bare v6 address; or
+    hostname=, port= (22) and username= (default: who you are).
+
+    password, pkey, key_filename, passphrase, allow_agent, identity_agent,
+    look_for_keys, identities_only, prompt: see ``sshgateway.login.Login``.
+
+    known_hosts: paths of known_hosts files; default: the user's and the
+    system's.  host_key_alias: the name to look up instead (ssh_config's
+    HostKeyAlias).  strict_host_key_checking: "yes" refuses unknown keys,
+    "accept-new" adds them to the first file, "no" takes them and changed ones
+    as they are; a revoked key is never taken.
+
+    timeout: seconds to connect and log in, None for ever.  channel_timeout:
+    seconds to open a channel, for those who give none.
+
+    sock: the way to the gateway, a connected ``socket.socket``, which is taken
+    over, or a stream of ours; or gateway: another Gateway to go through.
+
+    Nothing is connected before ``open()`` or the first channel.
+    """
+
+    #: What the last connection agreed upon: kex, host_key, cipher, mac, and the
+    #: server_version.
+    methods: dict[str, str]
+
+    def __init__(
+        self,
+        host: str | None = None,
+        *,
+        hostname: str | None = None,
+        port: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        pkey: Any = None,
+        key_filename: _Path | Sequence[_Path] | None = None,
+        passphrase: str | None = None,
+        allow_agent: bool = True,
+        identity_agent: _Path | None = None,
+        look_for_keys: bool = True,
+        identities_only: bool = False,
+        prompt: Prompt | None = None,
+        known_hosts: Sequence[_Path] | None = None,
+        host_key_alias: str | None = None,
+        strict_host_key_checking: str = "yes",
+        timeout: float | None = None,
+        channel_timeout: float | None = 30,
+        sock: socket.socket | _core.Stream | None = None,
+        gateway: Gateway | None = None,
+    ) -> None:
+        user, name, number = parse_host(host) if host is not None else (None, None, None)
+        self.hostname = hostname or name or ""
+        self.port = port or number or 22
+        self.username = username or user or getpass.getuser()
+        if not self.hostname:
+            raise ValueError("no host: give 'user@host:port' or hostname=")
+        if not 0 < self.port < 65536:
+            raise ValueError(f"port must be 1-65535, not {self.port}")
+        if strict_host_key_checking not in _STRICT:
+            raise ValueError(f"strict_host_key_checking must be one of {', '.join(_STRICT)}")
+        if sock is not None and gateway is not None:
+            raise ValueError("sock= and gateway= are two ways; give one")
+        _check_sock(sock)
+        self.timeout = timeout
+        self.channel_timeout = channel_timeout
+        self._login = Login(
+            self.username,
+            password=password,
+            pkey=pkey,
+            key_filename=key_filename,
+            passphrase=passphrase,
+            allow_agent=allow_agent,
+            identity_agent=identity_agent,
+            look_for_keys=look_for_keys,
+            identities_only=identities_only,
+            prompt=prompt,
+        )
+        self._known_hosts = KnownHosts(known_hosts)
+        self._name = lookup_name(self.hostname, self.port, host_key_alias)
+        self._strict = strict_host_key_checking
+        self._sock = sock
+        self._gateway = gateway
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        """At first, and in a forked child: its parent's session is not ours."""
+        self._pid = os.getpid()
+        self._condition = threading.Condition()
+        self._attempt: _Attempt | None = None
+        self._session: _core.Session | None = None
+        self._inner: socket.socket | _core.Stream | None = None
+        self._inner_reason: str | None = None
+        self.methods = {}
+
+    def _check_fork(self) -> None:
+        if self._pid != os.getpid():
+            self._start_afresh()
+
+    # ---- What it is ---------------------------------------------------------
+
+    def __str__(self) -> str:
+        host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
+        return f"{self.username}@{host}:{self.port}"
+
+    def __repr__(self) -> str:
+        state = "open" if self.is_connected else "closed"
+        return f"<{type(self).__name__} {self} {state}>"
+
+    def __copy__(self) -> Self:
+        return self  # Fabric copies what it finds in its configuration
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    @property
+    def transport(self) -> Self:
+        """Itself: Fabric asks a gateway for ``.transport.open_channel``."""
+        return self
+
+    def get_transport(self) -> Self:
+        """Itself: Fabric 1 asks a client for its transport."""
+        return self
+
+    @property
+    def is_connected(self) -> bool:
+        """Opened, and neither closed nor lost."""
+        session = self._session
+        return session is not None and self._pid == os.getpid() and session.is_alive
+
+    def is_active(self) -> bool:
+        """As ``paramiko.Transport.is_active``."""
+        return self.is_connected
+
+    # ---- Opening ------------------------------------------------------------
+
+    def open(self, timeout: float | None = None) -> None:
+        """Connect and log in, unless that is done; again after a loss or close().
+
+        timeout: seconds, default: the gateway's own.  Several threads may call
+        it at once: one connects, the others wait, each with its own deadline,
+        and share its failure.  If that one is interrupted, another takes over.
+
+        Raises HostKeyError, AuthenticationError, GatewayError, and
+        TimeoutError(ETIMEDOUT, text).
+        """
+        self._check_fork()
+        deadline = _Deadline(self.timeout if timeout is None else timeout)
+        attempt = self._join_or_begin(deadline)
+        if attempt is None:
+            return
+        try:
+            self._connect(deadline)
+        except OSError as error:
+            attempt.error = error
+            raise
+        finally:
+            with self._condition:
+                attempt.is_over = True
+                self._attempt = None
+                self._condition.notify_all()
+
+    def _join_or_begin(self, deadline: _Deadline) -> _Attempt | None:
+        """None when it is open; an attempt when it is ours to make."""
+        with self._condition:
+            while not self.is_connected:
+                attempt = self._attempt
+                if attempt is None:
+                    self._attempt = _Attempt()
+                    return self._attempt
+                if not self._condition.wait_for(attempt.get_is_over, deadline.left()):
+                    raise deadline.error(f"gateway {self} was not open")
+                if attempt.error is not None:
+                    raise copy.copy(attempt.error)
+            return None
+
+    def _connect(self, deadline: _Deadline) -> None:
+        self._drop()
+        began = time.monotonic()
+        inner = self._reach(deadline)
+        session = None
+        try:
+            session = _core.Session(_descriptor(inner))
+            may_be_overheard = self._shake_hands(session, deadline)
+            self._login.run(session, str(self), deadline.left, may_be_overheard)
+            self.methods = session.methods
+            session.start()
+        except BaseException as error:
+            if session is not None:
+                session.close()
+            reason = _reason_of(inner)
+            inner.close()
+            if isinstance(error, errors.SessionFailed):
+                raise self._failed(error, reason, deadline) from None
+            raise
+        self._session = session
+        self._inner = inner
+        self._inner_reason = None
+        _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
+
+    def _reach(self, deadline: _Deadline) -> socket.socket | _core.Stream:
+        """A connected socket to the gateway's sshd."""
+        if self._sock is not None:
+            sock = self._sock
+            if sock.fileno() < 0:
+                raise errors.GatewayError(
+                    errno.EBADF,
+                    f"cannot open gateway {self} again: its sock= is closed",
+                    gateway=str(self),
+                )
+            return sock
+        if self._gateway is not None:
+            self._gateway.open(deadline.left())
+            return self._gateway.open_channel(
+                DIRECT_TCPIP, (self.hostname, self.port), timeout=deadline.left()
+            )
+        try:
+            return _connect_tcp(self.hostname, self.port, deadline)
+        except UnicodeError as error:
+            text = f"cannot look up gateway {self}: {error}"
+            raise errors.GatewayError(errno.EHOSTUNREACH, text, gateway=str(self)) from None
+        except OSError as error:
+            if deadline.is_over():
+                raise deadline.error(f"cannot connect to gateway {self}") from None
+            text = f"cannot connect to gateway {self}: {error.strerror or error}"
+            # A name that is not known (gaierror) has no errno, and the kernel's own
+            # ETIMEDOUT would be a TimeoutError, which is for the caller's deadline.
+            number = error.errno or 0
+            if isinstance(error, socket.gaierror) or number in (0, errno.ETIMEDOUT):
+                number = errno.EHOSTUNREACH
+            raise errors.GatewayError(number, text, gateway=str(self)) from None
+
+    def _shake_hands(self, session: _core.Session, deadline: _Deadline) -> bool:
+        """Version and key exchange; then, before any secret goes out, the host key.
+
+        True when somebody may listen in between: strictness "no" takes a
+        changed key too, but then, as in OpenSSH, no password is sent.
+        """
+        preferred = _offer(self._known_hosts.key_types(self._name))
+        try:
+            session.handshake(preferred, deadline.left())
+        except errors.SessionFailed as failure:
+            if failure.status != "timed out" and session.methods["server_version"]:
+                failure.text = errors.no_key_exchange(failure.text)
+            raise
+        key = session.host_key
+        verdict = self._known_hosts.check(self._name, key)
+        if verdict.state == "unknown" and self._strict == "accept-new":
+            verdict = self._make_known(key, verdict, deadline)
+        lenient = ("unknown", "changed") if self._strict == "no" else ()
+        if verdict.state != "match" and verdict.state not in lenient:
+            address = (self.hostname, self.port)
+            raise self._known_hosts.error(str(self), self._name, key, verdict, address=address)
+        return verdict.state == "changed"
+
+    def _make_known(self, key: bytes, verdict: Verdict, deadline: _Deadline) -> Verdict:
+        """Add a new key; a file that can't be written is no reason not to go on."""
+        try:
+            return self._known_hosts.add(self._name, key, timeout=deadline.left())
+        except OSError as error:
+            _log.warning("the host key of gateway %s is not saved: %s", self, error.args[1])
+            return dataclasses.replace(verdict, state="match")
+
+    def _failed(self, failure: errors.SessionFailed, reason: str, deadline: _Deadline) -> OSError:
+        """What a step that failed is called outside; with the inner stream's reason."""
+        words = "; ".join(text for text in (errors.printable(failure.text), reason) if text)
+        if failure.status == "timed out":
+            return deadline.error(f"gateway {self} did not answer")
+        return errors.gateway_not_opened(str(self), failure.errno, words)
+
+    # ---- Channels -----------------------------------------------------------
+
+    def open_channel(
+        self,
+        kind: str = DIRECT_TCPIP,
+        dest_addr: tuple[str, int] | _Path = ("", 0),
+        src_addr: tuple[str, int] | None = None,
+        window_size: int | None = None,
+        max_packet_size: int | None = None,
+        timeout: float | None = None,
+    ) -> _core.DirectTcpipChannel:
+        """A stream to dest_addr, as ``paramiko.Transport.open_channel`` gives one.
+
+        kind: "direct-tcpip" with (host, port), or "direct-streamlocal@openssh.com"
+        with the path of a Unix socket on the gateway.  timeout: seconds,
+        default: channel_timeout.  Opens the gateway when it is not.
+        """
+        return _core.DirectTcpipChannel(
+            self,
+            dest_addr,
+            src_addr,
+            kind=kind,
+            window_size=window_size,
+            max_packet_size=max_packet_size,
+            timeout=self.channel_timeout if timeout is None else timeout,
+        )
+
+    def open_unix(self, path: _Path, timeout: float | None = None) -> _core.DirectTcpipChannel:
+        """A stream to a Unix socket on the gateway (OpenSSH's PROTOCOL 2.4)."""
+        return self.open_channel(DIRECT_STREAMLOCAL, path, timeout=timeout)
+
+    def _open_session(self) -> _core.Session:
+        """For DirectTcpipChannel.  A gateway that is not open yet is opened, in its
+        own time."""
+        if not self.is_connected:
+            self.open()
+        session = self._session
+        if session is None:
+            raise errors.gateway_lost(errno.ECONNRESET, self, "it was closed meanwhile")
+        return session
+
+    def why_lost(self, reason: str) -> str:
+        """The reason of a loss, with that of the stream it went through."""
+        inner = self._inner
+        if isinstance(inner, _core.Stream) and self._inner_reason is None:
+            self._inner_reason = ""  # asked once: it tells it only once
+            self._inner_reason = _reason_of(inner)
+        return "; ".join(text for text in (reason, self._inner_reason) if text)
+
+    # ---- Closing ------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection and its channels, in the background.
+
+        What the channels have accepted goes out first, for up to a second.
+        """
+        self._check_fork()
+        self._drop()
+
+    def _drop(self) -> None:
+        session, self._session = self._session, None
+        inner, self._inner = self._inner, None
+        if session is not None:
+            session.close()
+        if inner is not None:
+            inner.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Attempt:
+    """One thread opens, others wait for what becomes of it."""
+
+    is_over = False
+    error: OSError | None = None
+
+    def get_is_over(self) -> bool:
+        return self.is_over
+
+
+class _Deadline:
+    """A timeout in seconds, from now on."""
+
+    def __init__(self, timeout: float | None) -> None:
+        if timeout is not None and timeout < 0:
+            raise ValueError("Timeout value out of range")
+        self._timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def left(self) -> float | None:
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def is_over(self) -> bool:
+        return self.left() == 0
+
+    def error(self, what: str) -> TimeoutError:
+        return TimeoutError(errno.ETIMEDOUT, f"{what} within {self._timeout:g} s")
+
+
+def parse_host(text: str) -> tuple[str | None, str, int | None]:
+    """user, host and port of "user@host:port", "[v6]:port" or a bare v6 address."""
+    user, at, rest = text.rpartition("@")
+    host, port = rest, ""
+    if rest.startswith("["):
+        host, _, port = rest[1:].partition("]")
+        if port and not port.startswith(":"):
+            raise ValueError(f"not a host: {text!r}")
+        port = port[1:]
+    elif rest.count(":") == 1:
+        host, _, port = rest.partition(":")
+    balanced = rest.count("[") == rest.count("]") == rest.startswith("[")
+    if not balanced or not host or (at and not user) or (port and not port.isdecimal()):
+        raise ValueError(f"not a host: {text!r}")
+    return user or None, host, int(port) if port else None
+
+
+def _check_sock(sock: object) -> None:
+    """A descriptor must be the connection itself: that of a Paramiko Channel is
+    only a pipe, that of an SSLSocket carries ciphertext."""
+    import ssl
+
+    if sock is None or isinstance(sock, _core.Stream):
+        return
+    if not isinstance(sock, socket.socket) or isinstance(sock, ssl.SSLSocket):
+        raise TypeError(
+            "sock must be a connected socket.socket or a stream of sshgateway, "
+            f"not {type(sock).__name__}"
+        )
+
+
+def _descriptor(inner: socket.socket | _core.Stream) -> int:
+    """For the session.  A socket is taken over; a stream of ours keeps its own
+    descriptor too: it knows why it ended."""
+    return os.dup(inner.fileno()) if isinstance(inner, _core.Stream) else inner.detach()
+
+
+def _reason_of(inner: socket.socket | _core.Stream) -> str:
+    """Why the inner stream ended, when it can tell."""
+    if not isinstance(inner, _core.Stream):
+        return ""
+    try:
+        inner.settimeout(0.3)
+        while inner.recv(65536):
+            pass
+    except TimeoutError:
+        return ""
+    except OSError as error:
+        return str(error.args[1]) if len(error.args) == 2 else ""
+    return ""
+
+
+def _connect_tcp(host: str, port: int, deadline: _Deadline) -> socket.socket:
+    """To the first address that answers.  (The look-up itself has no deadline.)"""
+    failure: OSError | None = None
+    for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, proto)
+        try:
+            sock.settimeout(deadline.left())
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as error:
+            failure = error
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        if deadline.left() == 0:
+            break
+    assert failure is not None  # getaddrinfo never returns an empty list
+    raise failure
+
+
+def _offer(known: Sequence[str]) -> str | None:
+    """The algorithms to sign with, for the key types that are known."""
+    algorithms: list[str] = []
+    for kind in known:
+        algorithms += ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
+    return ",".join(algorithms) or None

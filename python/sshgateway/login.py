@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Logging in to a gateway: which keys and methods, in OpenSSH's order."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import os
+import re
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from sshgateway import _core, errors
+from sshgateway.agent import Agent, AgentError, socket_path
+from sshgateway.known_hosts import fingerprint, key_type
+
+__all__ = ["Login", "Prompt"]
+
+_log = logging.getLogger(__name__)
+
+#: prompt(text, echo) returns what the person typed, or None.
+Prompt = Callable[[str, bool], str | None]
+
+#: ssh_config(5), IdentityFile; libssh2 has no security keys of its own.
+_USUAL_FILES = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
+_CERTIFICATE = "-cert-v01@openssh.com"
+_RSA_SHA2 = 0x010B00  # the libssh2 that knows it
+
+Left = Callable[[], float | None]
+
+
+class Login:
+    """Who logs in, and with what.
+
+    pkey: a Paramiko key, or a sequence; key_filename: a private key file, or
+    several, with passphrase; allow_agent: ask the agent at SSH_AUTH_SOCK, or
+    identity_agent; look_for_keys: try the usual files of ~/.ssh when no key
+    was given; identities_only: of the agent's keys only those whose files are
+    given (ssh_config's IdentitiesOnly).  password: for the methods password
+    and keyboard-interactive.  prompt(text, echo): asks a person, for
+    keyboard-interactive and for passphrases.
+    """
+
+    def __init__(
+        self,
+        username: str,
+        *,
+        password: str | None,
+        pkey: Any,
+        key_filename: Any,
+        passphrase: str | None,
+        allow_agent: bool,
+        identity_agent: Any,
+        look_for_keys: bool,
+        identities_only: bool,
+        prompt: Prompt | None,
+    ) -> None:
+        self._username = username
+        self._password = password
+        self._pkeys = _as_list(pkey)
+        self._files = [os.path.expanduser(os.fspath(f)) for f in _as_list(key_filename)]
+        self._passphrase = passphrase
+        self._agent_path = socket_path(identity_agent) if allow_agent else None
+        self._look_for_keys = look_for_keys
+        self._identities_only = identities_only
+        self._prompt = prompt
+
+    def run(
+        self, session: _core.Session, gateway: str, left: Left, keys_only: bool = False
+    ) -> None:
+        """Try what there is until the server is satisfied.
+
+        keys_only: send no password, for the server may not be who it says.
+
+        Raises AuthenticationError, with what was tried and what the server
+        still accepts, or what the session raises.
+        """
+        run = _Run(self._username, session, left)
+        try:
+            accepted = session.auth_none(self._username, left())
+            if accepted is None:
+                return
+            run.accepted = accepted.split(",")
+            if any(try_it() for try_it in self._attempts(run, keys_only)):
+                return
+        except errors.SessionFailed as failure:
+            # sshd says goodbye after MaxAuthTries.
+            if failure.status == "timed out" or not run.tried:
+                raise
+            run.tried.append(failure.text)
+        raise errors.authentication_failed(gateway, run.tried, run.accepted)
+
+    def _attempts(self, run: _Run, keys_only: bool) -> Iterator[Callable[[], bool]]:
+        """In OpenSSH's order: publickey, keyboard-interactive, password."""
+        if "publickey" in run.accepted:
+            yield partial(self._with_agent, run)
+            for key in self._pkeys:
+                yield partial(run.with_key, key, "key")
+            for file in self._files:
+                yield partial(self._with_file, run, file, True)
+            if self._look_for_keys and not self._files and not self._pkeys:
+                for name in _USUAL_FILES:
+                    yield partial(self._with_file, run, os.path.expanduser(name), False)
+        if keys_only:
+            return
+        if "keyboard-interactive" in run.accepted and (self._password or self._prompt):
+            yield partial(run.interactive, self._answerer())
+        if "password" in run.accepted and self._password is not None:
+            yield partial(run.password, self._password)
+
+    def _with_agent(self, run: _Run) -> bool:
+        if self._agent_path is None:
+            return False
+        wanted = {_public_of(file) for file in self._files} if self._identities_only else None
+        with Agent(self._agent_path, timeout=run.left()) as agent:
+            try:
+                keys = agent.keys()
+            except AgentError as error:
+                run.tried.append(f"agent: {error.args[1]}")
+                return False
+            for key in keys:
+                if wanted is not None and key.asbytes() not in wanted:
+                    continue
+                agent.timeout = run.left()
+                if run.with_key(key, "agent's key"):
+                    return True
+        return False
+
+    def _with_file(self, run: _Run, file: str, was_named: bool) -> bool:
+        try:
+            with open(file, "rb") as opened:
+                key = bytearray(opened.read(1 << 20))
+        except OSError as error:
+            if was_named:
+                run.tried.append(f"key file {file}: {error.strerror}")
+            return False
+        try:
+            passphrase = self._passphrase
+            if is_encrypted(key) and passphrase is None and self._prompt is not None:
+                passphrase = self._prompt(f"Enter passphrase for key '{file}': ", False)
+            if is_encrypted(key) and passphrase is None:
+                run.tried.append(f"key file {file}: it needs a passphrase")
+                return False
+            return run.with_file(file, key, passphrase)
+        finally:
+            _wipe(key)
+
+    def _answerer(self) -> Callable[[str, str, str, bool], str | None]:
+        """The password answers the first hidden prompt; a person the others."""
+        passwords = [self._password] if self._password is not None else []
+
+        def answer(name: str, instruction: str, prompt: str, echo: bool) -> str | None:
+            if not echo and passwords:
+                return passwords.pop()
+            if self._prompt is None:
+                return None
+            return self._prompt(prompt, echo)
+
+        return answer
+
+
+class _Run:
+    """One login, and what came of it so far."""
+
+    def __init__(self, username: str, session: _core.Session, left: Left) -> None:
+        self.username = username
+        self.session = session
+        self.left = left
+        self.accepted: list[str] = []
+        #: What was tried, in words, never a secret.
+        self.tried: list[str] = []
+
+    def _note(self, what: str, refusal: str | None) -> bool:
+        _log.debug("%s: %s", what, "accepted" if refusal is None else "refused")
+        if refusal is None:
+            return True
+        self.tried.append(f"{what} ({refusal})" if refusal else what)
+        return False
+
+    def with_key(self, key: Any, what: str) -> bool:
+        """A key that signs for itself, with Paramiko's interface."""
+        blob = getattr(getattr(key, "public_blob", None), "key_blob", None) or key.asbytes()
+        kind = key_type(blob)
+        what = f"{what} {kind} {fingerprint(blob)}"
+        if kind.startswith("ssh-rsa") and _core.LIBSSH2_NUMBER < _RSA_SHA2:
+            self.tried.append(f"{what} ({_NO_RSA})")
+            return False
+        if kind.startswith("sk-") and _core.LIBSSH2_NUMBER < _RSA_SHA2:
+            self.tried.append(f"{what} (libssh2 {_core.LIBSSH2_VERSION} has no security keys)")
+            return False
+
+        def sign(algorithm: str, data: bytes) -> bytes:
+            made = key.sign_ssh_data(data, algorithm.removesuffix(_CERTIFICATE))
+            return _bare_signature(made, what)
+
+        with contextlib.suppress(AgentError):
+            refusal = self.session.auth_signer(self.username, blob, sign, self.left())
+            return self._note(what, refusal)
+        return self._note(what, "the agent did not sign")
+
+    def with_file(self, file: str, key: bytearray, passphrase: str | None) -> bool:
+        what = f"key file {file}"
+        public = _public_of(file)
+        if public is not None:
+            what += f" {key_type(public)} {fingerprint(public)}"
+            if key_type(public) == "ssh-rsa" and _core.LIBSSH2_NUMBER < _RSA_SHA2:
+                self.tried.append(f"{what} ({_NO_RSA})")
+                return False
+        refusal = self.session.auth_key(self.username, key, passphrase, self.left())
+        if refusal is not None and is_encrypted(key):
+            refusal += "; is the passphrase right?"
+        return self._note(what, refusal)
+
+    def interactive(self, answer: Callable[[str, str, str, bool], str | None]) -> bool:
+        refusal = self.session.auth_interactive(self.username, answer, self.left())
+        return self._note("keyboard-interactive", refusal)
+
+    def password(self, password: str) -> bool:
+        secret = bytearray(password, "utf-8")
+        try:
+            refusal = self.session.auth_password(self.username, secret, self.left())
+        finally:
+            _wipe(secret)
+        return self._note("password", refusal)
+
+
+_NO_RSA = (
+    f"libssh2 {_core.LIBSSH2_VERSION} can't sign with RSA and SHA-2; use an ed25519 or "
+    "ecdsa key, or libssh2 1.11 or newer"
+)
+
+
+def is_encrypted(key: bytes | bytearray) -> bool:
+    """Does a private key file need a passphrase?"""
+    text = bytes(key)
+    if b"ENCRYPTED" in text:
+        return True  # PEM, PKCS8
+    found = re.search(rb"-----BEGIN OPENSSH PRIVATE KEY-----(.*?)-----END", text, re.DOTALL)
+    if not found:
+        return False
+    with contextlib.suppress(ValueError):
+        blob = base64.b64decode(found[1])
+        return not blob.startswith(b"openssh-key-v1\0\0\0\0\4none")
+    return False
+
+
+def _public_of(file: str) -> bytes | None:
+    """The public key beside a private key file, or within it (OpenSSH's format)."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return base64.b64decode(_read(file + ".pub").split()[1], validate=True)
+    with contextlib.suppress(OSError, ValueError, IndexError, struct.error):
+        blob = base64.b64decode(_read(file).split(b"-----")[2])
+        if blob.startswith(b"openssh-key-v1\0"):
+            rest = blob[15:]
+            for _ in range(3):  # cipher, kdf, kdf options
+                rest = rest[4 + struct.unpack(">I", rest[:4])[0] :]
+            size = struct.unpack(">I", rest[4:8])[0]
+            return rest[8 : 8 + size] or None
+    return None
+
+
+def _read(file: str) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read(1 << 20)
+
+
+def _bare_signature(made: Any, what: str) -> bytes:
+    """Without the name of the algorithm, which libssh2 adds itself.
+
+    made: bytes, or a Message of Paramiko's.  What follows the signature (the
+    flags and counter of a security key) belongs to it.
+    """
+    blob = made if isinstance(made, bytes) else getattr(made, "asbytes", lambda: None)()
+    if not isinstance(blob, bytes):
+        raise TypeError(f"{what}: sign_ssh_data must return bytes or a Message")
+    strings: list[bytes] = []
+    rest = blob
+    while len(rest) >= 4 and len(strings) < 2:
+        size = struct.unpack(">I", rest[:4])[0]
+        strings.append(rest[4 : 4 + size])
+        rest = rest[4 + size :]
+    if len(strings) < 2 or not strings[1]:
+        raise ValueError(f"{what}: sign_ssh_data returned no signature of RFC 4253 6.6")
+    return strings[1] + rest
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return list(value)
+    return [value]
+
+
+def _wipe(secret: bytearray) -> None:
+    secret[:] = bytes(len(secret))

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A gateway's life: opened once by many, closed, lost, opened again."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+
+import gateways
+import pytest
+import scripted
+from footprint import native_threads
+from gateways import Target
+from sshd import PrivateSshd
+from streams import recv_all
+from waiting import DEADLINE, Worker, readable, until
+
+from sshgateway import AuthenticationError, Gateway, GatewayError, GatewayLostError
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PrivateSshd]:
+    """One of our own: its sessions are killed."""
+    with PrivateSshd() as server:
+        yield server
+
+
+def together(count: int, call, *arguments) -> list[Worker]:
+    barrier = threading.Barrier(count)
+
+    def one():
+        barrier.wait(4 * DEADLINE)
+        return call(*arguments)
+
+    return [Worker(one) for _ in range(count)]
+
+
+def echoes(channel, data: bytes = b"hello") -> None:
+    channel.settimeout(DEADLINE)
+    channel.sendall(data)
+    assert channel.recv(len(data), socket.MSG_WAITALL) == data
+
+
+# --- Opening --------------------------------------------------------------------------------
+
+
+def test_what_it_says_of_itself(server) -> None:
+    gateway = gateways.to(server)
+    assert str(gateway) == f"{server.username}@{server.host}:{server.port}"
+    assert "closed" in repr(gateway) and "open" not in repr(gateway)
+    assert gateway.transport is gateway and gateway.get_transport() is gateway
+    assert copy.copy(gateway) is gateway and copy.deepcopy(gateway) is gateway
+    assert not gateway.is_connected and not gateway.is_active()
+    with gateway as inside:
+        assert inside is gateway
+        assert "open" in repr(gateway)
+        assert gateway.is_connected and gateway.is_active()
+        assert gateway.methods["server_version"].startswith("SSH-2.0-OpenSSH")
+    assert not gateway.is_connected
+
+
+def test_nothing_is_connected_before_it_is_needed() -> None:
+    with Target(scripted.says()) as target:
+        gateways.to_address(target.address).close()
+        assert not target._connections
+
+
+def test_open_twice_is_one_login(server) -> None:
+    before = gateways.logins(server)
+    with gateways.to(server) as gateway:
+        gateway.open()
+        gateway.open()
+    assert gateways.logins(server) == before + 1
+
+
+def test_twenty_threads_open_one_connection(server) -> None:
+    before = gateways.logins(server)
+    gateway = gateways.to(server)
+    for worker in together(20, gateway.open):
+        assert worker.result() is None
+    assert gateway.is_connected
+    assert gateways.logins(server) == before + 1
+    gateway.close()
+
+
+def test_twenty_threads_that_want_channels_open_one_connection(server) -> None:
+    before = gateways.logins(server)
+    gateway = gateways.to(server)
+    with Target(gateways.echo) as target:
+        for worker in together(20, gateway.open_channel, "direct-tcpip", target.address):
+            with worker.result() as channel:
+                echoes(channel)
+    assert gateways.logins(server) == before + 1
+    gateway.close()
+
+
+def test_a_failure_is_shared(sshd) -> None:
+    """Twenty threads with one wrong password are one attempt, or accounts get locked."""
+    with scripted.ParamikoServer(sshd, password="right") as server:
+        gateway = server.gateway(password="wrong")
+        server.hold_login.clear()
+        workers = together(20, gateway.open)
+        until(lambda: server.passwords, "a password has arrived")
+        until(lambda: len(gateway._condition._waiters) == 19, "the others wait")
+        server.hold_login.set()
+        errors = []
+        for worker in workers:
+            with pytest.raises(AuthenticationError) as caught:
+                worker.result()
+            errors.append(caught.value)
+        assert server.passwords == ["wrong"]
+        assert len({str(error) for error in errors}) == 1
+        assert len({id(error) for error in errors}) == 20, "a traceback each"
+        with pytest.raises(AuthenticationError):
+            gateway.open()
+        assert server.passwords == ["wrong"] * 2, "a later open is another attempt"
+
+
+def test_each_waits_with_its_own_deadline() -> None:
+    with Target(scripted.says()) as target:
+        gateway = gateways.to_address(target.address, timeout=60)
+        first = Worker(gateway.open, 3)
+        until(lambda: target._connections, "the first has connected")
+        start = time.monotonic()
+        with pytest.raises(TimeoutError) as caught:
+            gateway.open(0.1)
+        assert time.monotonic() - start < 2
+        assert caught.value.errno == 110 and str(gateway) in caught.value.args[1]
+        assert first.is_alive(), "which goes on"
+        for sock, _ in target._connections:
+            sock.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(GatewayError):
+            first.result()
+        assert len(target._connections) == 1
+
+
+# --- Closing --------------------------------------------------------------------------------
+
+
+def test_close_is_idempotent_and_ends_the_thread(server) -> None:
+    before = native_threads()
+    gateway = gateways.to(server)
+    gateway.close()
+    gateway.open()
+    assert len(native_threads() - before) == 1
+    for _ in range(3):
+        gateway.close()
+        assert not gateway.is_connected
+    until(lambda: native_threads() <= before, "the thread has ended")
+
+
+def test_close_says_goodbye(server) -> None:
+    before = len(server.log)
+    gateways.to(server).__enter__().close()
+    until(lambda: "disconnected by user" in server.log[before:].lower()
+          or "received disconnect" in server.log[before:].lower(), "goodbye")  # fmt: skip
+
+
+def test_close_ends_the_channels_with_the_reason(server) -> None:
+    with Target(gateways.echo) as target:
+        gateway = gateways.to(server)
+        channels = [gateway.open_channel("direct-tcpip", target.address) for _ in range(3)]
+        echoes(channels[0])
+        reader = Worker(channels[1].recv, 1)
+        gateway.close()
+        for channel, receive in zip(
+            channels, (lambda: channels[0].recv(1), reader.result, lambda: channels[2].recv(1)),
+            strict=True,
+        ):  # fmt: skip
+            channel.settimeout(DEADLINE)
+            with pytest.raises(GatewayLostError) as caught:
+                receive()
+            assert "closed here" in str(caught.value) and str(gateway) in str(caught.value)
+            assert channel.recv(1) == b""
+            with pytest.raises(BrokenPipeError):
+                channel.sendall(b"x")
+            channel.close()
+
+
+def test_it_opens_anew_after_close(server) -> None:
+    before = gateways.logins(server)
+    gateway = gateways.to(server)
+    with Target(gateways.echo) as target:
+        for _ in range(3):
+            with gateway.open_channel("direct-tcpip", target.address) as channel:
+                echoes(channel)
+            gateway.close()
+    assert gateways.logins(server) == before + 3
+
+
+def test_twenty_threads_close_at_once(server) -> None:
+    gateway = gateways.to(server)
+    gateway.open()
+    for worker in together(20, gateway.close):
+        assert worker.result() is None
+
+
+def test_close_while_a_channel_is_being_opened(sshd) -> None:
+    with scripted.ParamikoServer(sshd, password="x") as server:
+        gateway = server.gateway()
+        gateway.open()
+        server.hold.clear()
+        opener = Worker(gateway.open_channel, "direct-tcpip", ("target", 22))
+        until(lambda: server.opened, "the open has arrived")
+        start = time.monotonic()
+        gateway.close()
+        assert time.monotonic() - start < 0.5, "in the background"
+        with pytest.raises(GatewayLostError, match="closed here"):
+            opener.result()
+
+
+# --- Loss -----------------------------------------------------------------------------------
+
+
+def test_the_servers_death_is_told_once_and_it_opens_again(server) -> None:
+    gateway = gateways.to(server)
+    with Target(gateways.echo) as target:
+        waiting, idle = (gateway.open_channel("direct-tcpip", target.address) for _ in range(2))
+        echoes(waiting)
+        reader = Worker(waiting.recv, 1)
+        gateways.kill_sessions(server)
+        with pytest.raises(GatewayLostError) as caught:
+            reader.result()
+        assert isinstance(caught.value, ConnectionResetError)
+        assert caught.value.gateway == str(gateway)
+        for channel in (waiting, idle):
+            channel.settimeout(DEADLINE)
+            if channel is idle:
+                with pytest.raises(GatewayLostError):
+                    channel.recv(1)
+            assert channel.recv(1) == b""
+            assert channel.recv(1) == b""
+            channel.close()
+        until(lambda: not gateway.is_connected, "the loss is known")
+        with gateway.open_channel("direct-tcpip", target.address) as channel:
+            echoes(channel)
+    gateway.close()
+
+
+def test_what_arrived_before_the_loss_is_read_first(server) -> None:
+    gateway = gateways.to(server)
+    with Target(lambda sock: (sock.sendall(b"last words"), scripted.until_eof(sock))) as target:
+        channel = gateway.open_channel("direct-tcpip", target.address)
+        assert readable(channel)
+        gateways.kill_sessions(server)
+        until(lambda: not gateway.is_connected, "the loss is known")
+        channel.settimeout(DEADLINE)
+        assert channel.recv(100) == b"last words"
+        with pytest.raises(GatewayLostError):
+            channel.recv(100)
+        assert channel.recv(100) == b""
+        channel.close()
+    gateway.close()
+
+
+def test_sending_after_the_loss_is_a_broken_pipe_with_the_reason(server) -> None:
+    gateway = gateways.to(server)
+    with Target(gateways.echo) as target:
+        channel = gateway.open_channel("direct-tcpip", target.address)
+        echoes(channel)
+        gateways.kill_sessions(server)
+        assert readable(channel)
+        with pytest.raises(BrokenPipeError) as caught:
+            channel.sendall(b"x")
+        assert isinstance(caught.value, GatewayLostError)
+        assert str(gateway) in str(caught.value)
+        channel.close()
+    gateway.close()
+
+
+def test_the_servers_words_are_told(sshd) -> None:
+    """SSH_MSG_DISCONNECT carries them."""
+    with scripted.ParamikoServer(sshd, password="x") as server:
+        gateway = server.gateway()
+        channel = gateway.open_channel("direct-tcpip", ("target", 22))
+        server.disconnect("down for maintenance")
+        channel.settimeout(DEADLINE)
+        with pytest.raises(GatewayLostError, match="down for maintenance"):
+            channel.recv(1)
+        channel.close()
+        gateway.close()
+
+
+def test_the_end_of_the_target_is_no_loss(server) -> None:
+    with gateways.to(server) as gateway, Target(lambda sock: sock.sendall(b"bye")) as target:
+        with gateway.open_channel("direct-tcpip", target.address) as channel:
+            channel.settimeout(DEADLINE)
+            assert recv_all(channel) == b"bye"
+            assert channel.recv(1) == b""
+        assert gateway.is_connected
+
+
+# --- Dropped --------------------------------------------------------------------------------
+
+
+def test_a_dropped_channel_warns_and_closes(server) -> None:
+    with Target(scripted.until_eof) as target, gateways.to(server) as gateway:
+        channel = gateway.open_channel("direct-tcpip", target.address)
+        alive = weakref.ref(channel)
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            del channel
+            gc.collect()
+        assert alive() is None
+        assert target.results() == [None], "the target has seen the end"
+
+
+def test_a_channel_keeps_its_gateway(server) -> None:
+    with Target(gateways.echo) as target:
+        channel = gateways.to(server).open_channel("direct-tcpip", target.address)
+        gc.collect()
+        assert isinstance(channel.gateway, Gateway)
+        echoes(channel)
+        gateway = channel.gateway
+        channel.close()
+        gateway.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_dropped_gateway_leaves_nothing(server) -> None:
+    gateway = gateways.to(server)
+    gateway.open()
+    alive = weakref.ref(gateway)
+    del gateway
+    gc.collect()
+    assert alive() is None

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Paramiko, the newest and 2.12, logs in through a channel of a Gateway."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import fresh
+import gateways
+import logins
+import paramiko
+import pytest
+
+from sshgateway import ChannelOpenError, GatewayLostError
+
+SUPPORT = Path(logins.__file__)
+OLD = Path(sys.prefix) / "paramiko-2.12"
+
+
+def is_old(version: str) -> bool:
+    return version.startswith("2.12.")
+
+
+@pytest.fixture(scope="module")
+def where(sshd):
+    return logins.settings(sshd, gateway=sshd)
+
+
+def in_this_process(flow: str, where) -> None:
+    logins.FLOWS[flow](where)
+
+
+def in_another_process(flow: str, where) -> None:
+    """With Paramiko 2.12: the one beside the newest, or the one installed."""
+    path = []
+    if not is_old(paramiko.__version__):
+        if not OLD.is_dir():
+            pytest.skip(f"no {OLD}: tools/bootstrap.sh could not install paramiko 2.12")
+        path = [str(OLD)]
+    done = fresh.run(SUPPORT, flow, json.dumps(where), path=path, timeout=100, warnings="default")
+    assert is_old(done.stdout.split()[-1])
+    assert "ResourceWarning" not in done.stderr
+
+
+@pytest.fixture(params=[in_this_process, in_another_process], ids=["newest", "2.12"])
+def perform(request):
+    return request.param
+
+
+def test_connect_and_exec(perform, where) -> None:
+    perform("connect_and_exec", where)
+
+
+@pytest.mark.slow
+@pytest.mark.limit(120)
+def test_sftp_moves_100_mb_both_ways(perform, where) -> None:
+    perform("sftp_put_and_get", where)
+
+
+def test_sftp_moves_a_little_both_ways(where) -> None:
+    logins.sftp_put_and_get(where, megabytes=3)
+
+
+def test_close_from_another_thread(perform, where) -> None:
+    perform("close_from_another_thread", where)
+
+
+@pytest.mark.slow
+@pytest.mark.limit(120)
+def test_twenty_logins_through_twenty_gateways(where) -> None:
+    logins.twenty_at_once(where)
+
+
+@pytest.mark.limit(60)
+def test_ten_logins_at_once_through_one_gateway(where, sshd) -> None:
+    before = gateways.logins(sshd)
+    results = []
+    with gateways.to(sshd) as gateway:
+
+        def one(number: int) -> None:
+            channel = gateway.open_channel("direct-tcpip", (sshd.host, sshd.port), ("", 0))
+            with logins.login(where, channel) as client:
+                results.append(logins.run(client, f"echo {number}"))
+
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(results) == sorted(b"%d\n" % number for number in range(10))
+    assert gateways.logins(sshd) == before + 1 + 10
+
+
+def test_the_names_reach_paramiko(where, sshd) -> None:
+    with logins.login(where) as client:
+        assert client.get_transport().getpeername() == (sshd.host, sshd.port)
+
+
+def test_it_takes_the_place_of_a_paramiko_transport(where, sshd) -> None:
+    """What Fabric calls: ``gateway.open()``, then ``gateway.transport.open_channel``."""
+    gateway = gateways.to(sshd)
+    gateway.open()
+    channel = gateway.transport.open_channel(
+        kind="direct-tcpip", dest_addr=(sshd.host, int(sshd.port)), src_addr=("", 0)
+    )
+    with logins.login(where, channel) as client:
+        assert logins.run(client, "echo hello") == b"hello\n"
+    channel.close()
+    gateway.close()
+
+
+def test_a_refusal_comes_before_paramiko(where, sshd) -> None:
+    with (
+        pytest.raises(ChannelOpenError, match="refused"),
+        logins.login(where | {"port": gateways.closed_port()}),
+    ):
+        pass
+
+
+def test_the_loss_of_the_gateway_ends_paramikos_session(where, sshd) -> None:
+    gateway = gateways.to(sshd)
+    channel = gateway.open_channel("direct-tcpip", (sshd.host, sshd.port))
+    with logins.login(where, channel) as client:
+        gateway.close()
+        client.get_transport().join(logins.TIMEOUT)
+        assert not client.get_transport().is_active()
+        with pytest.raises((paramiko.SSHException, EOFError, OSError)):
+            client.exec_command("echo never", timeout=logins.TIMEOUT)
+
+
+def test_the_loss_during_the_banner_is_told(where, sshd) -> None:
+    """recv raises the reason, and Paramiko hands it on."""
+    with gateways.Target(lambda sock: sock.recv(1)) as target, gateways.to(sshd) as gateway:
+        channel = gateway.open_channel("direct-tcpip", target.address)
+        transport = paramiko.Transport(channel)
+        transport.banner_timeout = logins.TIMEOUT
+        gateway.close()
+        with pytest.raises(paramiko.SSHException) as caught:
+            transport.start_client(timeout=logins.TIMEOUT)
+        transport.close()
+        transport.join(logins.TIMEOUT)
+        channel.close()
+    assert "closed here" in str(caught.value) or isinstance(caught.value, GatewayLostError)

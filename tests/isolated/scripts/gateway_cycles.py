@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Open and close gateways and channels many times: nothing stays, memory does not grow."""
+
+import contextlib
+import gc
+import socket
+import sys
+import threading
+
+import gateways
+from footprint import Snapshot, rss_kib
+from gateways import Target
+from sshd import PrivateSshd
+
+from sshgateway import ChannelOpenError, Gateway, GatewayError
+
+WHAT, CYCLES = sys.argv[1], int(sys.argv[2])
+
+
+def use(channel, number: int) -> None:
+    channel.settimeout(10)
+    if number % 4 == 0:
+        channel.sendall(b"hello")
+        assert channel.recv(5) == b"hello"
+    elif number % 4 == 1:
+        with channel.makefile("rb") as file:
+            assert file.fileno() == channel.fileno()
+    elif number % 4 == 2:
+        channel.shutdown(socket.SHUT_WR)
+        assert channel.recv(1) == b""
+    # and one that is closed with data on its way
+    elif number % 4 == 3:
+        channel.sendall(b"x" * 10_000)
+
+
+def gateway_cycle(number: int) -> None:
+    with gateways.to(server) as gateway:
+        if number % 2:
+            with gateway.open_channel("direct-tcpip", target.address) as channel:
+                use(channel, number)
+        elif number % 4 == 2:
+            gateway.open_channel("direct-tcpip", target.address).close()
+    if number % 10 == 0:
+        with contextlib.suppress(GatewayError):
+            gateways.to(server, known_hosts=[]).open()
+        with contextlib.suppress(GatewayError):
+            gateways.to(server, key_filename=None).open()
+
+
+def channel_cycle(number: int) -> None:
+    with shared.open_channel("direct-tcpip", target.address) as channel:
+        use(channel, number)
+    if number % 10 == 0:
+        with contextlib.suppress(ChannelOpenError):
+            shared.open_channel("direct-tcpip", ("127.0.0.1", refusing))
+
+
+def echo(listener: socket.socket) -> None:
+    """One at a time and without threads, so that this side's memory is steady."""
+    while True:
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return
+        with sock, contextlib.suppress(OSError):
+            gateways.echo(sock)
+
+
+class Quiet(Target):
+    def _run(self) -> None:
+        echo(self._listener)
+
+
+with PrivateSshd() as server, Quiet(gateways.echo) as target:
+    refusing = gateways.closed_port()
+    clean = Snapshot.take()
+    shared: Gateway = gateways.to(server)
+    if WHAT == "channels":
+        shared.open()
+    cycle = {"gateways": gateway_cycle, "channels": channel_cycle}[WHAT]
+    for number in range(max(20, CYCLES // 4)):  # warm-up: caches of Python, arenas of malloc
+        cycle(number)
+    gc.collect()
+    before, warm = Snapshot.take(), rss_kib()
+    for number in range(CYCLES):
+        cycle(number)
+    gc.collect()
+    left = before.wait_clean(10)
+    assert not left, left
+    shared.close()
+    left = clean.wait_clean(10)
+    assert not left, left
+    print("grown by", rss_kib() - warm, "KiB")
+    assert threading.active_count() == 2

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Servers that are no sshd: rude ones, a proxy that cuts, and Paramiko's."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+import paramiko
+import waiting
+from gateways import Target, to_address
+
+if TYPE_CHECKING:
+    from sshd import PrivateSshd
+
+    from sshgateway import Gateway
+
+SUCCESS: int = paramiko.AUTH_SUCCESSFUL
+FAILURE: int = paramiko.AUTH_FAILED
+BANNER = b"SSH-2.0-Scripted\r\n"
+
+
+def until_eof(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while sock.recv(65536):
+            pass
+
+
+def never(sock: socket.socket) -> None:
+    """Read nothing, until the other side is gone altogether."""
+    poller = select.poll()
+    poller.register(sock, 0)  # POLLHUP and POLLERR alone
+    poller.poll(4 * waiting.DEADLINE * 1000)
+
+
+def says(*pieces: bytes) -> Callable[[socket.socket], None]:
+    """Serve: say the pieces, then listen until the other side is gone."""
+
+    def serve(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                sock.sendall(piece)
+            until_eof(sock)
+
+    return serve
+
+
+def says_and_closes(*pieces: bytes) -> Callable[[socket.socket], None]:
+    """Serve: say the pieces and close, in peace: what came in has been read."""
+
+    def serve(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                sock.sendall(piece)
+            sock.shutdown(socket.SHUT_WR)
+            until_eof(sock)
+
+    return serve
+
+
+def resets(sock: socket.socket) -> None:
+    """Serve: a reset, as from a firewall."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def packet(payload: bytes) -> bytes:
+    """A packet of RFC 4253 section 6, before any keys."""
+    padding = 8 - (len(payload) + 5) % 8
+    padding += 8 if padding < 4 else 0
+    return struct.pack(">IB", len(payload) + padding + 1, padding) + payload + bytes(padding)
+
+
+def string(text: str) -> bytes:
+    return struct.pack(">I", len(text)) + text.encode()
+
+
+def disconnect(reason: int, text: str) -> bytes:
+    return packet(b"\1" + struct.pack(">I", reason) + string(text) + string(""))
+
+
+def cut_after(address: tuple[str, int], size: int) -> Callable[[socket.socket], None]:
+    """Serve: relay to the server at *address*, but close after *size* bytes from it."""
+
+    def serve(sock: socket.socket) -> None:
+        with socket.create_connection(address) as server:
+            server.settimeout(4 * waiting.DEADLINE)
+            upward = waiting.Worker(pump, sock, server, 1 << 40)
+            pump(server, sock, size)
+            for one in (sock, server):
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            upward.result()
+
+    return serve
+
+
+def pump(source: socket.socket, sink: socket.socket, size: int) -> None:
+    with contextlib.suppress(OSError):
+        while size > 0 and (data := source.recv(min(size, 65536))):
+            sink.sendall(data)
+            size -= len(data)
+
+
+class ParamikoServer(paramiko.ServerInterface, Target):  # type: ignore[misc]
+    """An SSH server whose answers a test decides; channels lead to an echo.
+
+    ``.refusal``: what an open is refused with (RFC 4254's reason), or 0.
+    ``.hold``, ``.hold_login``: opens, passwords are answered only when it is set.
+    ``.opened``, ``.answered``: the targets that were asked for.  ``.answers``,
+    ``.passwords``: what was given.
+    """
+
+    def __init__(
+        self, sshd: PrivateSshd, *, methods: str = "password", password: str = ""
+    ) -> None:
+        """It borrows the host key of *sshd*."""
+        Target.__init__(self, self._serve_ssh)
+        self._host_key = paramiko.Ed25519Key.from_private_key_file(
+            str(sshd.directory / "host_key")
+        )
+        self._methods = methods
+        self._password = password
+        self.prompts: list[tuple[str, bool]] = [("Password: ", False)]
+        self.expected = [password]
+        self.answers: list[list[str]] = []
+        self.passwords: list[str] = []
+        self.refusal = 0
+        self.hold, self.hold_login = threading.Event(), threading.Event()
+        self.hold.set()
+        self.hold_login.set()
+        self.opened: list[tuple[str, int]] = []
+        self.answered: list[tuple[str, int]] = []
+        self.transports: list[paramiko.Transport] = []
+
+    def gateway(self, **options: Any) -> Gateway:
+        """A Gateway to here, with the password."""
+        given = {"strict_host_key_checking": "no", "password": self._password}
+        return to_address(self.address, **(given | options))
+
+    def _serve_ssh(self, sock: socket.socket) -> None:
+        transport = paramiko.Transport(sock)
+        transport.add_server_key(self._host_key)
+        self.transports.append(transport)
+        try:
+            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+                transport.start_server(server=self)
+            while transport.is_active():
+                channel = transport.accept(0.05)
+                if channel is not None:
+                    threading.Thread(target=self._echo, args=(channel,), daemon=True).start()
+        finally:
+            self.hold.set()
+            transport.close()
+            transport.join(4 * waiting.DEADLINE)
+
+    @staticmethod
+    def _echo(channel: paramiko.Channel) -> None:
+        with channel, contextlib.suppress(OSError, EOFError):
+            while data := channel.recv(65536):
+                channel.sendall(data)
+
+    def disconnect(self, text: str) -> None:
+        """SSH_MSG_DISCONNECT to all, with these words."""
+        for transport in self.transports:
+            message = paramiko.Message()
+            message.add_byte(b"\1")
+            message.add_int(11)
+            message.add_string(text)
+            message.add_string("en")
+            transport._send_message(message)
+
+    # ServerInterface
+
+    def get_allowed_auths(self, username: str) -> str:
+        return self._methods
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        self.passwords.append(password)
+        self.hold_login.wait(4 * waiting.DEADLINE)
+        return SUCCESS if password == self._password else FAILURE
+
+    def check_auth_interactive(self, username: str, submethods: str) -> Any:
+        return paramiko.InteractiveQuery("The name", "Who are you?", *self.prompts)
+
+    def check_auth_interactive_response(self, responses: list[str]) -> Any:
+        self.answers.append([str(response) for response in responses])
+        good = self.answers[-1] == self.expected
+        return SUCCESS if good else FAILURE
+
+    def check_channel_direct_tcpip_request(
+        self, chanid: int, origin: Any, destination: Any
+    ) -> int:
+        self.opened.append(destination)
+        self.hold.wait(4 * waiting.DEADLINE)
+        self.answered.append(destination)
+        return self.refusal
+
+    def __enter__(self) -> Self:
+        Target.__enter__(self)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.hold.set()
+        for transport in self.transports:
+            transport.close()
+        Target.__exit__(self, *details)
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[tuple[socket.socket, list[socket.socket]]]:
+    """A listener whose queue is full, so that connecting to it takes for ever.
+
+    Accepting makes room, and who waits gets through at its next try (1 s, 3 s).
+    """
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fillers = []
+        while True:
+            filler = stack.enter_context(socket.socket())
+            filler.settimeout(0.1)
+            try:
+                filler.connect(listener.getsockname())
+            except TimeoutError:
+                filler.close()
+                break
+            fillers.append(filler)
+        listener.settimeout(4 * waiting.DEADLINE)
+        yield listener, fillers
