@@ -52,7 +52,7 @@ test-portable: ready-test ## pytest on the portable twin (poll instead of epoll 
 test-leaks: ready-test ## descriptors, threads, zombies, memory: fresh interpreters
 	$(python) -m pytest tests/isolated
 
-bench: ready-test ## ProxyCommand against Paramiko's, side by side
+bench: ready-test ## side by side with Paramiko: ProxyCommand, and through a gateway
 	$(python) tests/bench
 
 docs: ready-docs ## the manual, in build/docs

@@ -7,10 +7,13 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from contestants import ALL, USUAL, Contestant
-from report import Machine, Results, table, write_json
+from gateway import ROADS, site
+from gatewaywork import gateway_works
+from report import Machine, Results, footer, table, write_json
 from work import Work, all_works, take_footprint
 
 
@@ -56,6 +59,42 @@ def measure(contestants: list[Contestant], works: list[tuple[Work, int]]) -> Res
     return results
 
 
+Group = tuple[list[Contestant], list[tuple[Work, int]]]
+
+
+def proxy_command_group(options: argparse.Namespace) -> Iterator[Group]:
+    works = chosen_works(options, all_works(options.quick))
+    contestants = [ALL[name] for name in chosen_names(options, ALL, USUAL)]
+    if works and contestants:
+        yield contestants, works
+
+
+def gateway_group(options: argparse.Namespace) -> Iterator[Group]:
+    """Its servers live until the caller has done with it."""
+    works = chosen_works(options, gateway_works(options.quick))
+    names = chosen_names(options, ROADS, tuple(ROADS))
+    if works and names:
+        with site() as servers:
+            yield [ROADS[name](servers) for name in names], works
+
+
+def chosen_works(
+    options: argparse.Namespace, works: list[tuple[Work, int]]
+) -> list[tuple[Work, int]]:
+    return [
+        (work, options.rounds or rounds)
+        for work, rounds in works
+        if not options.only or options.only in work.title
+    ]
+
+
+def chosen_names(
+    options: argparse.Namespace, known: Container[str], usual: Iterable[str]
+) -> list[str]:
+    names = options.contestants.split(",") if options.contestants else usual
+    return [name for name in names if name in known]
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench", description=__doc__)
     parser.add_argument(
@@ -65,8 +104,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--contestants",
         metavar="A,B",
-        default=",".join(USUAL),
-        help=f"of {', '.join(ALL)}; default: %(default)s",
+        help=f"of {', '.join(ALL)}, and through a gateway of {', '.join(ROADS)}; "
+        f"default: {', '.join(USUAL)}, and all",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="this many of every work")
     parser.add_argument(
@@ -78,9 +117,10 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--footprint", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    unknown = set(options.contestants.split(",")) - set(ALL)
-    if unknown:
-        parser.error(f"no contestant {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    if options.contestants:
+        unknown = set(options.contestants.split(",")) - set(ALL) - set(ROADS)
+        if unknown:
+            parser.error(f"no contestant {', '.join(sorted(unknown))}; see --help")
     return options
 
 
@@ -90,18 +130,18 @@ def main() -> None:
         name, count = options.footprint
         print(json.dumps(take_footprint(ALL[name], int(count))))
         return
-    contestants = [ALL[name] for name in options.contestants.split(",")]
-    works = [
-        (work, options.rounds or rounds)
-        for work, rounds in all_works(options.quick)
-        if not options.only or options.only in work.title
-    ]
     machine = Machine()
-    results = measure(contestants, works)
+    groups = [
+        measure(contestants, works)
+        for prepare in (proxy_command_group, gateway_group)
+        for contestants, works in prepare(options)
+    ]
     where = machine.describe()
-    print(table(results, where))
+    for results in groups:
+        print(table(results), end="\n\n")
+    print(footer(groups, where))
     chosen = {"quick": options.quick, "only": options.only, "rounds": options.rounds}
-    write_json(options.json, results, where, chosen)
+    write_json(options.json, groups, where, chosen)
     print(f"All figures: {options.json}")
 
 

@@ -8,15 +8,19 @@ as a proxy command and behind anything else that carries a stream:
     up N       read N bytes, check them, answer with a verdict
     echo N     send back N bytes as they come
 
+With --serve it listens on loopback, writes its port to stdout and does this
+on every connection, until its stdin ends.
+
 It reads 64 KiB and writes 8 KiB with a system call (what yes(1), socat and ncat
 write too: larger pieces are slower through a pipe, as they wait for the reader
-to make room) and allocates nothing: dd, cat and head are no faster.
+to make room; on a TCP connection 64 KiB) and allocates nothing: dd, cat and head are no faster.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 
 PIECE = 65536
 WRITTEN = 8192
@@ -60,10 +64,10 @@ def write_all(data: memoryview) -> None:
         data = data[os.write(1, data) :]
 
 
-def down(total: int) -> None:
+def down(total: int, piece: int = WRITTEN) -> None:
     pattern = Pattern()
     while pattern.position < total:
-        write_all(pattern.take(min(WRITTEN, total - pattern.position)))
+        write_all(pattern.take(min(piece, total - pattern.position)))
 
 
 def up(total: int) -> None:
@@ -100,11 +104,34 @@ def read_order() -> list[str]:
     return line.decode().split()
 
 
-def main() -> None:
-    orders = {"down": down, "up": up, "echo": echo}
+def serve() -> None:
+    """A process for each connection, which is its stdin and stdout."""
+    import select
+    import signal
+    import socket
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+    write_all(memoryview(b"%d\n" % listener.getsockname()[1]))
+    while 0 not in select.select([0, listener], [], [])[0]:
+        connection, _ = listener.accept()
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if os.fork() == 0:
+                os.dup2(connection.fileno(), 0)
+                os.dup2(connection.fileno(), 1)
+                obey(PIECE)
+                os._exit(0)
+
+
+def obey(piece: int) -> None:
+    orders = {"down": lambda n: down(n, piece), "up": up, "echo": echo}
     while words := read_order():
         orders[words[0]](int(words[1]))
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--serve"]:
+        serve()
+    else:
+        obey(WRITTEN)

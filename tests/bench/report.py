@@ -96,7 +96,9 @@ class Machine:
             "libc": " ".join(platform.libc_ver()),
             "python": f"{platform.python_implementation()} {platform.python_version()}",
             "sshgateway": _version("sshgateway") + _commit(),
+            "libssh2": _libssh2(),
             "paramiko": _version("paramiko"),
+            "openssh": _openssh(),
             "seconds": round(seconds, 1),
             "load_average": [round(load, 2) for load in os.getloadavg()],
             "others_percent": round(max(0.0, 100 * others / (seconds * cpus)), 1),
@@ -109,6 +111,20 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.machine()
+
+
+def _libssh2() -> str:
+    from sshgateway import _core
+
+    return _core.LIBSSH2_VERSION
+
+
+def _openssh() -> str:
+    try:
+        run = subprocess.run(["ssh", "-V"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return "no ssh"
+    return run.stderr.split(",")[0].strip()
 
 
 def _version(package: str) -> str:
@@ -164,7 +180,7 @@ def _lines(results: Results) -> Iterator[list[str]]:
         ]
 
 
-def table(results: Results, machine: Json) -> str:
+def table(results: Results) -> str:
     lines = list(_lines(results))
     n = max(len(line) for line in lines)
     widths = [max(len(line[i]) for line in lines if len(line) == n) for i in range(n)]
@@ -174,28 +190,43 @@ def table(results: Results, machine: Json) -> str:
         rest = zip(line[1:], widths[1:], strict=False)
         cells = [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in rest)]
         text.append("  ".join(cells).rstrip())
-    return "\n".join([*text, "", *_footer(results, machine)])
+    return "\n".join(text)
 
 
-def _footer(results: Results, machine: Json) -> Iterator[str]:
+def footer(groups: list[Results], machine: Json) -> str:
+    return "\n".join(_footer(groups, machine))
+
+
+def _footer(groups: list[Results], machine: Json) -> Iterator[str]:
     yield "Medians (lowest..highest), the contestants taking turns; x: ours to theirs, by round."
-    for contestant in results.contestants:
+    for contestant in _all_of(groups):
         yield f"{contestant.name}: {contestant.about}."
-    yield "The child: tests/bench/peer.py (bare reads and writes); for connect and end a shell."
+    yield "The far side: tests/bench/peer.py (bare reads and writes); for connect and end a shell."
     yield (
         f"{machine['cpus']} x {machine['cpu']}, {machine['kernel']}, {machine['python']}, "
-        f"sshgateway {machine['sshgateway']}, paramiko {machine['paramiko']}."
+        f"sshgateway {machine['sshgateway']} (libssh2 {machine['libssh2']}), "
+        f"paramiko {machine['paramiko']}, {machine['openssh']}."
     )
     yield f"Took {machine['seconds']} s; others used {machine['others_percent']} % of the machine."
 
 
-def write_json(path: Path, results: Results, machine: Json, options: Json) -> None:
-    ours = results.contestants[0].name
+def _all_of(groups: list[Results]) -> Iterator[Contestant]:
+    for results in groups:
+        yield from results.contestants
+
+
+def write_json(path: Path, groups: list[Results], machine: Json, options: Json) -> None:
     document = {
         "machine": machine,
         "options": options,
-        "contestants": {each.name: each.about for each in results.contestants},
-        "rows": [row.as_json(ours) for row in results.rows.values()],
+        "contestants": [
+            {each.name: each.about for each in results.contestants} for results in groups
+        ],
+        "rows": [
+            row.as_json(results.contestants[0].name)
+            for results in groups
+            for row in results.rows.values()
+        ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")

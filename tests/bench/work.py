@@ -68,6 +68,7 @@ def stream_figures(watch: Stopwatch, size: int) -> Figures:
         "rate": size / MB / watch.seconds,
         "CPU, this process": watch.cpu * per_mb,
         "CPU, the child": watch.cpu_others * per_mb,
+        "CPU, client side": (watch.cpu + watch.cpu_others) * per_mb,
     }
 
 

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Who is measured through an SSH gateway: two private sshd and a byte server
+on loopback, and each contestant's way through the one to what is behind it.
+
+To add one, write a class with ``name``, ``about`` and ``connect()``, and put it
+into ``ROADS``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from contestants import Ending, Link
+from work import PEER
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+
+from sshd import PrivateSshd
+
+Address = tuple[str, int]
+TIMEOUT = 20.0
+
+
+@dataclass
+class Site:
+    """The gateway, an sshd behind it, and where peer.py serves."""
+
+    gateway: PrivateSshd
+    inner: PrivateSshd
+    target: Address
+
+
+@contextlib.contextmanager
+def site() -> Iterator[Site]:
+    for module in ("paramiko", "sshgateway"):
+        importlib.import_module(module)  # what that takes is not measured
+    with contextlib.ExitStack() as stack:
+        gateway = stack.enter_context(PrivateSshd(name="gateway"))
+        inner = stack.enter_context(PrivateSshd(name="inner"))
+        command = [*PEER, "--serve"]
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        stack.callback(server.wait)
+        assert server.stdin is not None and server.stdout is not None
+        stack.callback(server.stdout.close)
+        stack.callback(server.stdin.close)
+        yield Site(gateway, inner, ("127.0.0.1", int(server.stdout.readline())))
+
+
+@dataclass
+class Opened:
+    """A way that is open: a stream to any address, as often as wanted."""
+
+    stream: Callable[[Address], Any]
+    close: Callable[[], None]
+    #: Processes besides ours that carry the bytes on the client's side.
+    pids: list[int] = field(default_factory=list)
+
+
+def _no_end() -> Ending:
+    raise NotImplementedError
+
+
+class Road:
+    """A contestant: its streams lead to the target through the gateway."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    tells_stderr = False
+    holds = 0
+    #: A further stream is cheap, and it is known when it is open.
+    multiplexes = True
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def connect(self) -> Opened:
+        raise NotImplementedError
+
+    def open(self, program: list[str]) -> Link:
+        """To peer.py, which the target runs whatever is asked for."""
+        way = self.connect()
+        stream = way.stream(self.site.target)
+        return _link(stream, stream.close, way.close, way.pids)
+
+
+def _link(
+    stream: Any, close: Callable[[], None], finish: Callable[[], None], pids: list[int]
+) -> Link:
+    return Link(stream.send, stream.recv, stream.settimeout, close, finish, _no_end, pids)
+
+
+class Ours(Road):
+    name = "sshgateway"
+    about = "sshgateway.Gateway.open_channel"
+
+    def connect(self) -> Opened:
+        from sshgateway import Gateway
+
+        sshd = self.site.gateway
+        gateway = Gateway(
+            hostname=sshd.host,
+            port=sshd.port,
+            username=sshd.username,
+            key_filename=str(sshd.user_key),
+            known_hosts=[str(sshd.known_hosts)],
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=TIMEOUT,
+        )
+        gateway.open()
+        return Opened(functools.partial(gateway.open_channel, "direct-tcpip"), gateway.close)
+
+
+class Paramiko(Road):
+    name = "paramiko"
+    about = "paramiko.Transport.open_channel"
+
+    def connect(self) -> Opened:
+        client = login(self.site.gateway, None)
+        transport = client.get_transport()
+        return Opened(
+            lambda address: transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0)),
+            client.close,
+        )
+
+
+class Ssh(Road):
+    """A whole ssh for each stream, on a bare socketpair: nothing but it counts."""
+
+    name = "ssh"
+    about = "ssh -W on a socketpair, default cipher"
+    options: ClassVar[list[str]] = []
+    multiplexes = False
+
+    def connect(self) -> Opened:
+        processes: list[subprocess.Popen[bytes]] = []
+        pids: list[int] = []
+
+        def stream(address: Address) -> socket.socket:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                ssh, *rest = self.site.gateway.ssh_forward(*address)
+                command = [ssh, *self.options, *rest]
+                process = subprocess.Popen(command, stdin=theirs, stdout=theirs)
+            processes.append(process)
+            pids.append(process.pid)
+            return ours
+
+        def close() -> None:
+            for process in processes:
+                process.terminate()
+                process.wait()
+
+        return Opened(stream, close, pids)
+
+
+class SshGcm(Ssh):
+    name = "ssh-gcm"
+    about = "the same with aes128-gcm@openssh.com"
+    options: ClassVar[list[str]] = ["-c", "aes128-gcm@openssh.com"]
+
+
+class Direct(Road):
+    name = "direct"
+    about = "no gateway: a TCP connection"
+
+    def connect(self) -> Opened:
+        return Opened(self._stream, lambda: None)
+
+    @staticmethod
+    def _stream(address: Address) -> socket.socket:
+        sock = socket.create_connection(address)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+
+ROADS: dict[str, type[Road]] = {each.name: each for each in (Ours, Paramiko, Ssh, SshGcm, Direct)}
+
+
+def login(sshd: PrivateSshd, sock: Any) -> Any:
+    """A Paramiko client of that server, over that stream."""
+    import paramiko
+
+    client = paramiko.SSHClient()
+    client.load_host_keys(str(sshd.known_hosts))
+    client.connect(
+        sshd.host,
+        sshd.port,
+        sshd.username,
+        key_filename=str(sshd.user_key),
+        sock=sock,
+        allow_agent=False,
+        look_for_keys=False,
+        timeout=TIMEOUT,
+    )
+    return client
+
+
+def login_inside(road: Road) -> tuple[Opened, Any]:
+    """The way, and a Paramiko client of the inner sshd over a stream of it."""
+    way = road.connect()
+    try:
+        inner = road.site.inner
+        return way, login(inner, way.stream((inner.host, inner.port)))
+    except BaseException:
+        way.close()
+        raise
+
+
+class Inside:
+    """The same contestant with a Paramiko session in its stream: what is
+    measured are the bytes of a program that the inner sshd runs."""
+
+    tells_stderr = False
+    holds = 0
+
+    def __init__(self, road: Road) -> None:
+        self.name, self.about = road.name, road.about
+        self._road = road
+
+    def open(self, program: list[str]) -> Link:
+        way, client = login_inside(self._road)
+        channel = client.get_transport().open_session()
+        channel.exec_command(shlex.join(program))
+
+        def finish() -> None:
+            client.close()
+            way.close()
+
+        return _link(channel, channel.close, finish, way.pids)
