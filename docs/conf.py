@@ -16,6 +16,11 @@ autodoc_member_order = "bysource"
 nitpicky = True
 nitpick_ignore = [
     ("py:class", "Buffer"),
+    ("py:class", "collections.abc.Callable"),
+    ("py:class", "collections.abc.Sequence"),
+    ("py:class", "os.PathLike"),
+    ("py:class", "socket.socket"),
+    ("py:class", "sshgateway._core.Stream"),
     ("py:class", "subprocess.PIPE"),
     ("py:class", "subprocess.DEVNULL"),
 ]

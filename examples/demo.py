@@ -19,7 +19,7 @@ from typing import Any
 
 import paramiko
 
-from sshgateway import ProxyCommand
+from sshgateway import DirectTcpipChannel, Gateway, ProxyCommand
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from server import free_port
@@ -55,7 +55,7 @@ def seconds(start: float) -> str:
     return f"{time.monotonic() - start:.2f} s"
 
 
-def log_in(target: PrivateSshd, sock: ProxyCommand) -> paramiko.SSHClient:
+def log_in(target: PrivateSshd, sock: ProxyCommand | DirectTcpipChannel) -> paramiko.SSHClient:
     """What everybody does with Paramiko; sock= is where we come in."""
     client = paramiko.SSHClient()
     client.load_host_keys(str(target.known_hosts))
@@ -78,11 +78,46 @@ def works(way: str, target: PrivateSshd, command: str, **options: Any) -> None:
     start = time.monotonic()
     with ProxyCommand(command, **options) as sock, log_in(target, sock) as client:
         row("logged in", f"after {seconds(start)}")
-        row("ran", COMMAND)
-        start = time.monotonic()
-        _, output, _ = client.exec_command(COMMAND)
-        row("came back", output.read().decode(), GREEN)
-        row("took", seconds(start))
+        ask(client)
+
+
+def ask(client: paramiko.SSHClient) -> None:
+    row("ran", COMMAND)
+    start = time.monotonic()
+    _, output, _ = client.exec_command(COMMAND)
+    row("came back", output.read().decode(), GREEN)
+    row("took", seconds(start))
+
+
+def through_a_gateway(gateway: PrivateSshd, target: PrivateSshd) -> None:
+    """Two logins by one connection: the second pays for itself alone."""
+    way = Gateway(
+        hostname=gateway.host,
+        port=gateway.port,
+        username=gateway.username,
+        key_filename=gateway.user_key,
+        known_hosts=[gateway.known_hosts],
+        allow_agent=False,
+        timeout=10,
+    )
+    title("Through a channel of our own SSH connection: no program at all")
+    start = time.monotonic()
+    with way:
+        row("gateway", f"{way}, {way.methods['cipher']}, open after {seconds(start)}")
+        for number in ("first", "second"):
+            start = time.monotonic()
+            with (
+                way.open_channel("direct-tcpip", (target.host, target.port)) as sock,
+                log_in(target, sock) as client,
+            ):
+                row("logged in", f"the {number} time, after {seconds(start)}")
+                if number == "first":
+                    ask(client)
+        try:
+            way.open_channel("direct-tcpip", (target.host, free_port()))
+        except OSError as error:
+            row("a closed port", name_of(type(error)))
+            row("it says", str(error), RED)
 
 
 def name_of(kind: type[BaseException]) -> str:
@@ -110,6 +145,7 @@ def demo(gateway: PrivateSshd, target: PrivateSshd) -> None:
     print(f"gateway: OpenSSH on {gateway.host}, port {gateway.port}")
     print(f"target:  OpenSSH on {target.host}, port {target.port}")
 
+    through_a_gateway(gateway, target)
     works(
         "Through the gateway, as with OpenSSH's own ProxyCommand",
         target,
