@@ -57,18 +57,31 @@ sg_check_signals(void *arg)
     return result;
 }
 
-/* The words of CPython's pytime.c, which differ from version to version. */
-#if PY_VERSION_HEX < 0x030D0000
-#define TOO_LARGE "timestamp too large to convert to C _PyTime_t"
-#else
-#define TOO_LARGE "timestamp too large to convert to C PyTime_t"
-#endif
-#define OUT_OF_RANGE "timestamp out of range for platform time_t"
-
+/* The words for it are CPython's own and change even between patch releases:
+ * a socket is asked to take the timeout, and its exception is ours. */
 static int
-overflow(const char *text)
+overflow(PyObject *seconds)
 {
-    PyErr_SetString(PyExc_OverflowError, text);
+    PyObject *module = PyImport_ImportModule("socket");
+    PyObject *sock = NULL, *result = NULL, *closed = NULL;
+    PyObject *type, *value, *traceback;
+
+    if (module != NULL) {
+        sock = PyObject_CallMethod(module, "socket", NULL);
+    }
+    if (sock != NULL) {
+        result = PyObject_CallMethod(sock, "settimeout", "(O)", seconds);
+        PyErr_Fetch(&type, &value, &traceback);
+        closed = PyObject_CallMethod(sock, "close", NULL);
+        PyErr_Restore(type, value, traceback);
+    }
+    if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_OverflowError, "timeout is too large");
+    }
+    Py_XDECREF(module);
+    Py_XDECREF(sock);
+    Py_XDECREF(result);
+    Py_XDECREF(closed);
     return -1;
 }
 
@@ -89,7 +102,7 @@ sg_timeout_from(PyObject *seconds, int64_t *ns)
         }
         value = value < 0 ? floor(value * 1e9) : ceil(value * 1e9);
         if (!(value >= -0x1p63 && value < 0x1p63)) {
-            return overflow(OUT_OF_RANGE);
+            return overflow(seconds);
         }
         *ns = (int64_t)value;
     }
@@ -97,12 +110,14 @@ sg_timeout_from(PyObject *seconds, int64_t *ns)
         long long value = PyLong_AsLongLong(seconds);
 
         if (value == -1 && PyErr_Occurred()) {
-            return PyErr_ExceptionMatches(PyExc_OverflowError)
-                       ? overflow(TOO_LARGE)
-                       : -1;
+            if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+                return -1;
+            }
+            PyErr_Clear();
+            return overflow(seconds);
         }
         if (value > INT64_MAX / SG_SEC || value < INT64_MIN / SG_SEC) {
-            return overflow(TOO_LARGE);
+            return overflow(seconds);
         }
         *ns = value * SG_SEC;
     }
