@@ -4,6 +4,9 @@
 Environment variables of the build:
   SSHGATEWAY_WERROR=1   compiler warnings are errors (development and CI)
   SG_POLLER=poll        the portable twin: poll(2), no pidfd, no eventfd
+  SSHGATEWAY_LIBSSH2    system: the shared library; pinned: ours, which is fetched,
+                        patched and built (deps/libssh2); auto, which is the default:
+                        ours when it has been built, else the system's
   PKG_CONFIG            the pkg-config program to use
 """
 
@@ -16,6 +19,7 @@ from glob import glob
 from setuptools import Extension, setup
 
 LIBSSH2_AT_LEAST = "1.10"
+PINNED = os.path.abspath("build/libssh2-pinned")
 
 MISSING_LIBSSH2 = """\
 error: {reason}
@@ -60,6 +64,35 @@ def pkg_config(*arguments: str) -> list[str]:
     sys.exit(MISSING_LIBSSH2.format(reason=reason, version=LIBSSH2_AT_LEAST))
 
 
+def choose_libssh2() -> str:
+    """ "system" or "pinned". The latter is built here when it is asked for, and from
+    then on the one that pkg-config finds."""
+    wanted = os.environ.get("SSHGATEWAY_LIBSSH2") or "auto"
+    if wanted not in ("system", "pinned", "auto"):
+        sys.exit(f"error: SSHGATEWAY_LIBSSH2={wanted} is none of system, pinned, auto")
+    if wanted == "pinned" and subprocess.run(["sh", "deps/libssh2/build"]).returncode != 0:
+        sys.exit("error: SSHGATEWAY_LIBSSH2=pinned, and it could not be built")
+    if wanted == "system" or not os.path.exists(f"{PINNED}/made-of"):
+        return "system"
+    path = [f"{PINNED}/lib/pkgconfig", os.environ.get("PKG_CONFIG_PATH", "")]
+    os.environ["PKG_CONFIG_PATH"] = os.pathsep.join(filter(None, path))
+    return "pinned"
+
+
+def note(name: str, text: str) -> str:
+    """The name of a file in build/ with that text, new only if the text is."""
+    path = os.path.join("build", name)
+    try:
+        with open(path) as file:
+            if file.read() == text:
+                return path
+    except OSError:
+        os.makedirs("build", exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
 def needs_compiler() -> bool:
     """False for the commands that only pack or describe the sources."""
     return any(
@@ -77,14 +110,19 @@ def core() -> Extension:
         compile_flags.append("-Werror")
     if os.environ.get("SG_POLLER") == "poll":
         macros.append(("SG_PORTABLE", "1"))
+    depends = [*sorted(glob("csrc/*.h")), "setup.py"]
     if needs_compiler():
+        chosen = choose_libssh2()
+        depends.append(note("libssh2-chosen", chosen))
+        if chosen == "pinned":
+            depends.append(f"{PINNED}/made-of")
         wanted = f"libssh2 >= {LIBSSH2_AT_LEAST}"
         compile_flags += pkg_config("--print-errors", "--cflags", wanted)
         link_flags += pkg_config("--print-errors", "--libs", wanted)
     return Extension(
         "sshgateway._core",
         sources=sorted(glob("csrc/*.c")),
-        depends=[*sorted(glob("csrc/*.h")), "setup.py"],
+        depends=depends,
         define_macros=macros,
         extra_compile_args=compile_flags,
         extra_link_args=link_flags,

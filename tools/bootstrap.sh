@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# bootstrap.sh demo|test|check|docs: make this machine ready for that target of
+# bootstrap.sh demo|test|check|docs|fuzz: make this machine ready for that target of
 # the Makefile. Programs come by apt where they are missing; Python packages go
 # into .venv, from the package index that pip is configured for or, when none
 # answers, from the distribution. Does nothing, quickly, when all is there.
 #
 #   PYTHON   the interpreter (3.11 or newer, with venv and headers)
 #   VENV     where the virtual environment goes (.venv)
+#   SSHGATEWAY_LIBSSH2   system, pinned or auto, see setup.py
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -37,6 +38,15 @@ have() { command -v "$1"; }
 
 can_compile() {
     echo '#include <stdio.h>' | "${CC:-cc}" -x c -fsyntax-only -
+}
+
+can_fuzz() {
+    program=$(mktemp)
+    result=0
+    echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return !p && n; }' |
+        "${CLANG:-clang-14}" -fsanitize=fuzzer,address -x c - -o "$program" || result=1
+    rm -f "$program"
+    return $result
 }
 
 netcat_passes_sockets() { have nc.openbsd || nc -h 2>&1 | grep -q 'Pass socket'; }
@@ -92,6 +102,8 @@ look_for_programs() {
     need 'gcc libc6-dev' can_compile
     need pkg-config have "${PKG_CONFIG:-pkg-config}"
     need libssh2-1-dev "${PKG_CONFIG:-pkg-config}" --atleast-version=1.10 libssh2
+    need libssl-dev "${PKG_CONFIG:-pkg-config}" --exists libcrypto
+    need patch have patch
     case $what in
     demo | test)
         need openssh-client have ssh
@@ -99,6 +111,7 @@ look_for_programs() {
         need ncat have ncat
         ;;
     esac
+    [ "$what" != fuzz ] || need 'clang-14 libclang-rt-14-dev' can_fuzz
     if [ "$what" = test ]; then
         need socat have socat
         need netcat-openbsd netcat_passes_sockets
@@ -173,21 +186,39 @@ index_answers() {
     return $result
 }
 
-# Tests run against this old Paramiko too, in processes of their own.
-install_old_paramiko() {
-    rm -rf "$venv/paramiko-2.12"
-    pip install -qq --target "$venv/paramiko-2.12" -r requirements/paramiko-2.12.txt || {
-        rm -rf "$venv/paramiko-2.12"
-        say 'paramiko 2.12 cannot be installed here; its tests will be skipped'
+# What tests run against too, in processes of their own: versions that the venv
+# cannot hold beside the newest.
+# install_beside NAME [PIP OPTION...]: requirements/NAME.txt, in a folder of its own.
+install_beside() {
+    name=$1
+    shift
+    rm -rf "$venv/$name"
+    pip install -qq --target "$venv/$name" "$@" -r "requirements/$name.txt" || {
+        rm -rf "$venv/$name"
+        say "$name cannot be installed here; its tests will be skipped"
     }
+}
+
+install_other_versions() {
+    install_beside paramiko-2.12
+    # Without what they require: the tests give them one Paramiko or the other.
+    install_beside fabric-2.6 --no-deps
+    install_beside fab-classic --no-deps
+    install_beside paramiko-ng --no-deps
+    install_beside peers --no-deps
 }
 
 install_from_index() {
     venv_is_usable || make_venv "$python"
+    if [ "$what" = fuzz ]; then # it can do without
+        pip install -qq -r requirements/fuzz.txt ||
+            say 'atheris cannot be installed here; Python is fuzzed blindly'
+        return
+    fi
     index_answers || return 1
     say "installing Python packages for $what"
     pip install -qq -r "requirements/$what.txt" || return 1
-    [ "$what" != test ] || install_old_paramiko
+    [ "$what" != test ] || install_other_versions
 }
 
 # The distribution's own packages, seen through a venv.
@@ -197,7 +228,7 @@ install_from_distribution() {
     demo) set -- ;;
     test) set -- python3-pytest python3-hypothesis python3-fabric ;;
     check) set -- mypy clang-format python3-pytest ;;
-    docs) set -- python3-sphinx ;;
+    docs) set -- python3-sphinx python3-fabric ;;
     esac
     set -- python3 python3-venv python3-dev \
         python3-paramiko python3-setuptools python3-wheel "$@"
@@ -227,6 +258,42 @@ get_python_packages() {
     echo "$wanted_stamp" >"$stamp"
 }
 
+# ---- libssh2 ---------------------------------------------------------------
+
+# The pinned one, where its source can be had: tried once, then by "make libssh2".
+get_libssh2() {
+    tried=$venv/sshgateway-libssh2-tried
+    case ${SSHGATEWAY_LIBSSH2:-auto} in
+    system) return ;;
+    pinned) sh deps/libssh2/build || exit 1 ;;
+    *)
+        if [ -f build/libssh2-pinned/made-of ] || [ ! -f "$tried" ]; then
+            touch "$tried"
+            sh deps/libssh2/build 2>build/libssh2.log || {
+                rm -rf build/libssh2-pinned
+                say "going on with the system's libssh2, for ours could not be built:" \
+                    'see build/libssh2.log, or try "make libssh2"'
+            }
+        fi
+        ;;
+    esac
+}
+
+# Another libssh2 than that of the extension at hand: build it anew.
+note_libssh2() {
+    built=$venv/sshgateway-built
+    made_of=build/libssh2-pinned/made-of
+    chosen=system
+    [ "${SSHGATEWAY_LIBSSH2:-auto}" = system ] || [ ! -f $made_of ] || chosen=pinned
+    if [ "$(cat build/libssh2-chosen 2>/dev/null)" != $chosen ] ||
+        { [ $chosen = pinned ] && [ $made_of -nt "$built" ]; }; then
+        rm -f "$built"
+    fi
+}
+
 get_programs
 get_python_packages
 get_programs # the interpreter may be another one now
+mkdir -p build
+get_libssh2
+note_libssh2

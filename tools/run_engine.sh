@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # run_engine.sh VARIANT PROGRAM...: run the engine's tests, count, and fail if
-# one fails or there is none.
+# one fails or there is none.  They mostly wait: JOBS of them at a time.
 set -u
 
 variant=$1
@@ -9,27 +9,24 @@ shift
 
 # A shadow of memory at fixed addresses does not go with address randomisation
 # on every kernel.
-run=
+RUN=
 if [ "${SAN:-}" = thread ] && setarch -R true 2>/dev/null; then
-    run='setarch -R'
+    RUN='setarch -R'
 fi
 if [ -n "${VALGRIND:-}" ]; then
-    run='valgrind -q --error-exitcode=99 --leak-check=full'
-    run="$run --child-silent-after-fork=yes" # or each failed exec reports
+    RUN='valgrind -q --error-exitcode=99 --leak-check=full'
+    RUN="$RUN --child-silent-after-fork=yes" # or each failed exec reports
     command -v valgrind >/dev/null || {
         echo 'valgrind is not installed (apt-get install valgrind)' >&2
         exit 1
     }
 fi
 
-passed=0 failed=0
-for program in "$@"; do
-    if timeout 120 $run "$program"; then
-        passed=$((passed + 1))
-    else
-        echo "engine ($variant): $program failed with status $?" >&2
-        failed=$((failed + 1))
-    fi
-done
-echo "engine ($variant): $passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+export RUN variant
+failed=$(printf '%s\n' "$@" | xargs -P "${JOBS:-1}" -n 1 sh -c '
+    timeout 120 $RUN "$0" >&2 || {
+        echo "engine ($variant): $0 failed with status $?" >&2
+        echo "$0"
+    }' | wc -l)
+echo "engine ($variant): $(($# - failed)) passed, $((failed)) failed"
+[ "$failed" -eq 0 ] && [ $# -gt 0 ]

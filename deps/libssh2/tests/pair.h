@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Two libssh2 sessions that hear each other through memory, their keys set by
+ * hand: `ours`, which is under test, and `theirs`, by which a test says what
+ * it likes, down to single packets. For that it needs libssh2's insides.
+ */
+#ifndef PAIR_H
+#define PAIR_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libssh2_priv.h"
+
+#include "channel.h"
+#include "mac.h"
+#include "packet.h"
+#include "session.h"
+#include "transport.h"
+
+#define HELPER __attribute__((unused)) static
+
+static const char *running;
+
+#define CHECK(condition)                                                      \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
+            fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__,    \
+                    running, #condition);                                     \
+            exit(1);                                                          \
+        }                                                                     \
+    } while (0)
+
+#define CHECK_EQ(seen, wanted)                                                \
+    do {                                                                      \
+        long long s_ = (long long)(seen), w_ = (long long)(wanted);           \
+                                                                              \
+        if (s_ != w_) {                                                       \
+            fprintf(stderr, "%s:%d: %s: %s is %lld, not %lld\n", __FILE__,    \
+                    __LINE__, running, #seen, s_, w_);                        \
+            exit(1);                                                          \
+        }                                                                     \
+    } while (0)
+
+/* RUN(case): each case starts anew. */
+#define RUN(function)                                                         \
+    do {                                                                      \
+        running = #function;                                                  \
+        function();                                                           \
+    } while (0)
+
+/* ---- The wire --------------------------------------------------------- */
+
+struct wire {
+    unsigned char *data;
+    size_t start, end, size;
+    size_t chunk; /* at most that many bytes a recv; 0: no limit */
+    size_t room;  /* that many bytes until a send would block; 0: no limit */
+};
+
+struct side {
+    LIBSSH2_SESSION *session;
+    struct wire *in, *out;
+};
+
+struct pair {
+    struct side ours, theirs;
+    struct wire wires[2];
+};
+
+static LIBSSH2_SEND_FUNC(wire_send)
+{
+    struct wire *wire = ((struct side *)*abstract)->out;
+
+    (void)socket;
+    (void)flags;
+    if (wire->room == 1) {
+        return -EAGAIN;
+    }
+    if (wire->room != 0) {
+        length = length < wire->room ? length : wire->room - 1;
+        wire->room -= length;
+    }
+    if (wire->end + length > wire->size) {
+        wire->size = (wire->end + length) * 2;
+        wire->data = realloc(wire->data, wire->size);
+        CHECK(wire->data != NULL);
+    }
+    memcpy(wire->data + wire->end, buffer, length);
+    wire->end += length;
+    return (ssize_t)length;
+}
+
+static LIBSSH2_RECV_FUNC(wire_recv)
+{
+    struct wire *wire = ((struct side *)*abstract)->in;
+
+    (void)socket;
+    (void)flags;
+    if (wire->start == wire->end) {
+        wire->start = wire->end = 0;
+        return -EAGAIN;
+    }
+    if (length > wire->end - wire->start) {
+        length = wire->end - wire->start;
+    }
+    if (wire->chunk != 0 && length > wire->chunk) {
+        length = wire->chunk;
+    }
+    memcpy(buffer, wire->data + wire->start, length);
+    wire->start += length;
+    return (ssize_t)length;
+}
+
+/* ---- Keys ------------------------------------------------------------- */
+
+#define KEY_SIZE 64
+
+/* A key, or initial value, of libssh2's own to keep. */
+HELPER unsigned char *
+new_key(LIBSSH2_SESSION *session)
+{
+    unsigned char *key = LIBSSH2_ALLOC(session, KEY_SIZE);
+
+    CHECK(key != NULL);
+    memset(key, 0x5a, KEY_SIZE);
+    return key;
+}
+
+HELPER const LIBSSH2_CRYPT_METHOD *
+find_cipher(const char *name)
+{
+    const LIBSSH2_CRYPT_METHOD **methods = libssh2_crypt_methods();
+
+    while (*methods != NULL && strcmp((*methods)->name, name) != 0) {
+        methods++;
+    }
+    CHECK(*methods != NULL);
+    return *methods;
+}
+
+HELPER const LIBSSH2_MAC_METHOD *
+find_mac(const char *name, const LIBSSH2_CRYPT_METHOD *cipher)
+{
+    const LIBSSH2_MAC_METHOD *mac = _libssh2_mac_override(cipher);
+    const LIBSSH2_MAC_METHOD **methods = _libssh2_mac_methods();
+
+    if (mac != NULL) {
+        return mac;
+    }
+    while (*methods != NULL && strcmp((*methods)->name, name) != 0) {
+        methods++;
+    }
+    CHECK(*methods != NULL);
+    return *methods;
+}
+
+HELPER void
+set_cipher(LIBSSH2_SESSION *session, libssh2_endpoint_data *end,
+           const char *cipher, const char *mac, int encrypt)
+{
+    unsigned char *iv = new_key(session), *key = new_key(session);
+    int free_iv = 0, free_key = 0;
+
+    end->crypt = find_cipher(cipher);
+    end->mac = find_mac(mac, end->crypt);
+    CHECK_EQ(end->crypt->init(session, end->crypt, iv, &free_iv, key,
+                              &free_key, encrypt, &end->crypt_abstract),
+             0);
+    LIBSSH2_FREE(session, iv);
+    LIBSSH2_FREE(session, key);
+    key = new_key(session);
+    if (end->mac->init != NULL) {
+        end->mac->init(session, key, &free_key, &end->mac_abstract);
+    }
+    else {
+        free_key = 1;
+    }
+    if (free_key) {
+        LIBSSH2_FREE(session, key);
+    }
+    session->state = LIBSSH2_STATE_NEWKEYS | LIBSSH2_STATE_AUTHENTICATED;
+}
+
+/* ---- What they hear --------------------------------------------------- */
+
+/* What they have heard goes no further: libssh2 would act on it as a client.
+ * (Linked with --wrap.) */
+struct tap {
+    struct tap *next;
+    size_t n;
+    unsigned char data[];
+};
+
+static LIBSSH2_SESSION *tapped;
+static struct tap *taps;
+
+int __real__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data,
+                               size_t datalen, int macstate, uint32_t seq);
+int __wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data,
+                               size_t datalen, int macstate, uint32_t seq);
+
+int
+__wrap__libssh2_packet_add(LIBSSH2_SESSION *session, unsigned char *data,
+                           size_t datalen, int macstate, uint32_t seq)
+{
+    struct tap *tap, **last = &taps;
+
+    if (session != tapped) {
+        return __real__libssh2_packet_add(session, data, datalen, macstate,
+                                          seq);
+    }
+    CHECK_EQ(macstate, LIBSSH2_MAC_CONFIRMED);
+    tap = malloc(sizeof(*tap) + datalen);
+    CHECK(tap != NULL);
+    tap->next = NULL;
+    tap->n = datalen;
+    memcpy(tap->data, data, datalen);
+    LIBSSH2_FREE(session, data);
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = tap;
+    return 0;
+}
+
+/* ---- The pair --------------------------------------------------------- */
+
+HELPER void
+side_open(struct side *side, struct wire *in, struct wire *out)
+{
+    side->in = in;
+    side->out = out;
+    side->session = libssh2_session_init_ex(NULL, NULL, NULL, side);
+    CHECK(side->session != NULL);
+    libssh2_session_set_blocking(side->session, 0);
+    libssh2_session_callback_set2(side->session, LIBSSH2_CALLBACK_SEND,
+                                  (libssh2_cb_generic *)wire_send);
+    libssh2_session_callback_set2(side->session, LIBSSH2_CALLBACK_RECV,
+                                  (libssh2_cb_generic *)wire_recv);
+    side->session->socket_state = LIBSSH2_SOCKET_CONNECTED;
+}
+
+/* As it is before the first key exchange. */
+HELPER void
+pair_open_plain(struct pair *pair)
+{
+    memset(pair, 0, sizeof(*pair));
+    side_open(&pair->ours, &pair->wires[0], &pair->wires[1]);
+    side_open(&pair->theirs, &pair->wires[1], &pair->wires[0]);
+    tapped = pair->theirs.session;
+}
+
+/* As it is after authentication: `up` is what we encrypt with, `down` they. */
+HELPER void
+pair_open_with(struct pair *pair, const char *up, const char *down,
+               const char *mac)
+{
+    LIBSSH2_SESSION *ours, *theirs;
+
+    pair_open_plain(pair);
+    ours = pair->ours.session;
+    theirs = pair->theirs.session;
+    set_cipher(ours, &ours->local, up, mac, 1);
+    set_cipher(theirs, &theirs->remote, up, mac, 0);
+    set_cipher(theirs, &theirs->local, down, mac, 1);
+    set_cipher(ours, &ours->remote, down, mac, 0);
+}
+
+HELPER void
+pair_open(struct pair *pair, const char *up, const char *down)
+{
+    pair_open_with(pair, up, down, "hmac-sha2-256");
+}
+
+/* Nothing has to be said any more. */
+HELPER void
+side_close(struct side *side)
+{
+    side->session->socket_state = LIBSSH2_SOCKET_DISCONNECTED;
+    CHECK_EQ(libssh2_session_free(side->session), 0);
+}
+
+HELPER void
+pair_close(struct pair *pair)
+{
+    side_close(&pair->ours);
+    side_close(&pair->theirs);
+    while (taps != NULL) {
+        struct tap *tap = taps;
+
+        taps = tap->next;
+        free(tap);
+    }
+    free(pair->wires[0].data);
+    free(pair->wires[1].data);
+}
+
+/* ---- What is said ----------------------------------------------------- */
+
+struct message {
+    unsigned char data[40000];
+    size_t n;
+};
+
+HELPER void
+put_byte(struct message *message, unsigned value)
+{
+    message->data[message->n++] = (unsigned char)value;
+}
+
+HELPER void
+put_u32(struct message *message, uint32_t value)
+{
+    _libssh2_htonu32(message->data + message->n, value);
+    message->n += 4;
+}
+
+HELPER void
+put_string(struct message *message, const char *text, size_t n)
+{
+    put_u32(message, (uint32_t)n);
+    memcpy(message->data + message->n, text, n);
+    message->n += n;
+}
+
+HELPER void
+put_text(struct message *message, const char *text)
+{
+    put_string(message, text, strlen(text));
+}
+
+HELPER void
+say(struct side *side, const struct message *message)
+{
+    CHECK_EQ(_libssh2_transport_send(side->session, message->data, message->n,
+                                     NULL, 0),
+             0);
+}
+
+/* Take in all that has come; what it ended with.  (EAGAIN may only mean that
+ * one recv brought less than a block.) */
+HELPER int
+listen_to(struct side *side)
+{
+    int rc;
+
+    do {
+        rc = _libssh2_transport_read(side->session);
+    } while (
+        rc >= 0
+        || (rc == LIBSSH2_ERROR_EAGAIN && side->in->start != side->in->end));
+    return rc;
+}
+
+/* The next message of that type that they have heard; 0: none. */
+HELPER int
+they_hear(struct pair *pair, unsigned char type, struct message *message)
+{
+    struct tap **link = &taps, *tap;
+
+    listen_to(&pair->theirs);
+    while (*link != NULL && (*link)->data[0] != type) {
+        link = &(*link)->next;
+    }
+    tap = *link;
+    if (tap == NULL) {
+        return 0;
+    }
+    *link = tap->next;
+    CHECK(tap->n <= sizeof(message->data));
+    memcpy(message->data, tap->data, tap->n);
+    message->n = tap->n;
+    free(tap);
+    return 1;
+}
+
+/* The next message of that type that is queued with us; 0: none. */
+HELPER int
+we_hear(struct pair *pair, unsigned char type, struct message *message)
+{
+    LIBSSH2_SESSION *session = pair->ours.session;
+    unsigned char *data;
+    size_t n;
+
+    listen_to(&pair->ours);
+    if (_libssh2_packet_ask(session, type, &data, &n, 0, NULL, 0)) {
+        return 0;
+    }
+    CHECK(n <= sizeof(message->data));
+    memcpy(message->data, data, n);
+    message->n = n;
+    LIBSSH2_FREE(session, data);
+    return 1;
+}
+
+HELPER uint32_t
+u32_at(const struct message *message, size_t at)
+{
+    CHECK(at + 4 <= message->n);
+    return _libssh2_ntohu32(message->data + at);
+}
+
+/* ---- Channels --------------------------------------------------------- */
+
+#define WINDOW 100000
+#define PACKET_SIZE 32768
+
+/* Their answer to the oldest open that has come: confirmed, by the number
+ * that ours has plus 1000. */
+HELPER uint32_t
+confirm_open(struct pair *pair)
+{
+    static struct message message;
+    size_t at;
+    uint32_t id;
+
+    CHECK(they_hear(pair, SSH_MSG_CHANNEL_OPEN, &message));
+    at = 5 + u32_at(&message, 1);
+    id = u32_at(&message, at);
+    message.n = 0;
+    put_byte(&message, SSH_MSG_CHANNEL_OPEN_CONFIRMATION);
+    put_u32(&message, id);
+    put_u32(&message, id + 1000);
+    put_u32(&message, WINDOW);
+    put_u32(&message, PACKET_SIZE);
+    say(&pair->theirs, &message);
+    return id;
+}
+
+HELPER LIBSSH2_CHANNEL *
+ask_open(struct pair *pair)
+{
+    return libssh2_channel_open_ex(pair->ours.session, "test", 4, WINDOW,
+                                   PACKET_SIZE, "message", 7);
+}
+
+HELPER LIBSSH2_CHANNEL *
+open_channel(struct pair *pair)
+{
+    LIBSSH2_CHANNEL *channel = ask_open(pair);
+
+    CHECK(channel == NULL);
+    confirm_open(pair);
+    channel = ask_open(pair);
+    CHECK(channel != NULL);
+    return channel;
+}
+
+HELPER void
+say_data(struct pair *pair, uint32_t channel, const char *data, size_t n)
+{
+    static struct message message;
+
+    message.n = 0;
+    put_byte(&message, SSH_MSG_CHANNEL_DATA);
+    put_u32(&message, channel);
+    put_string(&message, data, n);
+    say(&pair->theirs, &message);
+}
+
+#endif
