@@ -194,16 +194,33 @@ read_algorithm(const unsigned char *data, size_t n, char *name, size_t size)
     return true;
 }
 
+/* A copy of what a callback made, for libssh2 to free. */
+static void *
+hand_over(struct sg_session *session, void *made, size_t n)
+{
+    void *copy = NULL;
+
+    if (made != NULL) {
+        copy = sg_memory_copy(&session->memory, made, n);
+        sg_memory_wipe(made, n);
+        free(made);
+    }
+    return copy;
+}
+
 static LIBSSH2_USERAUTH_PUBLICKEY_SIGN_FUNC(sign)
 {
     const struct sg_signer *signer = *abstract;
     char algorithm[128];
+    unsigned char *made = NULL;
 
-    (void)session;
-    if (!read_algorithm(data, data_len, algorithm, sizeof(algorithm))) {
+    if (!read_algorithm(data, data_len, algorithm, sizeof(algorithm))
+        || signer->sign(signer->arg, algorithm, data, data_len, &made, sig_len)
+               != 0) {
         return -1;
     }
-    return signer->sign(signer->arg, algorithm, data, data_len, sig, sig_len);
+    *sig = hand_over(*libssh2_session_abstract(session), made, *sig_len);
+    return *sig != NULL ? 0 : -1;
 }
 
 static int
@@ -230,25 +247,33 @@ sg_auth_signer(struct sg_session *session, const char *user,
 
 /* ---- keyboard-interactive --------------------------------------------- */
 
+/* An empty text may be NULL. */
+static char *
+copy_text(const void *text, size_t n)
+{
+    return strndup(text != NULL ? text : "", n);
+}
+
 static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(respond)
 {
     struct sg_session *session = *abstract;
     const struct sg_asker *asker = session->callback;
-    char *name_text = strndup(name != NULL ? name : "", (size_t)name_len);
-    char *instruction_text = strndup(instruction != NULL ? instruction : "",
-                                     (size_t)instruction_len);
+    char *name_text = copy_text(name, (size_t)name_len);
+    char *instruction_text = copy_text(instruction, (size_t)instruction_len);
 
     for (int i = 0; i < num_prompts; i++) {
-        char *prompt = strndup(prompts[i].text, prompts[i].length);
+        char *prompt = copy_text(prompts[i].text, prompts[i].length);
         char *response = NULL;
 
         if (name_text != NULL && instruction_text != NULL && prompt != NULL) {
             response = asker->ask(asker->arg, name_text, instruction_text,
                                   prompt, prompts[i].echo != 0);
         }
-        /* libssh2 frees it, with the session's allocator: malloc's. */
-        responses[i].text = response;
         responses[i].length = response != NULL ? length(response) : 0;
+        responses[i].text = hand_over(session, response, responses[i].length);
+        if (responses[i].text == NULL) {
+            responses[i].length = 0;
+        }
         free(prompt);
     }
     free(name_text);

@@ -14,29 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay.h"
-#include "session_internal.h"
-
-/* libssh2 makes one packet of a write, of at most so much. */
-#define MAX_WRITE 32700
-
-struct sg_channel {
-    struct sg_relay relay;              /* first */
-    struct sg_session *session;         /* NULL for an orphan */
-    struct sg_channel *next, *previous; /* in the session's list */
-    struct sg_channel *next_open;       /* in its line */
-    LIBSSH2_CHANNEL *ssh;               /* NULL before, and after the end */
-    struct sg_request *request;         /* until it is answered */
-    char *type, *message;
-    size_t message_len;
-    unsigned int window_size, max_packet_size;
-    bool is_known;      /* to the session: the first turn is over */
-    bool is_opening;    /* in its line */
-    bool eof_wanted;    /* write_eof() was called */
-    bool eof_sent;      /* and libssh2 has taken it */
-    bool remote_closed; /* CLOSE has come */
-    bool is_closing;    /* CLOSE shall go */
-};
+#include "channel_internal.h"
 
 static struct sg_channel *
 channel_of(const struct sg_relay *relay)
@@ -56,171 +34,6 @@ sg_channel_next(struct sg_channel *channel)
     return channel->next;
 }
 
-/* ---- The session's list and line -------------------------------------- */
-
-static void
-enter_session(struct sg_channel *channel, struct sg_session *session)
-{
-    channel->session = session;
-    channel->next = session->channels;
-    if (channel->next != NULL) {
-        channel->next->previous = channel;
-    }
-    session->channels = channel;
-    channel->is_opening = true;
-    *session->last_open = channel;
-    session->last_open = &channel->next_open;
-    sg_session_touch(session, false);
-}
-
-static void
-leave_line(struct sg_channel *channel)
-{
-    struct sg_session *session = channel->session;
-    struct sg_channel **link = &session->first_open;
-
-    if (!channel->is_opening) {
-        return;
-    }
-    while (*link != channel) {
-        link = &(*link)->next_open;
-    }
-    *link = channel->next_open;
-    if (session->last_open == &channel->next_open) {
-        session->last_open = link;
-    }
-    channel->next_open = NULL;
-    channel->is_opening = false;
-}
-
-static void
-leave_session(struct sg_channel *channel)
-{
-    if (channel->session == NULL) {
-        return;
-    }
-    leave_line(channel);
-    if (channel->next != NULL) {
-        channel->next->previous = channel->previous;
-    }
-    if (channel->previous != NULL) {
-        channel->previous->next = channel->next;
-    }
-    else {
-        channel->session->channels = channel->next;
-    }
-    sg_session_touch(channel->session, true);
-    channel->session = NULL;
-}
-
-/* ---- The answer to the caller ----------------------------------------- */
-
-static void
-answer(struct sg_channel *channel, const struct sg_error *error)
-{
-    if (channel->request == NULL) {
-        return;
-    }
-    sg_loop_watch(&channel->relay.farend, sg_request_watch(channel->request),
-                  SG_NOTHING);
-    sg_request_answer_error(channel->request, error);
-    sg_request_release(channel->request);
-    channel->request = NULL;
-}
-
-/* ---- Opening ---------------------------------------------------------- */
-
-/* libssh2 gives RFC 4254's reason only as a text. */
-static int
-reason_code(const char *text)
-{
-    static const struct {
-        const char *text;
-        int code;
-    } reasons[] = {
-        {"administratively prohibited", 1},
-        {"connect failed", 2},
-        {"unknown channel type", 3},
-        {"resource shortage", 4},
-    };
-
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
-        if (strstr(text, reasons[i].text) != NULL) {
-            return reasons[i].code;
-        }
-    }
-    return 0;
-}
-
-static void
-open_failed(struct sg_channel *channel, int rc)
-{
-    struct sg_error error = {0};
-
-    if (sg_session_check(channel->session, rc)) {
-        return; /* the session's loss will answer */
-    }
-    sg_session_fail(channel->session, SG_ERR_OPEN_FAILURE, &error);
-    error.code = reason_code(error.text);
-    answer(channel, &error);
-    leave_session(channel);
-    sg_loop_again(&channel->relay.farend); /* to be freed */
-    sg_loop_over(&channel->relay.farend);
-}
-
-bool
-sg_channel_open_step(struct sg_channel *channel)
-{
-    struct sg_session *session = channel->session;
-    struct sg_error none = {0};
-    int rc;
-
-    channel->ssh = libssh2_channel_open_ex(
-        session->ssh, channel->type, (unsigned int)strlen(channel->type),
-        channel->window_size, channel->max_packet_size, channel->message,
-        (unsigned int)channel->message_len);
-    if (channel->ssh == NULL) {
-        rc = libssh2_session_last_errno(session->ssh);
-        if (rc == LIBSSH2_ERROR_EAGAIN) {
-            return false;
-        }
-        open_failed(channel, rc);
-        return true;
-    }
-    leave_line(channel);
-    /* stderr has no place on a socket, and would close the window. */
-    libssh2_channel_handle_extended_data2(
-        channel->ssh, LIBSSH2_CHANNEL_EXTENDED_DATA_IGNORE);
-    if (channel->request == NULL) {
-        channel->is_closing = true; /* nobody waits for it any more */
-    }
-    answer(channel, &none);
-    sg_loop_again(&channel->relay.farend);
-    return true;
-}
-
-bool
-sg_channel_is_open(const struct sg_channel *channel)
-{
-    return channel->ssh != NULL;
-}
-
-/* Both read all there is, and keep it for whom it concerns; but not when
- * what they wait for has come. */
-bool
-sg_channel_pump(struct sg_channel *channel)
-{
-    int rc = libssh2_channel_wait_eof(channel->ssh);
-
-    if (rc == 0) {
-        rc = libssh2_channel_wait_closed(channel->ssh);
-    }
-    if (rc != 0 && rc != LIBSSH2_ERROR_EAGAIN) {
-        return sg_session_check(channel->session, rc);
-    }
-    return rc != 0;
-}
-
 /* ---- The kind of far side --------------------------------------------- */
 
 /* What libssh2 says of a channel, as the relay wants it. */
@@ -237,20 +50,49 @@ result_of(struct sg_channel *channel, ssize_t rc)
     return rc;
 }
 
-static ssize_t
-channel_read(struct sg_relay *relay, char *to, size_t n)
+void
+sg_channel_give_room(struct sg_channel *channel)
+{
+    sg_channel_unqueue(channel, SG_LINE_FULL);
+    channel->may_write = true;
+    sg_loop_again(&channel->relay.farend);
+    /* If it has no use for it after all, the next ones come. */
+    sg_session_touch(channel->session);
+}
+
+/* How many packets there is room for in tx: one for who has waited for it,
+ * as many as fit when nobody waits. */
+static size_t
+get_packets(const struct sg_channel *channel)
+{
+    const struct sg_session *session = channel->session;
+
+    if (channel->may_write) {
+        return 1;
+    }
+    return session->lines[SG_LINE_FULL].first == NULL
+               ? sg_session_room(session)
+               : 0;
+}
+
+static size_t
+channel_room(struct sg_relay *relay)
 {
     struct sg_channel *channel = channel_of(relay);
-    ssize_t got;
+    size_t window, room;
 
     if (channel->ssh == NULL) {
-        return channel->session != NULL ? -EAGAIN : 0;
+        return SG_SCRATCH_SIZE; /* for write() to tell */
     }
-    got = result_of(channel, libssh2_channel_read_ex(channel->ssh, 0, to, n));
-    if (got > 0) {
-        sg_session_touch(channel->session, true);
+    window = libssh2_channel_window_write_ex(channel->ssh, NULL);
+    if (window == 0) {
+        return 0; /* the session asks for news of it */
     }
-    return got;
+    room = get_packets(channel) * SG_MAX_WRITE;
+    if (room == 0) {
+        sg_channel_queue(channel, SG_LINE_FULL);
+    }
+    return room < window ? room : window;
 }
 
 static ssize_t
@@ -258,29 +100,28 @@ channel_write(struct sg_relay *relay, const char *from, size_t n)
 {
     struct sg_channel *channel = channel_of(relay);
     size_t done = 0;
+    ssize_t wrote = 1;
 
     if (channel->session == NULL) {
         return -EPIPE;
     }
-    while (done < n && channel->ssh != NULL
-           && !sg_session_is_full(channel->session)) {
-        size_t piece = n - done < MAX_WRITE ? n - done : MAX_WRITE;
-        ssize_t wrote = result_of(
-            channel,
-            libssh2_channel_write_ex(channel->ssh, 0, from + done, piece));
+    while (done < n && channel->ssh != NULL && wrote > 0) {
+        size_t piece = n - done < SG_MAX_WRITE ? n - done : SG_MAX_WRITE;
 
-        if (wrote < 0 && wrote != -EAGAIN) {
-            return done > 0 ? (ssize_t)done : wrote;
+        if (get_packets(channel) == 0) {
+            sg_channel_queue(channel, SG_LINE_FULL);
+            break;
         }
-        if (wrote <= 0) {
-            break; /* 0: the remote window is closed */
-        }
-        done += (size_t)wrote;
+        channel->may_write = false;
+        wrote = result_of(channel, libssh2_channel_write_ex(
+                                       channel->ssh, 0, from + done, piece));
+        done += wrote > 0 ? (size_t)wrote : 0; /* 0: the window is closed */
     }
     if (done > 0) {
-        sg_session_touch(channel->session, true);
+        sg_session_touch(channel->session);
+        return (ssize_t)done;
     }
-    return done > 0 ? (ssize_t)done : -EAGAIN;
+    return wrote < 0 ? wrote : -EAGAIN;
 }
 
 static void
@@ -313,7 +154,7 @@ channel_is_gone(const struct sg_relay *relay)
     const struct sg_channel *channel = channel_of(relay);
 
     return channel->session == NULL
-           || (channel->ssh == NULL && !channel->is_opening);
+           || (channel->ssh == NULL && !channel->is_in[SG_LINE_OPEN]);
 }
 
 static bool
@@ -338,7 +179,7 @@ channel_insist(struct sg_relay *relay)
 }
 
 static const struct sg_relay_kind channel_relay_kind = {
-    .read = channel_read,
+    .room = channel_room,
     .write = channel_write,
     .write_eof = channel_write_eof,
     .want = channel_want,
@@ -347,6 +188,152 @@ static const struct sg_relay_kind channel_relay_kind = {
     .has_moved = channel_has_moved,
     .insist = channel_insist,
 };
+
+/* ---- What comes ------------------------------------------------------- */
+
+bool
+sg_channel_is_open(const struct sg_channel *channel)
+{
+    return channel->ssh != NULL;
+}
+
+/* Both read all there is, and keep it for whom it concerns; but not when
+ * what they wait for has come. */
+bool
+sg_channel_pump(struct sg_channel *channel)
+{
+    int rc = libssh2_channel_wait_eof(channel->ssh);
+
+    if (rc == 0) {
+        rc = libssh2_channel_wait_closed(channel->ssh);
+    }
+    if (rc != 0 && rc != LIBSSH2_ERROR_EAGAIN) {
+        return sg_session_check(channel->session, rc);
+    }
+    return rc != 0;
+}
+
+/* How much the peer may still send, and has sent that is not read yet. */
+static size_t
+get_credit(const struct sg_channel *channel)
+{
+    return libssh2_channel_window_read_ex(channel->ssh, NULL, NULL);
+}
+
+/* Out of libssh2 at once, for its one list of packets must stay short, into
+ * a buffer of ours that what we grant keeps small.  The last of the credit
+ * is left: libssh2 would extend it without asking us (see window.c).  True
+ * when something came, an end included. */
+static bool
+receive(struct sg_channel *channel)
+{
+    struct sg_relay *relay = &channel->relay;
+    /* By way of the session: of an idle channel as little as can be is
+     * touched, for there may be a thousand. */
+    char *scratch = sg_loop_scratch(&channel->session->farend);
+    size_t reserve = sg_window_initial(&channel->window) / 4 * 3;
+    bool has_come = false;
+
+    while (!relay->far_eof && !channel->session->is_damaged) {
+        size_t credit = get_credit(channel);
+        size_t n = credit > reserve ? credit - reserve : 0;
+        ssize_t got;
+
+        if (n == 0) {
+            break;
+        }
+        n = n < SG_SCRATCH_SIZE ? n : SG_SCRATCH_SIZE;
+        got = result_of(channel,
+                        libssh2_channel_read_ex(channel->ssh, 0, scratch, n));
+        if (got == -EAGAIN) {
+            break;
+        }
+        has_come = true;
+        if (got > 0) {
+            sg_relay_deliver(relay, scratch, (size_t)got);
+        }
+        else {
+            sg_relay_far_eof(relay);
+        }
+    }
+    return has_come;
+}
+
+/* What has arrived is the caller's, however slowly it reads: at most a
+ * window of it.  But not behind a packet that was wrong: libssh2 would read
+ * on as if nothing had happened, and deliver what comes after the hole. */
+static void
+take_queued(struct sg_channel *channel)
+{
+    struct sg_relay *relay = &channel->relay;
+    char *scratch = sg_loop_scratch(&relay->farend);
+    ssize_t n;
+
+    if (channel->ssh == NULL || relay->near_deaf || relay->far_eof
+        || channel->session->is_damaged) {
+        return;
+    }
+    receive(channel);
+    do { /* and the reserve */
+        n = channel->session->is_damaged
+                ? 0
+                : result_of(channel,
+                            libssh2_channel_read_ex(channel->ssh, 0, scratch,
+                                                    SG_SCRATCH_SIZE));
+    } while (n > 0 && sg_buffer_append(&relay->down, scratch, (size_t)n));
+}
+
+bool
+sg_channel_has_news(struct sg_channel *channel)
+{
+    if (channel->ssh == NULL) {
+        return false;
+    }
+    return receive(channel) || channel->grant != 0 || channel->is_closing
+           || channel->eof_wanted != channel->eof_sent
+           || channel->relay.far_eof != channel->remote_closed
+           || ((channel->relay.up.len != 0 || channel->relay.up_full)
+               && libssh2_channel_window_write_ex(channel->ssh, NULL) != 0);
+}
+
+/* What the caller has read may be sent again. */
+static void
+replenish(struct sg_channel *channel)
+{
+    struct sg_relay *relay = &channel->relay;
+    int rc;
+
+    if (channel->ssh == NULL || channel->is_closing) {
+        return;
+    }
+    if (relay->far_eof) {
+        sg_window_end(&channel->window, &channel->session->windows,
+                      relay->down.len);
+        return;
+    }
+    if (channel->grant == 0) {
+        channel->grant = sg_window_grant(
+            &channel->window, &channel->session->windows, get_credit(channel),
+            relay->down.len, sg_sys_now());
+    }
+    if (channel->grant == 0) {
+        return;
+    }
+    rc = libssh2_channel_receive_window_adjust2(channel->ssh, channel->grant,
+                                                1, NULL);
+    if (rc == LIBSSH2_ERROR_EAGAIN) {
+        return; /* keys are exchanged: the same again afterwards */
+    }
+    channel->grant = 0;
+    if (rc < 0) {
+        sg_session_check(channel->session, rc);
+        return;
+    }
+    sg_session_touch(channel->session);
+    if (receive(channel)) {
+        sg_loop_again(&relay->farend); /* what was left in reserve */
+    }
+}
 
 /* ---- The kind of far end ---------------------------------------------- */
 
@@ -373,21 +360,24 @@ finish(struct sg_channel *channel)
         && !channel->is_closing) {
         channel->eof_sent = libssh2_channel_send_eof(channel->ssh)
                             != LIBSSH2_ERROR_EAGAIN;
-        sg_session_touch(channel->session, false);
+        sg_session_touch(channel->session);
     }
-    if (sg_relay_is_done(relay)
+    if ((sg_relay_is_done(relay)
+         || (channel->session->is_closing && relay->up_over))
         && (!channel->eof_wanted || channel->eof_sent
-            || channel->remote_closed)) {
+            || channel->remote_closed)
+        && !channel->is_closing) {
+        take_queued(channel);
         channel->is_closing = true;
     }
     if (channel->is_closing
         && libssh2_channel_free(channel->ssh) != LIBSSH2_ERROR_EAGAIN) {
         channel->ssh = NULL;
-        leave_session(channel);
+        sg_channel_leave(channel);
         return true;
     }
     if (channel->is_closing) {
-        sg_session_touch(channel->session, false);
+        sg_session_touch(channel->session);
     }
     return has_news;
 }
@@ -407,14 +397,25 @@ get_known(struct sg_channel *channel)
 
     channel->is_known = true;
     if (session != NULL && !session->is_closing) {
-        enter_session(channel, session);
+        sg_channel_enter(channel, session);
         return;
     }
-    answer(channel, session != NULL ? &closed : &ended);
+    sg_channel_answer(channel, session != NULL ? &closed : &ended);
 }
 
-/* Nobody waits: an open that has not begun is dropped, one that has must be
- * finished first, for libssh2 would give its confirmation to the next. */
+/* Nobody waits: an open that has not begun is dropped; so is one that has,
+ * where it has a state of its own.  Else it must be finished first, for
+ * libssh2 would give its confirmation to the next. */
+static void
+drop_open(struct sg_channel *channel)
+{
+    if (channel->session != NULL && channel->ssh == NULL
+        && (channel->opening != NULL
+            || channel->session->lines[SG_LINE_OPEN].first != channel)) {
+        sg_channel_leave(channel);
+    }
+}
+
 static void
 caller_has_gone(struct sg_channel *channel)
 {
@@ -423,9 +424,7 @@ caller_has_gone(struct sg_channel *channel)
     sg_loop_watch(farend, sg_request_watch(channel->request), SG_NOTHING);
     sg_request_release(channel->request);
     channel->request = NULL;
-    if (channel->session != NULL && channel->session->first_open != channel) {
-        leave_session(channel);
-    }
+    drop_open(channel);
 }
 
 static void
@@ -445,7 +444,7 @@ channel_turn(struct sg_farend *farend)
             caller_has_gone(channel);
         }
     }
-    if (channel->is_opening) {
+    if (channel->is_in[SG_LINE_OPEN]) {
         return;
     }
     if (channel->session == NULL) {
@@ -453,26 +452,10 @@ channel_turn(struct sg_farend *farend)
         sg_relay_far_deaf(&channel->relay);
     }
     sg_relay_turn(&channel->relay);
+    replenish(channel);
     if (finish(channel)) {
         sg_loop_again(farend);
     }
-}
-
-/* What has arrived is the caller's, however slowly it reads: at most a
- * window of it. */
-static void
-take_queued(struct sg_channel *channel)
-{
-    struct sg_relay *relay = &channel->relay;
-    char *scratch = sg_loop_scratch(&relay->farend);
-    ssize_t n;
-
-    if (channel->ssh == NULL || relay->near_deaf || relay->far_eof) {
-        return;
-    }
-    do {
-        n = libssh2_channel_read_ex(channel->ssh, 0, scratch, SG_SCRATCH_SIZE);
-    } while (n > 0 && sg_buffer_append(&relay->down, scratch, (size_t)n));
 }
 
 void
@@ -485,23 +468,25 @@ sg_channel_orphan(struct sg_channel *channel)
     error.err = err;
     snprintf(error.text, sizeof(error.text), "%s", session->last.text);
     sg_report_failure(channel->relay.report, err, session->last.text);
-    answer(channel, &error);
+    sg_channel_answer(channel, &error);
     take_queued(channel);
-    leave_session(channel);
+    sg_channel_leave(channel);
     channel->ssh = NULL; /* libssh2_session_free frees it */
     sg_loop_again(&channel->relay.farend);
 }
 
 void
-sg_channel_close_by(struct sg_channel *channel, sg_deadline by)
+sg_channel_close(struct sg_channel *channel)
 {
     sg_report_failure(channel->relay.report, ECONNRESET, "it was closed here");
     if (channel->request != NULL) {
-        answer(channel, &(struct sg_error){.status = SG_ERR_LOST,
-                                           .err = ECONNRESET,
-                                           .text = "it was closed here"});
+        sg_channel_answer(channel,
+                          &(struct sg_error){.status = SG_ERR_LOST,
+                                             .err = ECONNRESET,
+                                             .text = "it was closed here"});
     }
-    sg_relay_stop(&channel->relay, by);
+    drop_open(channel);
+    sg_relay_end_input(&channel->relay);
     sg_loop_again(&channel->relay.farend);
 }
 
@@ -524,10 +509,10 @@ channel_free(struct sg_farend *farend)
 {
     struct sg_channel *channel = (struct sg_channel *)farend;
 
-    leave_session(channel);
+    sg_channel_leave(channel);
     if (channel->request != NULL) {
-        answer(channel,
-               &(struct sg_error){.status = SG_ERR_LOST, .err = ECONNRESET});
+        sg_channel_answer(channel, &(struct sg_error){.status = SG_ERR_LOST,
+                                                      .err = ECONNRESET});
     }
     sg_relay_clear(&channel->relay);
     sg_report_unref(channel->relay.report);
@@ -559,7 +544,7 @@ channel_new(const struct sg_channel_options *options)
     }
     memcpy(channel->message, options->message, options->message_len);
     channel->message_len = options->message_len;
-    channel->window_size = options->window_size;
+    channel->asked_window = options->window_size;
     channel->max_packet_size = options->max_packet_size;
     return channel;
 }

@@ -14,7 +14,7 @@ struct sg_channel_options {
     const char *type;
     const void *message; /* what the type adds to SSH_MSG_CHANNEL_OPEN */
     size_t message_len;
-    unsigned int window_size;
+    unsigned int window_size; /* 0: as is best; see window.h */
     unsigned int max_packet_size;
     int64_t linger; /* ns without progress after the caller's close */
 };

@@ -80,7 +80,7 @@ read_stderr(struct sg_child *child, struct sg_farend *farend, bool all)
             left -= n;
         }
     } while (n > 0 && left > 0);
-    if (n == 0) {
+    if (n == 0 || n == -EBADF) { /* closed, by whomever */
         sg_loop_close(farend, &child->stderr);
     }
 }
@@ -114,8 +114,7 @@ notice_end(struct sg_child *child, struct sg_farend *farend)
 static int
 watch(struct sg_child *child, struct sg_farend *farend)
 {
-    child->watched = true;
-    if (sg_loop_watch(farend, &child->end, SG_READ) < 0) {
+    if (!child->ended && sg_loop_watch(farend, &child->end, SG_READ) < 0) {
         sg_loop_close(farend, &child->end); /* so we ask: child.h */
     }
     return sg_loop_watch(farend, &child->stderr, SG_READ);
@@ -124,7 +123,7 @@ watch(struct sg_child *child, struct sg_farend *farend)
 int
 sg_child_turn(struct sg_child *child, struct sg_farend *farend)
 {
-    int err = child->watched ? 0 : watch(child, farend);
+    int err = watch(child, farend);
 
     if (child->stderr.ready != 0) {
         child->stderr.ready = 0;
@@ -138,18 +137,21 @@ sg_child_turn(struct sg_child *child, struct sg_farend *farend)
 }
 
 sg_deadline
-sg_child_ask_at(struct sg_child *child)
+sg_child_ask_at(struct sg_child *child, bool is_urgent)
 {
+    bool is_new = is_urgent && !child->is_urgent;
+
+    child->is_urgent = is_urgent;
     if (child->ended || child->end.fd >= 0) {
         return SG_NEVER;
     }
-    if (child->ask_after == 0) {
-        child->ask_after = FIRST_PAUSE;
+    if (is_new || child->ask_after == 0) {
+        child->ask_after = is_urgent ? FIRST_PAUSE : LONGEST_PAUSE;
     }
     else if (sg_sys_now() < child->ask_at) {
         return child->ask_at;
     }
-    else if (child->ask_after < LONGEST_PAUSE) {
+    else if (!is_urgent || child->ask_after < LONGEST_PAUSE) {
         child->ask_after *= 2;
     }
     child->ask_at = sg_deadline_after(child->ask_after);

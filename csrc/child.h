@@ -39,9 +39,9 @@ struct sg_child {
     struct sg_report *report;
     bool ended;
     bool reaped;
-    bool watched;
     int insisted;       /* how many signals were sent */
-    int64_t ask_after;  /* without pidfd: the pause until we ask again */
+    bool is_urgent;     /* without pidfd: somebody waits for the end */
+    int64_t ask_after;  /* the pause until we ask again */
     sg_deadline ask_at; /* and when that is */
 };
 
@@ -57,10 +57,11 @@ enum sg_status sg_child_start(struct sg_child *child,
  * poller refuses to watch it. */
 int sg_child_turn(struct sg_child *child, struct sg_farend *farend);
 
-/* Somebody waits for the end: when to take a turn to notice it.  SG_NEVER
- * with a pidfd, which wakes us.  Without one we ask again and again, after
- * pauses that grow; nothing is asked while nobody waits. */
-sg_deadline sg_child_ask_at(struct sg_child *child);
+/* When to take a turn to notice the end.  SG_NEVER with a pidfd, which wakes
+ * us.  Without one we ask again and again: when somebody waits for the end,
+ * after pauses that grow to 50 ms; else after pauses that are as long as it
+ * has lived so far, which makes 20 in a day. */
+sg_deadline sg_child_ask_at(struct sg_child *child, bool is_urgent);
 
 /* Send the next of SIGHUP, SIGTERM and SIGKILL.  False: all were sent. */
 bool sg_child_insist(struct sg_child *child);

@@ -119,7 +119,7 @@ fdpass_turn(struct sg_farend *farend)
 {
     struct sg_fdpass *fdpass = (struct sg_fdpass *)farend;
     int err = sg_child_turn(&fdpass->child, farend);
-    sg_deadline wake;
+    sg_deadline wake, ask;
 
     if (fdpass->request != NULL && err < 0) {
         fail(fdpass, SG_ERR_SYSTEM, -err);
@@ -137,10 +137,9 @@ fdpass_turn(struct sg_farend *farend)
                                : SG_NEVER;
     }
     wake = fdpass->request != NULL ? fdpass->settle : fdpass->patience;
-    if (fdpass->request == NULL || fdpass->control.fd < 0) {
-        wake = sg_deadline_earlier(wake, sg_child_ask_at(&fdpass->child));
-    }
-    sg_loop_wake_at(farend, wake);
+    ask = sg_child_ask_at(&fdpass->child,
+                          fdpass->request == NULL || fdpass->control.fd < 0);
+    sg_loop_wake_at(farend, sg_deadline_earlier(wake, ask));
 }
 
 static void

@@ -6,15 +6,25 @@
 #include "session_internal.h"
 
 #include <libssh2.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The same lists for both directions: libssh2 mixes ciphers of different
  * kinds up.  No chacha20: sshd rekeys it every GiB, and its code had two
  * memory faults.  No -etm MACs: their receive path is libssh2's weakest. */
-#define KEX                                                                   \
+#define CURVES                                                                \
     "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"      \
-    "ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group16-sha512,"    \
-    "diffie-hellman-group18-sha512,diffie-hellman-group14-sha256"
+    "ecdh-sha2-nistp384,ecdh-sha2-nistp521"
+/* Before 1.11.1 a diffie-hellman exchange gives the old host key back, and
+ * keeps pointing to it when the new one is malformed (1.10: kex.c 379): a
+ * server could have it freed twice. */
+#if LIBSSH2_VERSION_NUM >= 0x010b01
+#define KEX                                                                   \
+    CURVES ",diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,"    \
+           "diffie-hellman-group14-sha256"
+#else
+#define KEX CURVES
+#endif
 #if LIBSSH2_VERSION_NUM >= 0x010b00
 #define CIPHERS                                                               \
     "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes256-ctr,aes128-ctr"
@@ -82,6 +92,24 @@ prefer_host_keys(struct sg_session *session, const char *wanted)
                                        list);
 }
 
+/* The one that is going to be checked; a rekey brings another, perhaps before
+ * the login is over.  False without memory. */
+static bool
+keep_host_key(struct sg_session *session)
+{
+    const char *key = sg_session_host_key(session, &session->host_key_len);
+
+    session->memory.watched = key;
+    session->memory.watched_freed = false;
+    free(session->host_key); /* of a handshake before */
+    session->host_key = malloc(session->host_key_len + 1);
+    if (session->host_key == NULL) {
+        return false;
+    }
+    memcpy(session->host_key, key, session->host_key_len);
+    return true;
+}
+
 enum sg_status
 sg_session_handshake(struct sg_session *session, const char *host_key_types,
                      const struct sg_wait *wait, struct sg_error *error)
@@ -110,7 +138,12 @@ sg_session_handshake(struct sg_session *session, const char *host_key_types,
     if (status != SG_OK) {
         return status;
     }
-    return rc == 0 ? SG_OK : sg_session_fail(session, SG_ERR_SSH, error);
+    session->has_keys = rc == 0;
+    if (rc != 0) {
+        return sg_session_fail(session, SG_ERR_SSH, error);
+    }
+    return keep_host_key(session) ? SG_OK
+                                  : sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
 }
 
 const char *

@@ -2,8 +2,8 @@
  *
  * The loop; see loop.h.
  *
- * Two locks are never held together but in this order: `loops.lock`, then
- * the one of sys.c.  A fork() holds both.
+ * Locks are never held together but in this order: a report's, `loops.lock`,
+ * the one of sys.c.  A fork() holds the last two.
  */
 #include "loop.h"
 
@@ -14,6 +14,8 @@
 
 #define STACK_SIZE (256 * 1024)
 #define MAX_EVENTS 64
+/* After the poller has failed. */
+#define PAUSE (10 * SG_MSEC)
 
 struct sg_loop {
     /* Guarded by loops.lock. */
@@ -21,6 +23,7 @@ struct sg_loop {
     uint64_t name;
     struct sg_farend *arrivals;
     int holds;
+    bool has_nudges;
     bool stopping;
     sg_deadline stop_by;
 
@@ -195,6 +198,22 @@ leave_table(struct sg_loop *loop, struct sg_farend *farend)
     }
 }
 
+static void
+take_nudges_locked(struct sg_loop *loop)
+{
+    if (!loop->has_nudges) {
+        return;
+    }
+    loop->has_nudges = false;
+    for (struct sg_farend *farend = loop->table; farend != NULL;
+         farend = farend->next) {
+        if (farend->is_nudged) {
+            farend->is_nudged = false;
+            sg_loop_again(farend);
+        }
+    }
+}
+
 /* Take in what callers have posted, in the order in which they did. */
 static void
 read_mail(struct sg_loop *loop)
@@ -209,6 +228,7 @@ read_mail(struct sg_loop *loop)
     loop->arrivals = NULL;
     stopping = loop->stopping;
     by = loop->stop_by;
+    take_nudges_locked(loop);
     pthread_mutex_unlock(&loops.lock);
     while (posted != NULL) {
         struct sg_farend *farend = posted;
@@ -321,6 +341,36 @@ loop_free(struct sg_loop *loop)
     free(loop);
 }
 
+/* The poller can't wait, most likely because the program has closed numbers
+ * that are not its own.  A new one, which all enter again in their next turn;
+ * who finds that its own descriptors are gone too ends with that reason.  The
+ * pause is for what can't be mended: then we look again, and do not spin. */
+static void
+mend_poller(struct sg_loop *loop, int err)
+{
+    struct sg_watch *watch = &loop->wakeup_watch;
+
+    sg_sys_trace("loop %p: its poller fails: %d", (void *)loop, err);
+    sg_sys_pause(PAUSE);
+    if (sg_poller_reopen(&loop->poller, err) < 0) {
+        return;
+    }
+    pthread_mutex_lock(&loops.lock);
+    if (sg_poller_set(&loop->poller, watch, SG_READ) == -EBADF) {
+        sg_sys_disown(loop->wakeup.reader);
+        sg_sys_disown(loop->wakeup.writer);
+        sg_sys_wakeup_open(&loop->wakeup);
+        watch->fd = loop->wakeup.reader;
+        sg_poller_set(&loop->poller, watch, SG_READ);
+    }
+    pthread_mutex_unlock(&loops.lock);
+    read_mail(loop); /* it may have been lost */
+    for (struct sg_farend *farend = loop->table; farend != NULL;
+         farend = farend->next) {
+        sg_loop_again(farend);
+    }
+}
+
 static void *
 loop_main(void *arg)
 {
@@ -341,6 +391,9 @@ loop_main(void *arg)
             else {
                 has_mail = true;
             }
+        }
+        if (n < 0 && n != -EINTR) {
+            mend_poller(loop, n);
         }
         if (has_mail) {
             read_mail(loop); /* last, for it may free what was found */
@@ -508,6 +561,16 @@ sg_loop_release(struct sg_loop *loop)
     pthread_mutex_lock(&loops.lock);
     loop->holds--;
     sg_sys_wakeup_set(&loop->wakeup);
+    pthread_mutex_unlock(&loops.lock);
+}
+
+void
+sg_loop_nudge(struct sg_farend *farend)
+{
+    pthread_mutex_lock(&loops.lock);
+    farend->is_nudged = true;
+    farend->loop->has_nudges = true;
+    sg_sys_wakeup_set(&farend->loop->wakeup);
     pthread_mutex_unlock(&loops.lock);
 }
 

@@ -38,6 +38,7 @@ struct sg_farend {
     struct sg_farend *next_due;
     bool is_due;
     bool is_over;
+    bool is_nudged;   /* guarded by the lock of the loops */
     sg_deadline wake; /* when to take a turn anyway */
 };
 
@@ -64,6 +65,10 @@ void sg_loop_adopt(struct sg_loop *loop, struct sg_farend *farend);
 /* The same for the first far end of a new loop, which is its context. */
 void sg_loop_adopt_with(struct sg_loop *loop, struct sg_farend *farend,
                         void *context);
+
+/* Let a far end take a turn.  Whoever calls makes sure that it has taken one
+ * before, and that it isn't freed meanwhile. */
+void sg_loop_nudge(struct sg_farend *farend);
 
 /* Stop all loops; far ends get until `by`.  For the program's exit: what is
  * not over then is abandoned. */
@@ -95,8 +100,8 @@ void *sg_loop_context(struct sg_farend *farend);
 void sg_loop_set_context(struct sg_farend *farend, void *context);
 
 /* Memory to read into, shared by all far ends of the loop: nothing in it
- * lives longer than a turn. */
-#define SG_SCRATCH_SIZE 262144
+ * lives longer than a turn.  (Eight full packets of a channel.) */
+#define SG_SCRATCH_SIZE ((size_t)8 * 32700)
 char *sg_loop_scratch(struct sg_farend *farend);
 
 #endif

@@ -4,7 +4,7 @@
  */
 #include "poller.h"
 
-#include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #ifndef SG_PORTABLE
@@ -14,7 +14,21 @@
 int
 sg_poller_open(struct sg_poller *poller)
 {
+    *poller = (struct sg_poller){.epfd = sg_sys_epoll_create()};
+    return poller->epfd < 0 ? poller->epfd : 0;
+}
+
+int
+sg_poller_reopen(struct sg_poller *poller, int err)
+{
+    if (err != -EBADF && err != -EINVAL) {
+        sg_sys_close(&poller->epfd);
+    }
+    else if (poller->epfd >= 0) {
+        sg_sys_disown(poller->epfd); /* closed, or even somebody else's */
+    }
     poller->epfd = sg_sys_epoll_create();
+    poller->epoch++;
     return poller->epfd < 0 ? poller->epfd : 0;
 }
 
@@ -34,6 +48,10 @@ sg_poller_set(struct sg_poller *poller, struct sg_watch *watch,
     struct epoll_event event = {.data.ptr = watch};
     int op, err;
 
+    if (watch->slot != poller->epoch) {
+        watch->slot = poller->epoch;
+        watch->wanted = SG_NOTHING;
+    }
     if (wanted == watch->wanted) {
         return 0;
     }
@@ -92,6 +110,15 @@ sg_poller_close(struct sg_poller *poller)
     free(poller->fds);
     free(poller->watches);
     *poller = (struct sg_poller){0};
+}
+
+/* poll(2) has nothing that could be lost. */
+int
+sg_poller_reopen(struct sg_poller *poller, int err)
+{
+    (void)poller;
+    (void)err;
+    return 0;
 }
 
 static int

@@ -31,7 +31,7 @@ struct sg_watch {
     unsigned wanted; /* what the poller was asked for */
     unsigned ready;  /* what it found since the owner last looked */
     struct sg_farend *owner;
-    size_t slot; /* the portable poller's own */
+    size_t slot; /* the poller's own */
 };
 
 struct sg_poller {
@@ -41,11 +41,18 @@ struct sg_poller {
     size_t n, size, next;
 #else
     int epfd;
+    size_t epoch; /* how often it was opened again */
 #endif
 };
 
 int sg_poller_open(struct sg_poller *poller);
 void sg_poller_close(struct sg_poller *poller);
+
+/* After sg_poller_wait() has failed with `err`, as when somebody else has
+ * closed what is not his: begin anew.  No watch is in it any more, whatever it
+ * wants; each enters by the next sg_poller_set().  0 or a negative errno: try
+ * later. */
+int sg_poller_reopen(struct sg_poller *poller, int err);
 
 /* Change what `watch` waits for.  0 or a negative errno (ENOMEM, ENOSPC);
  * leaving never fails. */

@@ -150,12 +150,21 @@ static const struct sg_relay_kind proxy_relay_kind = {
 
 /* ---- The kind of far end ---------------------------------------------- */
 
+/* It has to be known how the child ended, or that it did. */
+static bool
+is_urgent(const struct sg_relay *relay)
+{
+    return relay->near_gone || (relay->far_eof && !relay->down_over)
+           || (relay->far_deaf && !relay->up_over);
+}
+
 static void
 proxy_turn(struct sg_farend *farend)
 {
     struct sg_proxy *proxy = (struct sg_proxy *)farend;
     struct sg_relay *relay = &proxy->relay;
     int err = sg_child_turn(&proxy->child, farend);
+    sg_deadline ask;
 
     if (err < 0) {
         sg_relay_fail(relay, err);
@@ -165,11 +174,9 @@ proxy_turn(struct sg_farend *farend)
     }
     proxy->in.ready = 0;
     sg_relay_turn(relay);
-    if (!farend->is_over
-        && (relay->near_gone || relay->far_eof || relay->far_deaf)) {
-        sg_loop_wake_at(
-            farend,
-            sg_deadline_earlier(farend->wake, sg_child_ask_at(&proxy->child)));
+    if (!farend->is_over) {
+        ask = sg_child_ask_at(&proxy->child, is_urgent(relay));
+        sg_loop_wake_at(farend, sg_deadline_earlier(farend->wake, ask));
     }
 }
 

@@ -92,6 +92,7 @@ open_and_wait(const struct plan *plan, uint64_t loop, struct sg_report *report,
               int *fd, struct sg_error *error)
 {
     PyThreadState *thread = PyEval_SaveThread();
+    const unsigned generation = sg_sys_generation();
     struct sg_request *request;
     enum sg_status status = sg_channel_start(loop, &plan->options, report,
                                              &request, fd, error);
@@ -101,7 +102,7 @@ open_and_wait(const struct plan *plan, uint64_t loop, struct sg_report *report,
                                  sg_check_signals, &thread, error);
         sg_request_drop(request);
         if (status != SG_OK) {
-            sg_sys_close(fd);
+            sg_sys_close_of(generation, fd);
         }
     }
     PyEval_RestoreThread(thread);
@@ -217,7 +218,7 @@ PyDoc_STRVAR(
     "src_addr\n"
     "    what the gateway is told about the originator\n"
     "window_size, max_packet_size\n"
-    "    bytes; default: 2 MiB and 32 KiB\n"
+    "    bytes; default: 2 MiB, which may grow, and 32 KiB, the most there is\n"
     "timeout\n"
     "    seconds for the gateway to connect; default: its channel_timeout\n"
     "linger\n"

@@ -49,10 +49,15 @@ int
 sg_check_signals(void *arg)
 {
     PyThreadState **thread = arg;
+    unsigned generation = sg_sys_generation();
     int result;
 
     PyEval_RestoreThread(*thread);
     result = PyErr_CheckSignals();
+    if (result == 0 && generation != sg_sys_generation()) {
+        sg_raise_closed(); /* a handler has forked, and this is the child */
+        result = -1;
+    }
     *thread = PyEval_SaveThread();
     return result;
 }

@@ -4,6 +4,7 @@
  */
 #include "py_module.h"
 
+#include "build_info.h"
 #include "loop.h"
 #include "py_channel.h"
 #include "py_proxycommand.h"
@@ -89,6 +90,31 @@ add_constants(PyObject *module)
                                    sg_session_libssh2_number());
 }
 
+/* What sshgateway.build_info() tells of the build. */
+static int
+add_build(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        const char *(*value)(void);
+    } parts[] = {
+        {"BUILD_LIBSSH2", sg_build_libssh2},
+        {"BUILD_PATCHES", sg_build_patches},
+        {"BUILD_OPENSSL", sg_build_openssl},
+        {"BUILD_POLLER", sg_build_poller},
+    };
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < sizeof(parts) / sizeof(*parts); i++) {
+        const char *value = parts[i].value();
+
+        err = value != NULL
+                  ? PyModule_AddStringConstant(module, parts[i].name, value)
+                  : PyModule_AddObjectRef(module, parts[i].name, Py_None);
+    }
+    return err;
+}
+
 static int
 module_exec(PyObject *module)
 {
@@ -122,7 +148,7 @@ module_exec(PyObject *module)
     if (state->channel_type == NULL) {
         return -1;
     }
-    if (add_constants(module) < 0) {
+    if (add_constants(module) < 0 || add_build(module) < 0) {
         return -1;
     }
     if (Py_AtExit(stop_loops) < 0) {

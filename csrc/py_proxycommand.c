@@ -185,22 +185,27 @@ read_stderr_argument(PyObject *object, int *fd)
     return *fd < 0 ? -1 : 0;
 }
 
+/* As a socket's timeout is read, but the words name the parameter. */
 static int
-read_linger(PyObject *object, int64_t *ns)
+read_seconds(const char *name, bool is_optional, PyObject *object, int64_t *ns)
 {
-    if (object == NULL) {
-        *ns = 1 * SG_SEC;
+    PyObject *class = PyExc_TypeError;
+
+    if (sg_timeout_from(object, ns) == 0 && (*ns >= 0 || is_optional)) {
         return 0;
     }
-    if (sg_timeout_from(object, ns) < 0) {
-        return -1;
+    if (PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return -1;
+        }
+        if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+            class = PyExc_ValueError;
+        }
+        PyErr_Clear();
     }
-    if (*ns < 0) {
-        PyErr_SetString(PyExc_TypeError,
-                        "linger must be a number of seconds, not None");
-        return -1;
-    }
-    return 0;
+    PyErr_Format(class, "%s must be a number of seconds, 0 or more%s, not %R",
+                 name, is_optional ? ", or None" : "", object);
+    return -1;
 }
 
 static int
@@ -222,17 +227,22 @@ read_arguments(struct arguments *a, PyObject *args, PyObject *kwds)
         return -1;
     }
     a->timeout_ns = -1;
+    a->linger_ns = 1 * SG_SEC;
     a->options.stderr_fd = SG_STDERR_TAIL;
     a->options.new_session = a->new_session;
     if (a->stderr_object != NULL
         && read_stderr_argument(a->stderr_object, &a->options.stderr_fd) < 0) {
         return -1;
     }
-    if (read_linger(a->linger, &a->linger_ns) < 0) {
+    if (a->linger != NULL
+        && read_seconds("linger", false, a->linger, &a->linger_ns) < 0) {
         return -1;
     }
-    return a->timeout != NULL ? sg_timeout_from(a->timeout, &a->timeout_ns)
-                              : 0;
+    if (a->timeout != NULL
+        && read_seconds("timeout", true, a->timeout, &a->timeout_ns) < 0) {
+        return -1;
+    }
+    return 0;
 }
 
 /* Have the command prepared, and its strings laid out for exec. */

@@ -38,6 +38,22 @@ is_forked(const sg_session_object *self)
     return self->generation != sg_sys_generation();
 }
 
+/* 0; or -1 with an exception, when it is not the caller's to use. */
+static int
+check_usable(const sg_session_object *self)
+{
+    if (self->session == NULL || is_forked(self)) {
+        sg_raise_closed();
+        return -1;
+    }
+    if (self->is_busy) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the session is in use by another thread");
+        return -1;
+    }
+    return 0;
+}
+
 /* ---- Steps ------------------------------------------------------------ */
 
 /* A step on the caller's thread, without the GIL. */
@@ -56,13 +72,7 @@ step_begin(struct step *step, sg_session_object *self, PyObject *timeout)
     if (sg_timeout_from(timeout, &ns) < 0) {
         return -1;
     }
-    if (self->session == NULL || is_forked(self)) {
-        sg_raise_closed();
-        return -1;
-    }
-    if (self->is_busy) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the session is in use by another thread");
+    if (check_usable(self) < 0) {
         return -1;
     }
     self->is_busy = true;
@@ -318,16 +328,22 @@ session_auth_interactive(PyObject *op, PyObject *args)
 /* ---- Life ------------------------------------------------------------- */
 
 static PyObject *
-session_start(PyObject *op, PyObject *Py_UNUSED(ignored))
+session_start(PyObject *op, PyObject *args)
 {
     sg_session_object *self = (sg_session_object *)op;
+    struct sg_alive alive;
     struct sg_error error = {0};
+    PyObject *interval;
 
-    if (self->session == NULL || is_forked(self)) {
-        return sg_raise_closed();
+    if (!PyArg_ParseTuple(args, "Oi:start", &interval, &alive.count_max)
+        || sg_timeout_from(interval, &alive.interval) < 0) {
+        return NULL;
     }
-    if (sg_session_start(self->session, self->report, &self->loop,
-                         &self->control, &error)
+    if (check_usable(self) < 0) {
+        return NULL;
+    }
+    if (sg_session_start(self->session, &alive, &self->loop, &self->control,
+                         &error)
         != SG_OK) {
         return sg_raise_errno(error.err);
     }
@@ -407,7 +423,7 @@ session_init(PyObject *op, PyObject *args, PyObject *kwds)
         return -1;
     }
     self->generation = sg_sys_generation();
-    self->session = sg_session_new(fd, &error);
+    self->session = sg_session_new(fd, self->report, &error);
     if (self->session == NULL) {
         sg_sys_disown(fd);
         sg_raise_errno(error.err);
@@ -451,8 +467,8 @@ session_get_host_key(PyObject *op, void *Py_UNUSED(closure))
     const char *blob;
     size_t n;
 
-    if (self->session == NULL || is_forked(self)) {
-        return sg_raise_closed();
+    if (check_usable(self) < 0) {
+        return NULL;
     }
     blob = sg_session_host_key(self->session, &n);
     return PyBytes_FromStringAndSize(blob, (Py_ssize_t)n);
@@ -463,8 +479,8 @@ session_get_methods(PyObject *op, void *Py_UNUSED(closure))
 {
     sg_session_object *self = (sg_session_object *)op;
 
-    if (self->session == NULL || is_forked(self)) {
-        return sg_raise_closed();
+    if (check_usable(self) < 0) {
+        return NULL;
     }
     return Py_BuildValue(
         "{ssssssssss}", "kex", sg_session_method(self->session, SG_METHOD_KEX),
@@ -472,6 +488,24 @@ session_get_methods(PyObject *op, void *Py_UNUSED(closure))
         "cipher", sg_session_method(self->session, SG_METHOD_CIPHER), "mac",
         sg_session_method(self->session, SG_METHOD_MAC), "server_version",
         sg_session_method(self->session, SG_METHOD_BANNER));
+}
+
+static PyObject *
+session_get_counts(PyObject *op, void *Py_UNUSED(closure))
+{
+    struct sg_report *report = ((sg_session_object *)op)->report;
+
+    if (report == NULL) {
+        return sg_raise_closed();
+    }
+    return Py_BuildValue(
+        "{sLsLsLsLsLsL}", "bytes_sent",
+        sg_report_counted(report, SG_COUNT_SENT), "bytes_received",
+        sg_report_counted(report, SG_COUNT_RECEIVED), "channels_open",
+        sg_report_counted(report, SG_COUNT_OPEN), "channels_opened",
+        sg_report_counted(report, SG_COUNT_OPENED), "rekeys",
+        sg_report_counted(report, SG_COUNT_REKEYS), "round_trip",
+        sg_report_counted(report, SG_COUNT_ROUND_TRIP));
 }
 
 static PyObject *
@@ -523,9 +557,11 @@ static PyMethodDef session_methods[] = {
      PyDoc_STR("auth_interactive($self, user, ask, timeout, /)\n--\n\n"
                "ask(name, instruction, prompt, echo) returns the response\n"
                "(RFC 4256); None, or why it was refused.")},
-    {"start", session_start, METH_NOARGS,
-     PyDoc_STR("start($self, /)\n--\n\n"
-               "Give the session to a loop of its own.")},
+    {"start", session_start, METH_VARARGS,
+     PyDoc_STR("start($self, alive_interval, alive_count_max, /)\n--\n\n"
+               "Give the session to a loop of its own.  alive_interval:\n"
+               "seconds of silence until the server is asked, 0 for never;\n"
+               "it is lost after so many more.")},
     {"close", session_close, METH_NOARGS,
      PyDoc_STR("close($self, /)\n--\n\n"
                "End the session and its channels, in the background.")},
@@ -537,6 +573,8 @@ static PyGetSetDef session_getset[] = {
      PyDoc_STR("The server's public key, a blob of RFC 4253 6.6."), NULL},
     {"methods", session_get_methods, NULL,
      PyDoc_STR("What was agreed upon, a dict."), NULL},
+    {"counts", session_get_counts, NULL,
+     PyDoc_STR("What was counted so far, a dict; round_trip in ns."), NULL},
     {"failure", session_get_failure, NULL,
      PyDoc_STR("(errno, text) of what ended it, or None."), NULL},
     {"is_alive", session_get_is_alive, NULL,

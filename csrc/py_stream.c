@@ -36,6 +36,9 @@ sg_stream_open(sg_stream *self, int fd, bool is_relayed)
     self->fd = fd;
     self->is_relayed = is_relayed;
     self->generation = sg_sys_generation();
+    if (is_relayed) {
+        sg_report_hold(self->report);
+    }
     return 0;
 }
 
@@ -61,7 +64,7 @@ sg_stream_done(sg_stream *self)
 {
     self->users--;
     if (self->users == 0) {
-        sg_sys_close(&self->abandoned_fd);
+        sg_sys_close_of(self->generation, &self->abandoned_fd);
     }
 }
 
@@ -77,6 +80,7 @@ close_descriptor(sg_stream *self)
     if (fd < 0 || sg_stream_is_forked(self)) {
         return;
     }
+    sg_report_let_go(self->report);
     if (self->users == 0) {
         sg_sys_close(&fd);
         return;
@@ -137,6 +141,7 @@ stream_detach(PyObject *op, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     if (self->fd >= 0 && !sg_stream_is_forked(self)) {
+        sg_report_let_go(self->report);
         sg_sys_disown(self->fd);
     }
     self->fd = -1;

@@ -70,8 +70,8 @@ PyDoc_STRVAR(
     "far end takes it.  Raises TimeoutError(\"timed out\") when nothing could be\n"
     "accepted within the timeout, BlockingIOError in non-blocking mode, and\n"
     "BrokenPipeError with the reason (a ProxyCommandError) once the far end is\n"
-    "gone; but when a proxy command died before its first byte, sends are taken\n"
-    "until recv() has told why.  See socket.socket.send.");
+    "gone; but when it failed before its first byte, sends are taken until\n"
+    "recv() has told why, up to 64 KiB.  See socket.socket.send.");
 
 PyDoc_STRVAR(
     sendall_doc,

@@ -83,13 +83,18 @@ attempt_until(int fd, const struct attempt *attempt, bool waits,
     }
 }
 
-/* A proxy that died before its first byte: what is sent counts as sent, as
- * TCP would have it, until recv has told the reason.  Paramiko would turn an
- * error here into a bare EOFError (PEERS.md). */
+/* So much is sent at most before a peer must have answered. */
+#define EARLY 65536
+
+/* A far end that failed before its first byte: what is sent counts as sent,
+ * as TCP would have it, until recv has told the reason.  Paramiko would turn
+ * an error here into a bare EOFError (PEERS.md).  But not for ever: somebody
+ * may only send. */
 static bool
 is_untold(const sg_stream *self)
 {
-    return self->is_relayed && self->bytes_received == 0 && !self->was_told;
+    return self->is_relayed && self->bytes_received == 0
+           && self->bytes_sent < EARLY && !self->was_told;
 }
 
 static ssize_t
@@ -110,6 +115,7 @@ send_failed(sg_stream *self, const struct attempt *attempt)
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
+    self->bytes_sent += (unsigned long long)attempt->len;
     return (ssize_t)attempt->len;
 }
 

@@ -63,10 +63,30 @@ near_is_deaf(struct sg_relay *relay)
 static void
 near_is_gone(struct sg_relay *relay)
 {
+    relay->near_hung = true;
     if (set(relay, &relay->near_gone, "caller has closed")) {
         near_is_deaf(relay);
         relay->patience = sg_deadline_after(relay->linger);
         relay->kind->has_moved(relay); /* count from here */
+    }
+}
+
+static void
+nudge(void *relay)
+{
+    sg_loop_nudge(&((struct sg_relay *)relay)->farend);
+}
+
+/* The kernel says that neither way is open any more: by a close, but perhaps
+ * by half a shutdown of the caller's and half a one of ours.  Then only
+ * whoever holds the descriptor knows (report.h); nothing more can come, but
+ * the far side takes its time over what is on its way. */
+static void
+near_has_hung_up(struct sg_relay *relay)
+{
+    set(relay, &relay->near_hung, "caller's end is hung up");
+    if (!relay->has_shut || !sg_report_is_held(relay->report, nudge, relay)) {
+        near_is_gone(relay);
     }
 }
 
@@ -148,7 +168,7 @@ carry_up(struct sg_relay *relay)
 {
     ssize_t n;
 
-    if (relay->bulk == 0 || relay->near_gone || relay->kind->carry == NULL) {
+    if (relay->bulk == 0 || relay->near_hung || relay->kind->carry == NULL) {
         return false;
     }
     n = relay->kind->carry(relay, relay->near.fd);
@@ -164,11 +184,38 @@ carry_up(struct sg_relay *relay)
 /* A close with unread data behind it is ECONNRESET here, after everything
  * that was sent before: an end like any other. */
 static void
+near_has_ended(struct sg_relay *relay, ssize_t received)
+{
+    if (received <= 0 && !is_passing(received)) {
+        set(relay, &relay->near_eof, "caller sent EOF");
+    }
+}
+
+/* How much to take from the caller, perhaps nothing: what can't go on stays
+ * in the caller's socket.  An end needs no room, so look for it. */
+static size_t
+get_room(struct sg_relay *relay)
+{
+    size_t room = relay->kind->room != NULL ? relay->kind->room(relay)
+                                            : SG_SCRATCH_SIZE;
+    char byte;
+    ssize_t n;
+
+    if (room == 0) {
+        n = sg_sys_recv(relay->near.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        near_has_ended(relay, n);
+        relay->up_full = n > 0;
+    }
+    return room < SG_SCRATCH_SIZE ? room : SG_SCRATCH_SIZE;
+}
+
+static void
 move_up(struct sg_relay *relay)
 {
     char *scratch = sg_loop_scratch(&relay->farend);
     bool is_ready = relay->near.ready & SG_READ || relay->up_full
-                    || relay->near_gone;
+                    || relay->near_hung;
+    size_t room;
     ssize_t n;
 
     relay->up_full = false;
@@ -176,13 +223,15 @@ move_up(struct sg_relay *relay)
         || carry_up(relay)) {
         return;
     }
-    n = sg_sys_recv(relay->near.fd, scratch, SG_SCRATCH_SIZE, MSG_DONTWAIT);
+    room = get_room(relay);
+    if (room == 0) {
+        return;
+    }
+    n = sg_sys_recv(relay->near.fd, scratch, room, MSG_DONTWAIT);
+    near_has_ended(relay, n);
     if (n > 0) {
         weigh(relay, n);
         push_up(relay, scratch, (size_t)n);
-    }
-    else if (!is_passing(n)) {
-        set(relay, &relay->near_eof, "caller sent EOF");
     }
 }
 
@@ -209,11 +258,20 @@ send_down(struct sg_relay *relay, const char *data, size_t n)
     return n;
 }
 
-static void
-move_down(struct sg_relay *relay)
+void
+sg_relay_deliver(struct sg_relay *relay, const char *data, size_t n)
 {
-    char *scratch = sg_loop_scratch(&relay->farend);
-    ssize_t n;
+    size_t sent = relay->down.len == 0 ? send_down(relay, data, n) : 0;
+
+    if (!relay->near_deaf
+        && !sg_buffer_append(&relay->down, data + sent, n - sent)) {
+        sg_relay_fail(relay, -ENOMEM);
+    }
+}
+
+static void
+flush_down(struct sg_relay *relay)
+{
     size_t sent;
 
     if (relay->down.len != 0) {
@@ -221,16 +279,21 @@ move_down(struct sg_relay *relay)
         sg_buffer_consume(&relay->down,
                           sent < relay->down.len ? sent : relay->down.len);
     }
-    if (relay->down.len != 0 || relay->far_eof) {
+}
+
+static void
+move_down(struct sg_relay *relay)
+{
+    char *scratch = sg_loop_scratch(&relay->farend);
+    ssize_t n;
+
+    flush_down(relay);
+    if (relay->down.len != 0 || relay->far_eof || relay->kind->read == NULL) {
         return;
     }
     n = relay->kind->read(relay, scratch, SG_SCRATCH_SIZE);
     if (n > 0) {
-        sent = send_down(relay, scratch, (size_t)n);
-        if (!sg_buffer_append(&relay->down, scratch + sent,
-                              (size_t)n - sent)) {
-            sg_relay_fail(relay, -ENOMEM);
-        }
+        sg_relay_deliver(relay, scratch, (size_t)n);
     }
     else if (!is_passing(n)) {
         sg_relay_far_eof(relay);
@@ -246,6 +309,7 @@ drop_unread(struct sg_relay *relay)
 {
     char *scratch = sg_loop_scratch(&relay->farend);
 
+    relay->has_shut = true;
     sg_sys_shutdown(relay->near.fd, SHUT_RD);
     while (sg_sys_recv(relay->near.fd, scratch, SG_SCRATCH_SIZE, MSG_DONTWAIT)
            > 0) {
@@ -298,6 +362,7 @@ decide(struct sg_relay *relay)
     if (relay->far_eof && !relay->down_over && is_settled
         && relay->down.len == 0) {
         set(relay, &relay->down_over, "down is over");
+        relay->has_shut = true;
         sg_sys_shutdown(relay->near.fd, SHUT_WR);
     }
     if (relay->near_eof && !relay->up_over && relay->up.len == 0) {
@@ -332,7 +397,7 @@ set_interest(struct sg_relay *relay)
     }
     /* POLLHUP can't be masked, and has told us all it can. */
     err = sg_loop_watch(&relay->farend, &relay->near,
-                        relay->near_gone ? SG_NOTHING : wanted);
+                        relay->near_hung ? SG_NOTHING : wanted);
     if (err < 0) {
         return err;
     }
@@ -362,8 +427,9 @@ sg_relay_turn(struct sg_relay *relay)
 {
     int err;
 
-    if (relay->near.ready & SG_HANGUP) {
-        near_is_gone(relay);
+    if (!relay->near_gone
+        && (relay->near_hung || relay->near.ready & SG_HANGUP)) {
+        near_has_hung_up(relay);
     }
     move_up(relay);
     move_down(relay);
@@ -378,8 +444,8 @@ sg_relay_turn(struct sg_relay *relay)
     }
     set_alarm(relay);
     if (err < 0
-        || (relay->near_gone && !relay->near_eof && !relay->far_deaf
-            && relay->up.len == 0)) {
+        || (relay->near_hung && !relay->near_eof && !relay->far_deaf
+            && relay->up.len == 0 && !relay->up_full)) {
         /* The near watch is off: nobody else will call us to read on. */
         sg_loop_again(&relay->farend);
     }
@@ -405,6 +471,13 @@ sg_relay_init(struct sg_relay *relay, const struct sg_relay_kind *kind,
     relay->patience = relay->settle = SG_NEVER;
 }
 
+void
+sg_relay_end_input(struct sg_relay *relay)
+{
+    relay->has_shut = true;
+    sg_sys_shutdown(relay->near.fd, SHUT_RD);
+}
+
 /* A good half of the time for an end in peace; the rest for three steps. */
 void
 sg_relay_stop(struct sg_relay *relay, sg_deadline by)
@@ -425,6 +498,7 @@ sg_relay_stop(struct sg_relay *relay, sg_deadline by)
 void
 sg_relay_clear(struct sg_relay *relay)
 {
+    sg_report_is_held(relay->report, NULL, NULL);
     sg_loop_close(&relay->farend, &relay->near);
     sg_buffer_clear(&relay->up);
     sg_buffer_clear(&relay->down);

@@ -18,8 +18,11 @@ struct sg_relay;
 
 struct sg_relay_kind {
     /* Some of what the far side sent: > 0, 0 at its end, -EAGAIN when there
-     * is nothing now. */
+     * is nothing now.  NULL when the kind calls sg_relay_deliver(). */
     ssize_t (*read)(struct sg_relay *relay, char *to, size_t n);
+    /* How much write() would take now; NULL when only trying can tell.  For
+     * none, the relay gets a turn when there is some. */
+    size_t (*room)(struct sg_relay *relay);
     /* Give the far side some: how much it took, or -EAGAIN when it takes
      * nothing now.  Another negative errno: it never will again. */
     ssize_t (*write)(struct sg_relay *relay, const char *from, size_t n);
@@ -52,15 +55,17 @@ struct sg_relay {
     struct sg_buffer down;
 
     int bulk;     /* > 0: much goes up, carry() it */
-    bool up_full; /* carry() found no room */
+    bool up_full; /* carry() or room() found none */
 
     bool near_eof;  /* all that the caller sent has been read */
     bool near_deaf; /* the caller reads no more: what comes is dropped */
+    bool near_hung; /* hung up: watching it tells no more */
     bool near_gone; /* the caller has closed: we linger */
     bool far_eof;   /* all that the far side sent has been read */
     bool far_deaf;  /* the far side takes no more */
     bool up_over;   /* the end has been passed on, or there is no way to */
     bool down_over;
+    bool has_shut; /* our end, one way or both */
     bool stopping; /* the program ends: no more comes from the caller */
 
     int64_t linger;       /* ns without progress before we insist */
@@ -79,6 +84,10 @@ void sg_relay_init(struct sg_relay *relay, const struct sg_relay_kind *kind,
 /* Move what can be moved, then decide; calls sg_loop_over() at the end. */
 void sg_relay_turn(struct sg_relay *relay);
 
+/* For kinds that are given what the far side sends: on to the caller, or
+ * kept for it.  The kind sees to it that this does not get too much. */
+void sg_relay_deliver(struct sg_relay *relay, const char *data, size_t n);
+
 /* The far side takes no more, or sends no more (noticed by the kind). */
 void sg_relay_far_deaf(struct sg_relay *relay);
 void sg_relay_far_eof(struct sg_relay *relay);
@@ -89,6 +98,9 @@ bool sg_relay_is_done(const struct sg_relay *relay);
 
 /* It can't go on, for want of memory or the like. */
 void sg_relay_fail(struct sg_relay *relay, int negative_errno);
+
+/* What the caller has sent still goes up; it can send no more. */
+void sg_relay_end_input(struct sg_relay *relay);
 
 /* The program ends. */
 void sg_relay_stop(struct sg_relay *relay, sg_deadline by);

@@ -14,12 +14,16 @@
 
 struct sg_report {
     atomic_int references;
+    _Atomic int64_t counts[SG_COUNTS];
     pthread_mutex_t lock; /* guards what follows */
     bool exited;
     int returncode;
     int failure;
     char text[SG_ERROR_TEXT];
     struct sg_tail tail;
+    bool is_held;
+    void (*released)(void *arg); /* NULL: nobody wants to know */
+    void *released_arg;
 };
 
 struct sg_report *
@@ -78,6 +82,59 @@ sg_report_add_tail(struct sg_report *report, const char *data, size_t n)
 {
     pthread_mutex_lock(&report->lock);
     sg_tail_add(&report->tail, data, n);
+    pthread_mutex_unlock(&report->lock);
+}
+
+void
+sg_report_count(struct sg_report *report, enum sg_count count, int64_t add)
+{
+    atomic_fetch_add_explicit(&report->counts[count], add,
+                              memory_order_relaxed);
+}
+
+void
+sg_report_measure(struct sg_report *report, enum sg_count count, int64_t value)
+{
+    atomic_store_explicit(&report->counts[count], value, memory_order_relaxed);
+}
+
+int64_t
+sg_report_counted(struct sg_report *report, enum sg_count count)
+{
+    return atomic_load_explicit(&report->counts[count], memory_order_relaxed);
+}
+
+bool
+sg_report_is_held(struct sg_report *report, void (*released)(void *arg),
+                  void *arg)
+{
+    bool is_held;
+
+    pthread_mutex_lock(&report->lock);
+    is_held = report->is_held;
+    report->released = is_held ? released : NULL;
+    report->released_arg = arg;
+    pthread_mutex_unlock(&report->lock);
+    return is_held;
+}
+
+void
+sg_report_hold(struct sg_report *report)
+{
+    pthread_mutex_lock(&report->lock);
+    report->is_held = true;
+    pthread_mutex_unlock(&report->lock);
+}
+
+void
+sg_report_let_go(struct sg_report *report)
+{
+    pthread_mutex_lock(&report->lock);
+    report->is_held = false;
+    if (report->released != NULL) {
+        report->released(report->released_arg);
+        report->released = NULL;
+    }
     pthread_mutex_unlock(&report->lock);
 }
 

@@ -10,6 +10,7 @@
 
 struct sg_request {
     atomic_int references;
+    unsigned generation;   /* sg_sys_generation() of the process it is for */
     int caller;            /* readable when answered; the caller's */
     struct sg_watch loop;  /* the other end; the loop's */
     struct sg_error error; /* written before the answer, read after it */
@@ -34,10 +35,17 @@ sg_request_new(struct sg_error *error)
         return NULL;
     }
     atomic_init(&request->references, 2);
+    request->generation = sg_sys_generation();
     request->caller = pair[0];
     request->loop.fd = pair[1];
     request->fd = -1;
     return request;
+}
+
+static bool
+is_forked(const struct sg_request *request)
+{
+    return request->generation != sg_sys_generation();
 }
 
 static void
@@ -54,28 +62,31 @@ sg_request_wait(struct sg_request *request, sg_deadline deadline,
                 int (*interrupt)(void *), void *arg, struct sg_error *error)
 {
     struct pollfd pollfd = {.fd = request->caller, .events = POLLIN};
+    ssize_t n;
     char byte;
 
-    for (;;) {
-        int n = sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
-
+    do {
+        n = sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
         if (n > 0) {
-            break;
+            /* The read orders what the loop wrote before the answer. */
+            n = sg_sys_recv(request->caller, &byte, 1, MSG_DONTWAIT);
+            if (n == 0) {
+                return sg_fail(error, SG_ERR_SYSTEM, EIO);
+            }
         }
-        if (n == 0) {
+        else if (n == 0) {
             return sg_fail(error, SG_ERR_TIMEOUT, ETIMEDOUT);
         }
-        if (n != -EINTR) {
-            return sg_fail_errno(error, n);
-        }
-        if (interrupt(arg) != 0) {
+        if (n == -EINTR && interrupt(arg) != 0) {
             return sg_fail(error, SG_ERR_INTERRUPTED, EINTR);
         }
-    }
-    /* The read orders what the loop wrote before the answer. */
-    if (sg_sys_recv(request->caller, &byte, 1, MSG_DONTWAIT) != 1) {
-        return sg_fail(error, SG_ERR_SYSTEM, EIO);
-    }
+        if (is_forked(request)) {
+            return sg_fail(error, SG_ERR_SYSTEM, EBADF);
+        }
+        if (n < 0 && n != -EINTR && n != -EAGAIN) {
+            return sg_fail_errno(error, n);
+        }
+    } while (n != 1);
     if (error->status == SG_OK) {
         *error = request->error;
     }
@@ -94,10 +105,15 @@ sg_request_take(struct sg_request *request)
 void
 sg_request_drop(struct sg_request *request)
 {
-    if (request != NULL) {
-        sg_sys_close(&request->caller);
-        unref(request);
+    if (request == NULL) {
+        return;
     }
+    if (is_forked(request)) {
+        free(request); /* the loop, and its reference, are not here */
+        return;
+    }
+    sg_sys_close(&request->caller);
+    unref(request);
 }
 
 void
@@ -115,7 +131,8 @@ sg_request_answer_error(struct sg_request *request,
 {
     request->error = *error;
     /* Fails only when the caller has gone. */
-    sg_sys_send(request->loop.fd, "", 1, MSG_DONTWAIT);
+    while (sg_sys_send(request->loop.fd, "", 1, MSG_DONTWAIT) == -EINTR) {
+    }
 }
 
 struct sg_watch *

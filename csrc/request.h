@@ -9,6 +9,9 @@
  * The caller waits with poll(2) on a descriptor, so that signals and
  * deadlines work; when it goes away it hangs up on the other one, which is
  * how the loop learns that nobody waits any more.
+ *
+ * A signal handler may fork: in the child nobody will answer, and the
+ * descriptors are closed already.
  */
 #ifndef SG_REQUEST_H
 #define SG_REQUEST_H
@@ -25,8 +28,9 @@ struct sg_request *sg_request_new(struct sg_error *error);
 /* ---- The caller's side ------------------------------------------------ */
 
 /* Wait for the answer.  SG_ERR_TIMEOUT after the deadline; after a signal
- * interrupt(arg) is called, and when that is not 0, SG_ERR_INTERRUPTED.
- * Otherwise the answer's own status. */
+ * interrupt(arg) is called, and when that is not 0, SG_ERR_INTERRUPTED; when
+ * it comes back in the child of a fork, SG_ERR_SYSTEM with EBADF.  Otherwise
+ * the answer's own status. */
 enum sg_status sg_request_wait(struct sg_request *request,
                                sg_deadline deadline, int (*interrupt)(void *),
                                void *arg, struct sg_error *error);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * One SSH connection to a gateway; see session.h.
- *
- * EAGAIN from libssh2 does not mean that nothing is left to do: a read on one
- * channel takes in packets of all, and the socket will not become readable
- * again for them.  So a turn makes every channel due, and itself once more,
- * until rx is empty and a whole pass over the channels has moved nothing.
+ * One SSH connection to a gateway; see session.h.  Here: libssh2 between its
+ * two buffers and its memory, and its life on the caller's thread.
  */
 #include "session_internal.h"
 
 #include <libssh2.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,9 @@
     (1024 * 1024) /* above: libssh2 is not fed, so that a
                                        hostile server can't make us queue
                                        replies without end */
-#define CLOSE_BOUND (1 * SG_SEC)
+/* What libssh2 may hold.  It needs some 100 KiB, and what was received in one
+ * piece; the rest is in our own buffers, which have their own bounds. */
+#define MEMORY_LIMIT ((size_t)128 << 20)
 
 /* ---- Callbacks of libssh2 --------------------------------------------- */
 
@@ -61,6 +62,25 @@ static LIBSSH2_RECV_FUNC(give_bytes)
     return (ssize_t)length;
 }
 
+/* Where libssh2 meets it, in a rekey or while it closes a channel, it may say
+ * nothing and read on, with a hole where the packet was. */
+static LIBSSH2_MACERROR_FUNC(note_wrong_mac)
+{
+    static const char text[] = "a packet was damaged on its way (wrong MAC)";
+    struct sg_session *own = *abstract;
+
+    (void)session;
+    (void)packet;
+    (void)packet_len;
+    sg_fail_text(&own->last, SG_ERR_LOST, 0, text, sizeof(text) - 1);
+    own->is_lost = true;
+    own->is_damaged = true;
+    if (own->farend.loop != NULL) {
+        sg_session_touch(own);
+    }
+    return -1;
+}
+
 static LIBSSH2_DISCONNECT_FUNC(note_disconnect)
 {
     struct sg_session *own = *abstract;
@@ -68,16 +88,27 @@ static LIBSSH2_DISCONNECT_FUNC(note_disconnect)
     (void)session;
     (void)language;
     (void)language_len;
+    if (message_len <= 0 || message[0] == '\0') {
+        message = "the server disconnected";
+        message_len = (int)strlen(message);
+    }
     sg_fail_text(&own->last, SG_ERR_LOST, reason, message,
-                 message_len > 0 ? (size_t)message_len : 0);
+                 (size_t)message_len);
 }
 
 /* ---- Errors ----------------------------------------------------------- */
+
+static enum sg_status
+fail_with(struct sg_error *error, enum sg_status status, const char *text)
+{
+    return sg_fail_text(error, status, 0, text, strlen(text));
+}
 
 enum sg_status
 sg_session_fail(struct sg_session *session, enum sg_status status,
                 struct sg_error *error)
 {
+    static char no_packet[] = "what the server sent is no packet of SSH";
     char *text = NULL;
     int n = 0;
     int rc = libssh2_session_last_error(session->ssh, &text, &n, 0);
@@ -86,15 +117,30 @@ sg_session_fail(struct sg_session *session, enum sg_status status,
         return sg_fail_text(error, status, session->last.code,
                             session->last.text, strlen(session->last.text));
     }
+    if (session->memory.was_exhausted) {
+        return fail_with(error, status, "it sent more than can be kept");
+    }
+    /* An end that send() saw first is an end like any other. */
+    if (session->rx_eof || session->rx_error == -EPIPE) {
+        return fail_with(error, status, "the server closed the connection");
+    }
     if (session->rx_error != 0) {
         return sg_fail(error, status, -session->rx_error);
     }
-    if (session->rx_eof) {
-        static const char closed[] = "the server closed the connection";
-
-        return sg_fail_text(error, status, 0, closed, sizeof(closed) - 1);
+    if (n <= 0) { /* not every one of libssh2's failures has words */
+        text = no_packet;
+        n = sizeof(no_packet) - 1;
     }
-    return sg_fail_text(error, status, rc, text, n > 0 ? (size_t)n : 0);
+    return sg_fail_text(error, status, rc, text, (size_t)n);
+}
+
+void
+sg_session_lose(struct sg_session *session, const char *text)
+{
+    if (!session->is_lost) {
+        session->is_lost = true;
+        fail_with(&session->last, SG_ERR_LOST, text);
+    }
 }
 
 bool
@@ -115,20 +161,21 @@ sg_session_check(struct sg_session *session, int rc)
     default:
         break;
     }
+    if (rc != LIBSSH2_ERROR_SOCKET_DISCONNECT) {
+        session->is_damaged = true;
+    }
     if (!session->is_lost) {
         session->is_lost = true;
         sg_session_fail(session, SG_ERR_LOST, &session->last);
-        sg_session_touch(session, false);
+        sg_session_touch(session);
     }
     return true;
 }
 
 /* ---- The socket ------------------------------------------------------- */
 
-/* One recv in, when libssh2 has taken all that came before.  True when that
- * brought anything, an end included. */
-static bool
-receive(struct sg_session *session)
+bool
+sg_session_receive(struct sg_session *session)
 {
     ssize_t n;
 
@@ -144,13 +191,16 @@ receive(struct sg_session *session)
     session->rx_len = n > 0 ? (size_t)n : 0;
     session->rx_eof = n == 0;
     session->rx_error = n < 0 ? (int)n : 0;
+    session->heard = session->alive_interval != 0 ? sg_sys_now() : 0;
+    sg_report_count(session->report, SG_COUNT_RECEIVED,
+                    (int64_t)session->rx_len);
     return true;
 }
 
-/* One send of everything out.  A failure becomes one of recv's when nothing
- * is left to receive: the server's last words may be. */
-static void
-send_out(struct sg_session *session)
+/* A failure becomes one of recv's when nothing is left to receive: the
+ * server's last words may be. */
+void
+sg_session_send(struct sg_session *session)
 {
     ssize_t n;
 
@@ -164,11 +214,26 @@ send_out(struct sg_session *session)
                     session->tx.len, MSG_DONTWAIT);
     if (n > 0) {
         sg_buffer_consume(&session->tx, (size_t)n);
+        sg_report_count(session->report, SG_COUNT_SENT, n);
     }
     else if (n != -EAGAIN && n != -EWOULDBLOCK && n != -EINTR) {
         session->tx_error = (int)n;
         sg_buffer_clear(&session->tx);
     }
+}
+
+bool
+sg_session_is_full(const struct sg_session *session)
+{
+    return session->tx.len > TX_SOFT_LIMIT;
+}
+
+size_t
+sg_session_room(const struct sg_session *session)
+{
+    return sg_session_is_full(session)
+               ? 0
+               : (TX_SOFT_LIMIT - session->tx.len) / SG_MAX_WRITE + 1;
 }
 
 /* ---- On the caller's thread ------------------------------------------- */
@@ -203,11 +268,11 @@ sg_session_repeat(struct sg_session *session,
         enum sg_status status;
 
         *rc = op(session, arg);
-        send_out(session);
+        sg_session_send(session);
         if (*rc != LIBSSH2_ERROR_EAGAIN) {
             return SG_OK;
         }
-        if (receive(session)) {
+        if (sg_session_receive(session)) {
             /* A peer that never stops talking must not keep us here. */
             if (sg_deadline_ms(wait->deadline) == 0) {
                 return sg_fail(error, SG_ERR_TIMEOUT, ETIMEDOUT);
@@ -247,6 +312,8 @@ install_callbacks(LIBSSH2_SESSION *ssh)
                                   (libssh2_cb_generic *)give_bytes);
     libssh2_session_callback_set2(ssh, LIBSSH2_CALLBACK_DISCONNECT,
                                   (libssh2_cb_generic *)note_disconnect);
+    libssh2_session_callback_set2(ssh, LIBSSH2_CALLBACK_MACERROR,
+                                  (libssh2_cb_generic *)note_wrong_mac);
 #else
     libssh2_session_callback_set(ssh, LIBSSH2_CALLBACK_SEND,
                                  (void *)take_packet);
@@ -254,11 +321,54 @@ install_callbacks(LIBSSH2_SESSION *ssh)
                                  (void *)give_bytes);
     libssh2_session_callback_set(ssh, LIBSSH2_CALLBACK_DISCONNECT,
                                  (void *)note_disconnect);
+    libssh2_session_callback_set(ssh, LIBSSH2_CALLBACK_MACERROR,
+                                 (void *)note_wrong_mac);
+#endif
+}
+
+static LIBSSH2_ALLOC_FUNC(allocate)
+{
+    return sg_memory_alloc(&((struct sg_session *)*abstract)->memory, count);
+}
+
+static LIBSSH2_REALLOC_FUNC(reallocate)
+{
+    return sg_memory_realloc(&((struct sg_session *)*abstract)->memory, ptr,
+                             count);
+}
+
+static LIBSSH2_FREE_FUNC(give_back)
+{
+    sg_memory_free(&((struct sg_session *)*abstract)->memory, ptr);
+}
+
+/* 1.11.1 gives two buffers of ECDSA keys that it had from us to free() or
+ * OPENSSL_free(), which both must then be able to take.  (Ours does not.) */
+static bool
+mixes_up_memory(void)
+{
+#ifdef SG_LIBSSH2_PINNED
+    return false;
+#else
+    return libssh2_version(0x010b01) != NULL; /* that, or later */
+#endif
+}
+
+/* Small messages are not to wait for more, nor behind more than the kernel
+ * needs.  What is no TCP socket refuses, and is none the worse. */
+static void
+tune_socket(int fd)
+{
+    const int on = 1, low = TX_SOFT_LIMIT / 2;
+
+    sg_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+#ifdef TCP_NOTSENT_LOWAT
+    sg_sys_setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
 #endif
 }
 
 struct sg_session *
-sg_session_new(int fd, struct sg_error *error)
+sg_session_new(int fd, struct sg_report *report, struct sg_error *error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sg_session *session = calloc(1, sizeof(*session));
@@ -267,18 +377,29 @@ sg_session_new(int fd, struct sg_error *error)
     if (session == NULL || init_result != 0) {
         goto fail;
     }
+    session->memory.limit = MEMORY_LIMIT;
+    session->memory.is_plain = mixes_up_memory();
+    session->memory.is_wiped = true; /* until it is started */
     session->rx = malloc(RX_SIZE);
-    session->ssh = libssh2_session_init_ex(NULL, NULL, NULL, session);
+    session->ssh = libssh2_session_init_ex(allocate, give_back, reallocate,
+                                           session);
     if (session->rx == NULL || session->ssh == NULL) {
         goto fail;
     }
     libssh2_session_set_blocking(session->ssh, 0);
+#if LIBSSH2_VERSION_NUM >= 0x010b00 /* 1.10 has 60 s; see open_failed() */
+    libssh2_session_set_read_timeout(session->ssh, INT_MAX);
+#endif
     install_callbacks(session->ssh);
+    tune_socket(fd);
+    session->report = sg_report_ref(report);
     session->tx.keep = TX_SOFT_LIMIT * 2;
     session->socket.fd = fd;
     session->control.fd = -1;
     session->close_by = SG_NEVER;
-    session->last_open = &session->first_open;
+    for (int i = 0; i < SG_LINES; i++) {
+        session->lines[i].last = &session->lines[i].first;
+    }
     return session;
 fail:
     if (session != NULL) {
@@ -293,23 +414,29 @@ fail:
 }
 
 /* With callbacks that fail libssh2 waits for nothing any more. */
-static void
-release(struct sg_session *session)
+void
+sg_session_release(struct sg_session *session)
 {
     session->is_torn = true;
     while (libssh2_session_free(session->ssh) == LIBSSH2_ERROR_EAGAIN) {
     }
+    sg_memory_clear(&session->memory); /* what it has forgotten */
     sg_buffer_clear(&session->tx);
+    sg_report_unref(session->report);
+    free(session->host_key);
     free(session->rx);
     free(session);
 }
 
-static void
-say_goodbye(struct sg_session *session)
+/* Not within the first key exchange, which libssh2 would go on with, in
+ * whatever state it was left. */
+void
+sg_session_say_goodbye(struct sg_session *session)
 {
-    if (!session->is_lost && !session->rx_eof && session->rx_error == 0) {
+    if (session->has_keys && !session->is_lost && !session->rx_eof
+        && session->rx_error == 0) {
         libssh2_session_disconnect(session->ssh, "goodbye");
-        send_out(session);
+        sg_session_send(session);
         sg_sys_shutdown(session->socket.fd, SHUT_WR);
     }
     session->has_said_goodbye = true;
@@ -318,9 +445,9 @@ say_goodbye(struct sg_session *session)
 void
 sg_session_free(struct sg_session *session)
 {
-    say_goodbye(session);
+    sg_session_say_goodbye(session);
     sg_sys_close(&session->socket.fd);
-    release(session);
+    sg_session_release(session);
 }
 
 const char *
@@ -333,249 +460,4 @@ int
 sg_session_libssh2_number(void)
 {
     return LIBSSH2_VERSION_NUM;
-}
-
-/* ---- On the loop's thread --------------------------------------------- */
-
-bool
-sg_session_is_full(const struct sg_session *session)
-{
-    return session->tx.len > TX_SOFT_LIMIT;
-}
-
-void
-sg_session_touch(struct sg_session *session, bool has_moved)
-{
-    session->has_moved = session->has_moved || has_moved;
-    sg_loop_again(&session->farend);
-}
-
-/* libssh2 reads only on behalf of a channel.  Without one, what the server
- * sends (its own keepalive wants an answer) would lie unread: an open of a
- * type that no server knows makes it read, and is refused at once. */
-static void
-probe(struct sg_session *session)
-{
-    static const char type[] = "noop@sshgateway";
-    LIBSSH2_CHANNEL *channel;
-    int rc;
-
-    session->is_probing = true;
-    channel = libssh2_channel_open_ex(session->ssh, type, sizeof(type) - 1,
-                                      1024, 1024, NULL, 0);
-    rc = libssh2_session_last_errno(session->ssh);
-    if (channel == NULL && rc == LIBSSH2_ERROR_EAGAIN) {
-        return;
-    }
-    session->is_probing = false;
-    if (channel != NULL) {
-        libssh2_channel_free(channel);
-    }
-    else {
-        sg_session_check(session, rc);
-    }
-}
-
-/* Have libssh2 take in all that was received.  (To read a channel for this
- * would open its window, whether its reader keeps up or not.) */
-static void
-pump(struct sg_session *session)
-{
-    struct sg_channel *channel = session->channels;
-
-    while (channel != NULL
-           && !(sg_channel_is_open(channel) && sg_channel_pump(channel))) {
-        channel = sg_channel_next(channel);
-    }
-    if (session->is_probing
-        || (channel == NULL && session->first_open == NULL)) {
-        probe(session);
-    }
-}
-
-/* Strictly one at a time: libssh2 keeps an open's state in the session, and
- * would give a second caller the first one's channel. */
-static void
-open_channels(struct sg_session *session)
-{
-    while (!session->is_probing && !session->is_lost
-           && session->first_open != NULL
-           && sg_channel_open_step(session->first_open)) {
-        session->has_moved = true;
-    }
-}
-
-static void
-lose(struct sg_session *session)
-{
-    struct sg_error *last = &session->last;
-
-    session->is_lost = true;
-    sg_report_failure(session->report, last->err != 0 ? last->err : ECONNRESET,
-                      last->text);
-    while (session->channels != NULL) {
-        sg_channel_orphan(session->channels);
-    }
-    sg_loop_set_context(&session->farend, NULL);
-    sg_loop_over(&session->farend);
-}
-
-/* Every channel ends, after what was accepted has gone out. */
-static void
-begin_close(struct sg_session *session, sg_deadline by)
-{
-    if (session->is_closing) {
-        session->close_by = sg_deadline_earlier(session->close_by, by);
-        return;
-    }
-    session->is_closing = true;
-    session->close_by = by;
-    sg_report_failure(session->report, ECONNRESET, "it was closed here");
-    for (struct sg_channel *channel = session->channels; channel != NULL;
-         channel = sg_channel_next(channel)) {
-        sg_channel_close_by(channel, by);
-    }
-}
-
-/* Every channel takes a turn; one that moves something touches us again. */
-static void
-visit_channels(struct sg_session *session)
-{
-    session->has_moved = false;
-    for (struct sg_channel *channel = session->channels; channel != NULL;
-         channel = sg_channel_next(channel)) {
-        sg_loop_again(sg_channel_farend(channel));
-    }
-}
-
-/* True when the session may go.  After the goodbye we read on until the
- * server has closed: a close with something unread behind it resets the
- * connection, and the goodbye would be lost. */
-static bool
-finish_close(struct sg_session *session)
-{
-    bool is_late = sg_sys_now() >= session->close_by;
-
-    if (session->channels != NULL && !is_late) {
-        return false;
-    }
-    if (!session->has_said_goodbye) {
-        say_goodbye(session);
-    }
-    do {
-        session->rx_len = 0;
-    } while (receive(session) && !session->rx_eof && session->rx_error == 0);
-    return is_late || session->rx_eof || session->rx_error != 0;
-}
-
-static bool
-is_broken(const struct sg_session *session)
-{
-    return session->is_lost
-           || ((session->rx_eof || session->rx_error != 0)
-               && session->rx_len == 0);
-}
-
-static void
-session_turn(struct sg_farend *farend)
-{
-    struct sg_session *session = (struct sg_session *)farend;
-    bool has_news = (session->socket.ready != 0 || session->tx_error != 0)
-                    && receive(session);
-    int err;
-
-    session->socket.ready = 0;
-    if (session->control.ready & SG_HANGUP) {
-        sg_loop_watch(farend, &session->control, SG_NOTHING);
-        session->control.ready = 0;
-        begin_close(session, sg_deadline_after(CLOSE_BOUND));
-    }
-    if (!session->has_said_goodbye) {
-        if (session->rx_len != 0 || session->is_probing) {
-            pump(session);
-        }
-        open_channels(session);
-    }
-    if (has_news || session->has_moved) {
-        visit_channels(session);
-    }
-    send_out(session);
-    if (session->is_closing && finish_close(session)) {
-        lose(session);
-        return;
-    }
-    if (is_broken(session)) {
-        sg_session_check(session, LIBSSH2_ERROR_SOCKET_DISCONNECT);
-        lose(session);
-        return;
-    }
-    /* What libssh2 has not taken holds up the rest (TX_HARD_LIMIT). */
-    err = sg_loop_watch(farend, &session->socket,
-                        (session->rx_len == 0 ? SG_READ : SG_HANGUP)
-                            | (session->tx.len != 0 ? SG_WRITE : 0U));
-    if (err >= 0 && session->control.fd >= 0 && !session->is_closing) {
-        err = sg_loop_watch(farend, &session->control, SG_HANGUP);
-    }
-    if (err < 0) {
-        sg_fail_errno(&session->last, err);
-        lose(session);
-        return;
-    }
-    sg_loop_wake_at(farend, session->close_by);
-    if (session->tx_error != 0) {
-        sg_loop_again(farend); /* to receive the rest, until the end */
-    }
-}
-
-static void
-session_stop(struct sg_farend *farend, sg_deadline by)
-{
-    /* Half of the time for the channels, the rest to say goodbye. */
-    int64_t left = by - sg_sys_now();
-
-    begin_close((struct sg_session *)farend,
-                sg_deadline_after(left > 0 ? left / 2 : 0));
-}
-
-static void
-session_free(struct sg_farend *farend)
-{
-    struct sg_session *session = (struct sg_session *)farend;
-
-    sg_loop_close(farend, &session->control);
-    sg_loop_close(farend, &session->socket);
-    sg_report_unref(session->report);
-    release(session);
-}
-
-static const struct sg_farend_kind session_kind = {
-    .name = "session",
-    .turn = session_turn,
-    .stop = session_stop,
-    .free = session_free,
-};
-
-enum sg_status
-sg_session_start(struct sg_session *session, struct sg_report *report,
-                 uint64_t *loop_name, int *control, struct sg_error *error)
-{
-    int pair[2];
-    struct sg_loop *loop;
-    int err = sg_sys_socketpair(pair);
-
-    if (err < 0) {
-        return sg_fail_errno(error, err);
-    }
-    loop = sg_loop_hold_new(loop_name, error);
-    if (loop == NULL) {
-        sg_sys_close(&pair[0]);
-        sg_sys_close(&pair[1]);
-        return SG_ERR_SYSTEM;
-    }
-    session->report = sg_report_ref(report);
-    session->farend.kind = &session_kind;
-    session->control.fd = pair[0];
-    *control = pair[1];
-    sg_loop_adopt_with(loop, &session->farend, session);
-    return SG_OK;
 }

@@ -27,8 +27,10 @@ struct sg_wait {
     void *arg;
 };
 
-/* Takes over `fd`, a connected socket.  NULL: it is the caller's still. */
-struct sg_session *sg_session_new(int fd, struct sg_error *error);
+/* Takes over `fd`, a connected socket, and takes its own reference to the
+ * report, which will tell why it was lost.  NULL: it is the caller's still. */
+struct sg_session *sg_session_new(int fd, struct sg_report *report,
+                                  struct sg_error *error);
 
 /* Version exchange and key exchange.  `host_key_types`: a comma list of
  * those to offer first, or NULL. */
@@ -59,12 +61,18 @@ const char *sg_session_offer(enum sg_method method);
  * if that can be sent without waiting. */
 void sg_session_free(struct sg_session *session);
 
+/* ssh_config's ServerAliveInterval and ServerAliveCountMax. */
+struct sg_alive {
+    int64_t interval; /* ns without a byte until the server is asked; 0: never
+                         ask */
+    int count_max;    /* so many intervals more until it is lost */
+};
+
 /* Give it to a loop of its own, whose name channels are opened by.  It ends
- * when the other end of *control is closed.  The report, of which the loop
- * takes its own reference, will tell why it was lost.  On failure it is the
- * caller's still. */
+ * when the other end of *control is closed.  On failure it is the caller's
+ * still. */
 enum sg_status sg_session_start(struct sg_session *session,
-                                struct sg_report *report, uint64_t *loop,
+                                const struct sg_alive *alive, uint64_t *loop,
                                 int *control, struct sg_error *error);
 
 /* libssh2's version, as a text and as 0xMMmmpp. */

@@ -127,6 +127,8 @@ sg_spawn(const struct sg_spawn_plan *plan, pid_t *pid, struct sg_error *error)
     else {
         status = read_verdict(verdict_pipe[0], error);
         if (status != SG_OK) {
+            /* When it is the verdict that could not be read, it runs. */
+            sg_sys_kill(*pid, -1, false, SIGKILL);
             while (sg_sys_wait(*pid, -1, true, false, &ignored) == -EINTR) {
             }
             *pid = -1;

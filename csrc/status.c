@@ -23,7 +23,9 @@ sg_fail_text(struct sg_error *error, enum sg_status status, int code,
     if (error != NULL && error->status == SG_OK) {
         n = n < SG_ERROR_TEXT - 1 ? n : SG_ERROR_TEXT - 1;
         error->code = code;
-        memcpy(error->text, text, n);
+        if (n > 0) { /* else `text` may be NULL */
+            memcpy(error->text, text, n);
+        }
         error->text[n] = '\0';
     }
     return sg_fail(error, status, 0);

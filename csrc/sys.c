@@ -18,11 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef SG_PORTABLE
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#endif
-
 #ifdef SG_FAULTS
 int (*sg_sys_fault_hook)(const char *call);
 #endif
@@ -206,19 +201,50 @@ sg_sys_disown(int fd)
     pthread_mutex_unlock(&owned.lock);
 }
 
+/* SO_LINGER lets close() wait for the network. */
+static bool
+close_may_block(int fd)
+{
+    struct linger linger = {0};
+    socklen_t len = sizeof(linger);
+
+    return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0
+           && linger.l_onoff && linger.l_linger > 0;
+}
+
+/* Forgotten and closed in one, so that a fork() between them can't leave the
+ * child a copy.  But for a socket that may linger, for which nobody else
+ * shall wait: there such a copy is possible, and the lesser evil.  close()
+ * isn't called again after EINTR: on Linux it is closed then. */
 void
 sg_sys_close(int *fd)
 {
     int closing = *fd;
+    bool may_block;
 
     if (closing < 0) {
         return;
     }
     *fd = -1;
+    may_block = close_may_block(closing);
     pthread_mutex_lock(&owned.lock);
     forget_locked(closing);
-    close(closing); /* not again after EINTR: on Linux it is closed then */
+    if (!may_block) {
+        close(closing);
+    }
     pthread_mutex_unlock(&owned.lock);
+    if (may_block) {
+        close(closing);
+    }
+}
+
+void
+sg_sys_close_of(unsigned generation, int *fd)
+{
+    if (generation == owned.generation) {
+        sg_sys_close(fd);
+    }
+    *fd = -1;
 }
 
 size_t
@@ -240,7 +266,6 @@ sg_sys_generation(void)
     return owned.generation;
 }
 
-_Thread_local bool sg_sys_is_spawning;
 
 void
 sg_sys_before_fork(void)
@@ -366,6 +391,7 @@ sg_sys_read(int fd, void *to, size_t n)
 {
     int err = fault("read");
 
+    n = shortened("read short", n);
     return err < 0 ? err : answer(read(fd, to, n));
 }
 
@@ -374,6 +400,7 @@ sg_sys_write(int fd, const void *from, size_t n)
 {
     int err = fault("write");
 
+    n = shortened("write short", n);
     return err < 0 ? err : answer(write(fd, from, n));
 }
 
@@ -382,6 +409,7 @@ sg_sys_recv(int fd, void *to, size_t n, int flags)
 {
     int err = fault("recv");
 
+    n = shortened("recv short", n);
     return err < 0 ? err : answer(recv(fd, to, n, flags));
 }
 
@@ -390,6 +418,7 @@ sg_sys_send(int fd, const void *from, size_t n, int flags)
 {
     int err = fault("send");
 
+    n = shortened("send short", n);
     return err < 0 ? err : answer(send(fd, from, n, flags | MSG_NOSIGNAL));
 }
 
@@ -563,100 +592,3 @@ sg_sys_unread(int fd)
 
     return ioctl(fd, FIONREAD, &n) < 0 ? -errno : n;
 }
-
-/* ---- Waiting ---------------------------------------------------------- */
-
-int
-sg_sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
-{
-    int err = fault("poll");
-
-    return err < 0 ? err : (int)answer(poll(fds, n, timeout_ms));
-}
-
-int
-sg_sys_wakeup_open(struct sg_wakeup *wakeup)
-{
-#ifdef SG_PORTABLE
-    int fd[2];
-    int err = sg_sys_pipe(fd);
-
-    wakeup->reader = fd[0];
-    wakeup->writer = fd[1];
-    if (err >= 0) {
-        sg_sys_set_blocking(fd[0], false);
-        sg_sys_set_blocking(fd[1], false);
-    }
-    return err;
-#else
-    int fd = fault("eventfd");
-
-    if (fd == 0) {
-        pthread_mutex_lock(&owned.lock);
-        fd = sg_sys_keep_locked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-        pthread_mutex_unlock(&owned.lock);
-    }
-    wakeup->reader = wakeup->writer = fd < 0 ? -1 : fd;
-    return fd < 0 ? fd : 0;
-#endif
-}
-
-void
-sg_sys_wakeup_set(const struct sg_wakeup *wakeup)
-{
-    const uint64_t one = 1;
-
-    /* EAGAIN means that it is set already. */
-    while (write(wakeup->writer, &one, sizeof(one)) < 0 && errno == EINTR) {
-    }
-}
-
-void
-sg_sys_wakeup_clear(const struct sg_wakeup *wakeup)
-{
-    char drop[256];
-
-    while (read(wakeup->reader, drop, sizeof(drop)) < 0 && errno == EINTR) {
-    }
-}
-
-void
-sg_sys_wakeup_close(struct sg_wakeup *wakeup)
-{
-    if (wakeup->writer != wakeup->reader) {
-        sg_sys_close(&wakeup->writer);
-    }
-    sg_sys_close(&wakeup->reader);
-    wakeup->writer = -1;
-}
-
-#ifndef SG_PORTABLE
-int
-sg_sys_epoll_create(void)
-{
-    int fd = fault("epoll_create");
-
-    if (fd < 0) {
-        return fd;
-    }
-    pthread_mutex_lock(&owned.lock);
-    fd = sg_sys_keep_locked(epoll_create1(EPOLL_CLOEXEC));
-    pthread_mutex_unlock(&owned.lock);
-    return fd;
-}
-
-int
-sg_sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
-{
-    int err = op == EPOLL_CTL_ADD ? fault("epoll_ctl") : 0;
-
-    return err < 0 ? err : (int)answer(epoll_ctl(epfd, op, fd, event));
-}
-
-int
-sg_sys_epoll_wait(int epfd, struct epoll_event *events, int max,
-                  int timeout_ms)
-{
-    return (int)answer(epoll_wait(epfd, events, max, timeout_ms));
-}
-#endif

@@ -66,6 +66,10 @@ void sg_sys_disown(int fd);
 /* Close *fd unless it is -1, and set it to -1. */
 void sg_sys_close(int *fd);
 
+/* The same for a descriptor of that sg_sys_generation().  Of another one, it
+ * is closed already, and the number may be somebody else's: only forgotten. */
+void sg_sys_close_of(unsigned generation, int *fd);
+
 /* How many descriptors are owned; for the tests. */
 size_t sg_sys_owned(void);
 
@@ -123,6 +127,9 @@ int sg_sys_unread(int fd);
 /* ---- Waiting ---------------------------------------------------------- */
 
 int sg_sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
+
+/* Only where there is nothing to wait for. */
+void sg_sys_pause(int64_t ns);
 
 /* Something that another thread can make readable. */
 struct sg_wakeup {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What sys.c and sys_process.c share; nobody else includes it.
+ * What the sys*.c share; nobody else includes it.
  */
 #ifndef SG_SYS_INTERNAL_H
 #define SG_SYS_INTERNAL_H
@@ -19,6 +19,13 @@ fault(const char *call)
     (void)call;
     return 0;
 #endif
+}
+
+/* How many of its `n` bytes that test lets the call have: one, or all. */
+static inline size_t
+shortened(const char *name, size_t n)
+{
+    return n > 1 && fault(name) != 0 ? 1 : n;
 }
 
 /* A system call's own answer, as sys.h gives it. */
@@ -41,10 +48,5 @@ extern _Thread_local bool sg_sys_spawning;
  * remembered.  Returns it, perhaps with another number, or a negative errno
  * after closing it.  A negative `fd` is a failed call: errno is returned. */
 int sg_sys_keep_locked(int fd);
-
-/* This thread forks to exec: the child needs its descriptors until then.
- * (vfork(2) runs no fork handlers, but fork does, and the thread sanitizer
- * makes a fork of it.) */
-extern _Thread_local bool sg_sys_is_spawning;
 
 #endif

@@ -29,7 +29,6 @@ sg_sys_spawn(void (*child)(void *), void *arg)
         return pid;
     }
     sg_sys_spawning = true;
-    sg_sys_is_spawning = true;
 #ifdef SG_PORTABLE
     pid = fork();
 #else

@@ -114,8 +114,8 @@ wait_for(int fd, short events)
     return pollfd.revents;
 }
 
-/* For the two states that no descriptor tells of: the end of a thread of the
- * engine, and a word in a report. */
+/* For the states that no descriptor tells of: the end of a thread of the
+ * engine, a word in a report, a number that another thread has closed. */
 HELPER void
 wait_until(bool (*is_so)(void *), void *arg)
 {

@@ -320,6 +320,62 @@ fill_up(int fd, int quiet_ms)
     return total;
 }
 
+/* The loop has done all that it could do before this: bytes come back through
+ * another proxy, and all proxies share the one loop. */
+HELPER void
+let_the_loop_go_round(void)
+{
+    struct proxy other = proxy_sh("exec cat", LONG_LINGER);
+
+    for (int i = 0; i < 3; i++) {
+        say(other.stream, "x", 1);
+        expect(other.stream, "x");
+    }
+    proxy_close(&other);
+}
+
+/* ---- A gate for the loop's thread, in a hook --------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_reached, is_open;
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER,
+          .changed = PTHREAD_COND_INITIALIZER};
+
+HELPER void
+gate_set(bool is_open)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.is_open = is_open;
+    gate.is_reached = false;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+HELPER void
+gate_pass(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.is_reached = true;
+    pthread_cond_broadcast(&gate.changed);
+    while (!gate.is_open) {
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    }
+    pthread_mutex_unlock(&gate.lock);
+}
+
+/* Somebody stands before it. */
+HELPER void
+gate_wait(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    while (!gate.is_reached) {
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    }
+    pthread_mutex_unlock(&gate.lock);
+}
+
 /* ---- What a loop costs ------------------------------------------------ */
 
 static atomic_int calls_made; /* of those that have a fault's name */

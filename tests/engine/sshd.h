@@ -7,6 +7,7 @@
 #define SG_TEST_SSHD_H
 
 #include <pwd.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -16,9 +17,10 @@
 
 #define SSHD "/usr/sbin/sshd"
 #define PRIVSEP_DIR "/run/sshd"
+#define PRIVSEP_OURS 0700 /* the mode by which we know one that we made */
 
 static char sshd_dir[64];
-static bool privsep_dir_is_ours;
+static int privsep_dir = -1;
 
 __attribute__((format(printf, 1, 2))) HELPER void
 shell(const char *format, ...)
@@ -32,14 +34,48 @@ shell(const char *format, ...)
     CHECK_EQ(system(command), 0);
 }
 
+/* sshd wants that directory from root, though it uses it little.  Others of
+ * our tests, at the same time, want it too: all hold a lock on it, and the
+ * last removes it (tests/support/keeper.py does the same). */
+HELPER void
+privsep_take(void)
+{
+    struct stat info = {.st_nlink = 0};
+
+    /* No link: it was removed before we had the lock. */
+    for (int tries = 0; info.st_nlink == 0; tries++) {
+        CHECK_LE(tries, 1000);
+        close(privsep_dir);
+        mkdir(PRIVSEP_DIR, PRIVSEP_OURS);
+        privsep_dir = open(PRIVSEP_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (privsep_dir >= 0) {
+            CHECK_EQ(flock(privsep_dir, LOCK_SH), 0);
+            CHECK_EQ(fstat(privsep_dir, &info), 0);
+        }
+    }
+}
+
+HELPER void
+privsep_drop(void)
+{
+    struct stat info;
+
+    if (privsep_dir >= 0 && flock(privsep_dir, LOCK_EX | LOCK_NB) == 0
+        && fstat(privsep_dir, &info) == 0
+        && (info.st_mode & 0777) == PRIVSEP_OURS) {
+        rmdir(PRIVSEP_DIR);
+    }
+    close(privsep_dir);
+}
+
 /* A host key, a user's key, and one that nobody knows. */
 HELPER void
 sshd_prepare(void)
 {
     snprintf(sshd_dir, sizeof(sshd_dir), "/tmp/sg-engine-XXXXXX");
     CHECK(mkdtemp(sshd_dir) != NULL);
-    if (geteuid() == 0) { /* which sshd wants, though it uses it little */
-        privsep_dir_is_ours = mkdir(PRIVSEP_DIR, 0755) == 0;
+    if (geteuid() == 0) {
+        privsep_take();
     }
     shell("cd %s && for key in host user stranger; do"
           " ssh-keygen -q -t ed25519 -N '' -C '' -f $key || exit 1; done"
@@ -51,9 +87,7 @@ HELPER void
 sshd_clean_up(void)
 {
     shell("rm -rf %s", sshd_dir);
-    if (privsep_dir_is_ours) {
-        rmdir(PRIVSEP_DIR);
-    }
+    privsep_drop();
 }
 
 /* What a file of that directory holds, ended with NUL; for free(). */
@@ -171,12 +205,22 @@ patiently(void)
 }
 
 HELPER struct sg_session *
-session_on(int fd)
+session_with(int fd, struct sg_report *report)
 {
     struct sg_error error = {.status = SG_OK};
-    struct sg_session *session = sg_session_new(fd, &error);
+    struct sg_session *session = sg_session_new(fd, report, &error);
 
     CHECK(session != NULL);
+    return session;
+}
+
+HELPER struct sg_session *
+session_on(int fd)
+{
+    struct sg_report *report = sg_report_new();
+    struct sg_session *session = session_with(fd, report);
+
+    sg_report_unref(report); /* the session has its own reference */
     return session;
 }
 
@@ -224,20 +268,25 @@ struct gateway {
 };
 
 HELPER struct gateway
-gateway_open(const char *options)
+gateway_open_with(const char *options, const struct sg_alive *alive)
 {
-    struct gateway gateway = {.sshd = sshd_start(options)};
-    struct sg_session *session = session_on(gateway.sshd.fd);
+    struct gateway gateway = {.sshd = sshd_start(options),
+                              .report = sg_report_new()};
+    struct sg_session *session = session_with(gateway.sshd.fd, gateway.report);
     struct sg_error error = {.status = SG_OK};
 
     shake_hands(session);
     CHECK_OK(log_in(session, "user", &error), error);
-    gateway.report = sg_report_new();
-    CHECK(gateway.report != NULL);
-    CHECK_OK(sg_session_start(session, gateway.report, &gateway.loop,
-                              &gateway.control, &error),
+    CHECK_OK(sg_session_start(session, alive, &gateway.loop, &gateway.control,
+                              &error),
              error);
     return gateway;
+}
+
+HELPER struct gateway
+gateway_open(const char *options)
+{
+    return gateway_open_with(options, &(struct sg_alive){0});
 }
 
 HELPER void

@@ -1,27 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Every system call that can fail, failed in turn: the first, the second, ...
- * call of each name, until a whole life of a stream has none left to fail.
- * Each time it either works or fails clean, and nothing is left behind.
+ * Every fault (faults.h) in the life of a proxy, of a socket that was passed,
+ * and of a message.
  */
 #include "fdpass.h"
 
 #include <glob.h>
 
-#include "peers.h"
-
-enum {
-    MAY_FAIL,  /* it fails clean, or works */
-    MUST_WORK, /* somebody else's signal, or no news: no reason to fail */
-};
-
-struct fault_kind {
-    const char *call;
-    int err;
-    int expected;
-    bool for_ever;     /* from then on, not once */
-    bool on_loop_only; /* elsewhere it can't happen */
-};
+#include "faults.h"
 
 static const struct fault_kind kinds[] = {
     {"pipe", EMFILE, MAY_FAIL, false, false},
@@ -35,21 +21,27 @@ static const struct fault_kind kinds[] = {
     {"epoll_ctl", ENOSPC, MAY_FAIL, true, false},
     {"pidfd", EMFILE, MUST_WORK, false, false},
     {"pidfd", ENOSYS, MUST_WORK, true, false},
+    {"read short", 0, MUST_WORK, false, true},
     {"read", EINTR, MUST_WORK, false, false},
     {"read", EAGAIN, MUST_WORK, false, true},
-    {"read", EIO, MAY_FAIL, false, true},
+    {"read", EIO, MAY_FAIL, false, false},
+    {"write short", 0, MUST_WORK, false, true},
     {"write", EINTR, MUST_WORK, false, false},
     {"write", EAGAIN, MUST_WORK, false, true},
     {"write", EPIPE, MAY_FAIL, false, true},
+    {"recv short", 0, MUST_WORK, false, true},
     {"recv", EINTR, MUST_WORK, false, true},
     {"recv", EAGAIN, MUST_WORK, false, true},
     {"recv", ECONNRESET, MAY_FAIL, false, false},
+    {"send short", 0, MUST_WORK, false, true},
     {"send", EINTR, MAY_FAIL, false, true},
     {"send", EAGAIN, MAY_FAIL, false, true},
     {"send", ENOBUFS, MAY_FAIL, true, true},
     {"splice", EAGAIN, MUST_WORK, false, false},
     {"splice", EINTR, MUST_WORK, false, false},
     {"splice", EINVAL, MUST_WORK, true, false},
+    {"epoll_wait", EINTR, MUST_WORK, false, false},
+    {"epoll_wait", ENOMEM, MUST_WORK, false, false},
     {"poll", EINTR, MUST_WORK, false, false},
     {"poll", ENOMEM, MAY_FAIL, false, false},
     {"recv_descriptors", EAGAIN, MUST_WORK, false, false},
@@ -60,41 +52,7 @@ static const struct fault_kind kinds[] = {
     {"recvmsg", ENOMEM, MAY_FAIL, false, false},
 };
 
-/* ---- The hook --------------------------------------------------------- */
-
-static const struct fault_kind *current;
-static pthread_t tester;
-static atomic_int calls_left; /* until it fails */
-static atomic_int fired;
-
-static int
-fail_the_nth(const char *call)
-{
-    int left;
-
-    if (strcmp(call, current->call) != 0
-        || (current->on_loop_only && pthread_equal(pthread_self(), tester))) {
-        return 0;
-    }
-    left = --calls_left;
-    if (left == 0 || (left < 0 && current->for_ever)) {
-        fired = 1;
-        return -current->err;
-    }
-    return 0;
-}
-
 /* ---- Lives of a stream ------------------------------------------------ */
-
-/* A failure that a test wanted, and not another. */
-static void
-check_error(const struct sg_error *error)
-{
-    CHECK(fired);
-    CHECK_EQ(current->expected, MAY_FAIL);
-    CHECK(error->err == current->err || error->err == EIO
-          || error->err == ECONNRESET);
-}
 
 /* As much as can be: an error is an end here. */
 static size_t
@@ -295,45 +253,10 @@ life_of_a_message(void)
 
 /* ---- All of them ------------------------------------------------------ */
 
-static bool has_fired[COUNT_OF(kinds)];
-
-/* The guard between two lives: run_case() looks only at the end. */
-static void
-check_nothing_is_left(int descriptors)
-{
-    wait_until(no_loop_runs, NULL);
-    CHECK_EQ(sg_sys_owned(), 0);
-    CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
-    CHECK_EQ(count_descriptors(), descriptors);
-}
-
 static void
 live_with_every_fault(void (*life)(void))
 {
-    static char name[100];
-    const char *case_name = running_case;
-    int descriptors = count_descriptors();
-
-    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        int n = 0;
-
-        do {
-            n++;
-            snprintf(name, sizeof(name), "%s, %s number %d fails by %d",
-                     case_name, kinds[i].call, n, kinds[i].err);
-            running_case = name;
-            current = &kinds[i];
-            calls_left = n;
-            fired = 0;
-            active_hook = fail_the_nth;
-            life();
-            check_nothing_is_left(descriptors);
-            active_hook = NULL;
-            has_fired[i] = has_fired[i] || fired;
-        } while (fired && n < 1000);
-        CHECK_LE(n, 999);
-    }
-    running_case = case_name;
+    live_with_every_fault_of(kinds, COUNT_OF(kinds), life);
 }
 
 static void
@@ -369,24 +292,6 @@ message(void)
 /* ---- None is forgotten ------------------------------------------------ */
 
 static bool
-is_not_built(const char *name)
-{
-#ifdef SG_PORTABLE
-    static const char *const linux_only[] = {"eventfd", "epoll_create",
-                                             "epoll_ctl", "pidfd"};
-
-    for (size_t i = 0; i < COUNT_OF(linux_only); i++) {
-        if (strcmp(name, linux_only[i]) == 0) {
-            return true;
-        }
-    }
-#else
-    (void)name;
-#endif
-    return false;
-}
-
-static bool
 fired_once(const char *name)
 {
     bool result = false;
@@ -410,7 +315,8 @@ check_file(const char *path)
         char name[50];
         const char *call = strstr(line, "fault(\"");
 
-        if (call != NULL && sscanf(call, "fault(\"%49[a-z_]\")", name) == 1
+        call = call != NULL ? call : strstr(line, "shortened(\"");
+        if (call != NULL && sscanf(call, "%*[a-z](\"%49[a-z_ ]\"", name) == 1
             && !is_not_built(name)) {
             if (!fired_once(name)) {
                 test_fail(path, 0, "the fault \"%s\" was never tried", name);
@@ -422,7 +328,14 @@ check_file(const char *path)
     return n;
 }
 
-/* After all others: every name that the source gives a fault has fired. */
+/* After all others: every fault has fired, and every name that the source
+ * gives one. */
+static void
+every_fault_has_fired(void)
+{
+    check_that_all_have_fired(kinds, COUNT_OF(kinds));
+}
+
 static void
 every_name_in_the_source_has_fired(void)
 {
@@ -449,6 +362,7 @@ main(int argc, char **argv)
         CASE(proxy_that_ends_by_force),
         CASE(passed_socket),
         CASE(message),
+        CASE(every_fault_has_fired),
         CASE(every_name_in_the_source_has_fired),
     };
 

@@ -282,6 +282,59 @@ signals_interrupt_the_wait(void)
     finish(&passing);
 }
 
+static pid_t forked; /* 0 in the child */
+static int foreign[20];
+static pthread_t asker;
+
+/* A signal handler that forks; its child then opens what it likes, which
+ * gets the numbers that were ours. */
+static int
+fork_once(void *unused)
+{
+    (void)unused;
+    active_hook = NULL;
+    forked = fork();
+    CHECK_GE(forked, 0);
+    for (size_t i = 0; forked == 0 && i < COUNT_OF(foreign); i++) {
+        foreign[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        CHECK_GE(foreign[i], 0);
+    }
+    return forked == 0 ? 0 : -1;
+}
+
+static int
+interrupt_poll(const char *call)
+{
+    return strcmp(call, "poll") == 0 && pthread_equal(pthread_self(), asker)
+               ? -EINTR
+               : 0;
+}
+
+static void
+child_of_a_fork_in_the_wait_touches_nothing(void)
+{
+    struct passing passing;
+
+    asker = pthread_self();
+    passing = start("p", SHORT_LINGER);
+    active_hook = interrupt_poll;
+    CHECK_EQ(sg_request_wait(passing.request,
+                             sg_deadline_after(PATIENCE * SG_SEC), fork_once,
+                             NULL, &passing.error),
+             forked == 0 ? SG_ERR_SYSTEM : SG_ERR_INTERRUPTED);
+    if (forked == 0) {
+        CHECK_EQ(passing.error.err, EBADF);
+        CHECK_EQ(sg_request_take(passing.request), -1);
+        sg_request_drop(passing.request);
+        for (size_t i = 0; i < COUNT_OF(foreign); i++) {
+            CHECK(sg_sys_is_open(foreign[i]));
+        }
+        leave_process();
+    }
+    join_process(forked);
+    finish(&passing);
+}
+
 static void
 waiting_costs_nothing(void)
 {
@@ -306,25 +359,14 @@ program_ends_while_a_caller_waits(void)
 
 /* The loop finds both in one look at its poller: the program's end, by which
  * the request is freed, and that request's own hang-up. */
-static atomic_int gate_reached, gate_open;
-
 static int
 wait_at_the_gate(const char *call)
 {
     if (strcmp(call, "recv_descriptors") == 0) {
-        gate_reached = 1;
-        while (!gate_open) {
-            poll(NULL, 0, 1);
-        }
+        gate_pass();
         return -EAGAIN;
     }
     return 0;
-}
-
-static bool
-is_set(void *flag)
-{
-    return *(atomic_int *)flag != 0;
 }
 
 static void
@@ -332,15 +374,15 @@ program_ends_as_the_caller_goes_away(void)
 {
     struct passing waiting, passing;
 
-    gate_reached = gate_open = 0;
+    gate_set(false);
     waiting = start("w", LONG_LINGER);
     active_hook = wait_at_the_gate;
     passing = start("b", LONG_LINGER); /* holds up the loop */
-    wait_until(is_set, &gate_reached);
+    gate_wait();
     sg_loop_stop_all(sg_deadline_after(0)); /* comes first */
     sg_request_drop(waiting.request);
     active_hook = NULL;
-    gate_open = 1;
+    gate_set(true);
     waiting.request = NULL;
     finish(&waiting);
     finish(&passing);
@@ -361,6 +403,7 @@ main(int argc, char **argv)
         CASE(caller_goes_away),
         CASE(deadline_of_the_caller),
         CASE(signals_interrupt_the_wait),
+        CASE(child_of_a_fork_in_the_wait_touches_nothing),
         CASE(waiting_costs_nothing),
         CASE(program_ends_while_a_caller_waits),
         CASE(program_ends_as_the_caller_goes_away),

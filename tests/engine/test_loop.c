@@ -9,6 +9,8 @@
 
 #define THREADS 8
 
+static pthread_t tester;
+
 /* ---- Roles ------------------------------------------------------------ */
 
 static int
@@ -201,6 +203,105 @@ stopped_while_threads_start_proxies(void)
     run_threads(stop_again_and_again);
 }
 
+/* ---- When the poller fails -------------------------------------------- */
+
+static atomic_int polls;
+
+static int
+fail_to_wait(const char *call)
+{
+    if ((strcmp(call, "epoll_wait") != 0 && strcmp(call, "poll") != 0)
+        || pthread_equal(pthread_self(), tester)) {
+        return 0;
+    }
+    polls++;
+    return -ENOMEM;
+}
+
+static bool
+has_failed_five_times(void *unused)
+{
+    (void)unused;
+    return polls >= 5;
+}
+
+/* It tries again, but not without end in between. */
+static void
+loop_does_not_spin_when_it_can_not_wait(void)
+{
+    struct proxy proxy = proxy_sh("exec cat", LONG_LINGER);
+    int64_t start;
+
+    tester = pthread_self();
+    start = sg_sys_now();
+    active_hook = fail_to_wait;
+    say(proxy.stream, "hello", 5); /* it waits in the poller until then */
+    wait_until(has_failed_five_times, NULL);
+    CHECK_GE(sg_sys_now() - start, 4 * 10 * SG_MSEC);
+    active_hook = NULL;
+    expect(proxy.stream, "hello");
+    expect_quiet();
+    proxy_close(&proxy);
+}
+
+#ifndef SG_PORTABLE
+/* The descriptor of this name in /proc, or -1. */
+static int
+find_descriptor(const char *name)
+{
+    for (int fd = 3; fd < 200; fd++) {
+        char path[64], target[64] = "";
+
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        if (readlink(path, target, sizeof(target) - 1) > 0
+            && strcmp(target, name) == 0) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+/* A program that closes a number once too often.  By syscall(2), for the
+ * thread sanitizer would rightly complain of such a program. */
+static void
+check_loss_of(const char *name)
+{
+    struct proxy proxy = proxy_sh("cat; exit 3", LONG_LINGER), late;
+    int lost, number;
+
+    say(proxy.stream, "hello", 5);
+    expect(proxy.stream, "hello");
+    lost = find_descriptor("anon_inode:[eventpoll]");
+    CHECK_EQ(syscall(SYS_close, lost), 0);
+    number = find_descriptor(name);
+    if (number >= 0) {
+        CHECK_EQ(syscall(SYS_close, number), 0);
+    }
+    CHECK_EQ(syscall(SYS_dup3, messages_fd, lost, 0),
+             lost); /* it is somebody else's now */
+    say(proxy.stream, "hello", 5);
+    expect(proxy.stream, "hello");
+    CHECK(sg_sys_is_open(lost));
+    CHECK_EQ(syscall(SYS_close, lost), 0);
+    late = proxy_sh("exec cat", LONG_LINGER); /* its mail arrives */
+    say(late.stream, "late", 4);
+    expect(late.stream, "late");
+    expect_quiet();
+    CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
+    expect_end(proxy.stream);
+    CHECK_EQ(proxy_returncode(&proxy), 3);
+    proxy_close(&proxy);
+    proxy_close(&late);
+}
+
+static void
+poller_that_is_lost_is_replaced(void)
+{
+    check_loss_of("nothing else");
+    check_loss_of("anon_inode:[eventfd]");
+}
+#endif
+
 /* ---- Fork ------------------------------------------------------------- */
 
 /* In the child of a fork: nothing of the parent's is open, and the engine
@@ -330,6 +431,10 @@ main(int argc, char **argv)
         CASE(stubborn_children_are_stopped_in_time),
         CASE(stop_comes_back_in_time_whatever_holds),
         CASE(stopped_while_threads_start_proxies),
+        CASE(loop_does_not_spin_when_it_can_not_wait),
+#ifndef SG_PORTABLE
+        CASE(poller_that_is_lost_is_replaced),
+#endif
         CASE(fork_without_an_engine_at_work),
         CASE(child_of_fork_has_its_own_engine),
         CASE(fork_while_threads_start_and_end_proxies),

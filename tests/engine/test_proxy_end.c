@@ -282,10 +282,108 @@ close_with_unread_output_loses_no_input(void)
 static void
 shutdown_of_both_ways_is_a_close(void)
 {
-    struct proxy proxy = proxy_sh("cat; exit 5", SHORT_LINGER);
+    struct proxy proxy = proxy_sh("cat; exit 5", LONG_LINGER);
 
     CHECK_EQ(shutdown(proxy.stream, SHUT_RDWR), 0);
     CHECK_EQ(proxy_returncode(&proxy), 5);
+    proxy_close(&proxy);
+}
+
+static struct proxy
+proxy_that_talks_to(const char *script, int stderr_fd)
+{
+    struct command command;
+
+    command_sh(&command, script);
+    command.options.stderr_fd = stderr_fd;
+    return proxy_start(&command, 0);
+}
+
+/* Each side has shut down its half: that looks like a close, and is none
+ * while somebody holds the descriptor and will say when it is. */
+static void
+both_ways_shut_is_no_close_while_it_is_held(void)
+{
+    struct proxy proxy;
+    int pipe_fd[2], ignored;
+
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    proxy = proxy_that_talks_to(
+        "exec >&-; cat >/dev/null; echo eof >&2; exec sleep 1000", pipe_fd[1]);
+    sg_report_hold(proxy.report);
+    expect_end(proxy.stream);
+    CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
+    CHECK(wait_for(proxy.stream, POLLHUP) & POLLHUP);
+    expect(pipe_fd[0], "eof\n");
+    let_the_loop_go_round();
+    CHECK(!process_is_gone(proxy.process));
+    expect_quiet();
+    CHECK(!sg_report_returncode(proxy.report, &ignored));
+    sg_report_let_go(proxy.report);
+    CHECK_EQ(proxy_returncode(&proxy), -SIGHUP);
+    proxy_close(&proxy);
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+}
+
+/* It closes both its ends, and lives. */
+static void
+child_without_a_stream_lives_while_it_is_held(void)
+{
+    struct proxy proxy;
+
+    proxy = proxy_that_talks_to("exec sleep 1000 <&- >&-", SG_STDERR_NULL);
+    sg_report_hold(proxy.report);
+    CHECK(wait_for(proxy.stream, POLLHUP) & POLLHUP);
+    let_the_loop_go_round();
+    CHECK(!process_is_gone(proxy.process));
+    CHECK_EQ(kill(proxy.pid, SIGTERM), 0); /* by itself, as it were */
+    CHECK_EQ(proxy_returncode(&proxy), -SIGTERM);
+    wait_until(process_of_is_gone, &proxy.process);
+    sg_report_let_go(proxy.report); /* the far end may be gone already */
+    proxy_close(&proxy);
+}
+
+/* What is on its way to it arrives, however long it takes. */
+static void
+both_ways_shut_loses_nothing_while_it_is_held(void)
+{
+    static char sent[100000], heard[100000];
+    struct proxy proxy;
+    int pipe_fd[2];
+    siginfo_t info;
+
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    proxy = proxy_that_talks_to("exec >&-; kill -STOP $$; exec cat >&2",
+                                pipe_fd[1]);
+    close(pipe_fd[1]);
+    sg_report_hold(proxy.report);
+    expect_end(proxy.stream);
+    CHECK_EQ(waitid(P_PID, (id_t)proxy.pid, &info, WSTOPPED | WNOWAIT), 0);
+    pattern_fill(0, sent, sizeof(sent));
+    say(proxy.stream, sent, sizeof(sent));
+    CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
+    let_the_loop_go_round();
+    CHECK_EQ(kill(proxy.pid, SIGCONT), 0);
+    CHECK_EQ(hear(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
+    CHECK_EQ(memcmp(sent, heard, sizeof(sent)), 0);
+    CHECK_EQ(proxy_returncode(&proxy), 0);
+    sg_report_let_go(proxy.report);
+    proxy_close(&proxy);
+    close(pipe_fd[0]);
+}
+
+/* Of a descriptor that nobody holds (detach(), dup()) the kernel alone
+ * speaks, and it says: closed. */
+static void
+both_ways_shut_is_a_close_when_nobody_holds_it(void)
+{
+    struct proxy proxy = proxy_that_talks_to("exec >&-; exec sleep 1000",
+                                             SG_STDERR_NULL);
+
+    expect_end(proxy.stream);
+    CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
+    CHECK_EQ(proxy_returncode(&proxy), -SIGHUP);
     proxy_close(&proxy);
 }
 
@@ -413,6 +511,63 @@ grandchild_with_stdout_does_not_hold_up_a_close(void)
     process_join(grandchild);
 }
 
+static int
+refuse_pidfd(const char *call)
+{
+    return strcmp(call, "pidfd") == 0 ? -ENOSYS : 0;
+}
+
+/* Without a pidfd too, and without anybody who waits for it. */
+static void
+end_is_noticed_while_a_grandchild_holds_the_pipes(void)
+{
+    struct proxy proxy;
+    siginfo_t info;
+    pid_t pid;
+    int grandchild;
+
+    active_hook = refuse_pidfd;
+    proxy = proxy_sh(
+        "exec 3<&0; sleep 1000 <&3 & echo $!; kill -STOP $$; exit 3",
+        LONG_LINGER);
+    active_hook = NULL;
+    pid = hear_pid(proxy.stream);
+    grandchild = process_open(pid);
+    CHECK_EQ(waitid(P_PID, (id_t)proxy.pid, &info, WSTOPPED | WNOWAIT), 0);
+    CHECK_EQ(kill(proxy.pid, SIGCONT), 0); /* it ends without a word */
+    CHECK_EQ(proxy_returncode(&proxy), 3);
+    CHECK(!process_is_gone(grandchild));
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    process_join(grandchild);
+    expect_end(proxy.stream);
+    proxy_close(&proxy);
+}
+
+/* The pause until the next question, when the last one is over. */
+static int64_t
+next_pause(struct sg_child *child, bool is_urgent)
+{
+    child->ask_at = 0;
+    return sg_child_ask_at(child, is_urgent) - sg_sys_now();
+}
+
+static void
+questions_get_rare_while_nobody_waits(void)
+{
+    struct sg_child child = {.end.fd = -1};
+
+    for (int i = 0; i < 12; i++) {
+        next_pause(&child, false);
+    }
+    CHECK_GE(next_pause(&child, false), 60 * SG_SEC);
+    CHECK_LE(next_pause(&child, true), 1 * SG_MSEC);
+    for (int i = 0; i < 12; i++) {
+        CHECK_LE(next_pause(&child, true), 100 * SG_MSEC);
+    }
+    child.end.fd = 3; /* a pidfd wakes us */
+    CHECK_EQ(sg_child_ask_at(&child, true), SG_NEVER);
+}
+
 /* The same with stdin, full: what it never takes is given up. */
 static void
 grandchild_with_stdin_does_not_hold_up_a_close(void)
@@ -513,6 +668,10 @@ main(int argc, char **argv)
         CASE(very_slow_reader_of_more_than_a_pipe),
         CASE(close_with_unread_output_loses_no_input),
         CASE(shutdown_of_both_ways_is_a_close),
+        CASE(both_ways_shut_is_no_close_while_it_is_held),
+        CASE(child_without_a_stream_lives_while_it_is_held),
+        CASE(both_ways_shut_loses_nothing_while_it_is_held),
+        CASE(both_ways_shut_is_a_close_when_nobody_holds_it),
         CASE(copy_of_the_descriptor_keeps_it_alive),
         CASE(child_that_goes_on_is_hung_up),
         CASE(stubborn_child_is_killed),
@@ -520,6 +679,8 @@ main(int argc, char **argv)
         CASE(stopped_child_is_continued_to_end),
         CASE(grandchild_inherits_the_stream),
         CASE(grandchild_with_stdout_does_not_hold_up_a_close),
+        CASE(end_is_noticed_while_a_grandchild_holds_the_pipes),
+        CASE(questions_get_rare_while_nobody_waits),
         CASE(grandchild_with_stdin_does_not_hold_up_a_close),
         CASE(grandchild_with_stderr_does_not_hold_up_the_end),
         CASE(own_session_ends_with_all_its_processes),

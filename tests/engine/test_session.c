@@ -5,186 +5,13 @@
  */
 #include "session.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
-#include "channel.h"
-#include "sshd.h"
+#include "channels.h"
 
-#define MB (1024 * 1024)
-#define WINDOW (2 * MB)
 #define MANY 100
 #define FEW 4
-
-/* ---- Channels and what is behind them --------------------------------- */
-
-struct channel {
-    int stream;
-    struct sg_request *request;
-    struct sg_report *report;
-};
-
-/* A TCP server: a socket that listens, whose connections a case accepts. */
-struct listener {
-    int fd;
-    unsigned port;
-};
-
-static struct listener
-listen_here(int backlog)
-{
-    struct listener listener = {
-        .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof(address);
-
-    CHECK_GE(listener.fd, 0);
-    CHECK_EQ(bind(listener.fd, (struct sockaddr *)&address, n), 0);
-    CHECK_EQ(listen(listener.fd, backlog), 0);
-    CHECK_EQ(getsockname(listener.fd, (struct sockaddr *)&address, &n), 0);
-    listener.port = ntohs(address.sin_port);
-    return listener;
-}
-
-static int
-accept_one(const struct listener *listener)
-{
-    int fd;
-
-    wait_for(listener->fd, POLLIN);
-    fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
-    CHECK_GE(fd, 0);
-    return fd;
-}
-
-static char *
-put_number(char *to, size_t n)
-{
-    uint32_t number = htonl((uint32_t)n);
-
-    memcpy(to, &number, sizeof(number));
-    return to + sizeof(number);
-}
-
-static char *
-put_string(char *to, const char *text)
-{
-    to = put_number(to, strlen(text));
-    memcpy(to, text, strlen(text));
-    return to + strlen(text);
-}
-
-/* RFC 4254 7.2. */
-static enum sg_status
-channel_try(struct channel *channel, uint64_t loop, unsigned port,
-            int64_t linger, struct sg_error *error)
-{
-    char message[128];
-    char *end = put_number(put_string(message, "127.0.0.1"), port);
-    struct sg_channel_options options = {.type = "direct-tcpip",
-                                         .message = message,
-                                         .window_size = WINDOW,
-                                         .max_packet_size = 32768,
-                                         .linger = linger};
-
-    end = put_number(put_string(end, "127.0.0.1"), 1);
-    options.message_len = (size_t)(end - message);
-    channel->stream = -1;
-    channel->report = sg_report_new();
-    CHECK(channel->report != NULL);
-    return sg_channel_start(loop, &options, channel->report, &channel->request,
-                            &channel->stream, error);
-}
-
-static struct channel
-channel_ask(const struct gateway *gateway, unsigned port, int64_t linger)
-{
-    struct channel channel;
-    struct sg_error error = {.status = SG_OK};
-    enum sg_status status = channel_try(&channel, gateway->loop, port, linger,
-                                        &error);
-
-    if (status == SG_ERR_LOST) { /* it does not know why */
-        sg_report_failed(gateway->report, error.text);
-    }
-    CHECK_OK(status, error);
-    return channel;
-}
-
-/* The answer. */
-static enum sg_status
-channel_wait(struct channel *channel, struct sg_error *error)
-{
-    enum sg_status status = sg_request_wait(
-        channel->request, patiently().deadline, never_interrupt, NULL, error);
-
-    sg_request_drop(channel->request);
-    channel->request = NULL;
-    return status;
-}
-
-static void
-channel_wait_open(struct channel *channel)
-{
-    struct sg_error error = {.status = SG_OK};
-
-    CHECK_OK(channel_wait(channel, &error), error);
-}
-
-static struct channel
-channel_open(const struct gateway *gateway, const struct listener *listener,
-             int *server)
-{
-    struct channel channel = channel_ask(gateway, listener->port, LONG_LINGER);
-
-    channel_wait_open(&channel);
-    *server = accept_one(listener);
-    return channel;
-}
-
-static void
-channel_close(struct channel *channel)
-{
-    sg_request_drop(channel->request);
-    sg_sys_close(&channel->stream);
-    sg_report_unref(channel->report);
-}
-
-static void
-ping(int from, int to, size_t seed)
-{
-    char sent[1000], heard[1000];
-
-    pattern_fill(seed, sent, sizeof(sent));
-    say(from, sent, sizeof(sent));
-    CHECK_EQ(hear(to, heard, sizeof(heard)), sizeof(heard));
-    CHECK_EQ(memcmp(sent, heard, sizeof(heard)), 0);
-}
-
-/* Hear `n` bytes of the pattern, then an end. */
-static void
-expect_pattern(int fd, size_t n)
-{
-    static char block[65536];
-    size_t heard = 0;
-
-    for (;;) {
-        ssize_t more;
-
-        wait_for(fd, POLLIN);
-        more = read(fd, block, sizeof(block));
-        CHECK_GE(more, 0);
-        if (more == 0) {
-            break;
-        }
-        CHECK(pattern_is(heard, block, (size_t)more));
-        heard += (size_t)more;
-    }
-    CHECK_EQ(heard, n);
-}
 
 /* ---- Handshake -------------------------------------------------------- */
 
@@ -758,6 +585,61 @@ many_at_once(void)
     gateway_close(&gateway);
 }
 
+#define SENDERS 12
+
+/* Twelve that always have something to send get about as much through, when
+ * the connection is what holds them up. */
+static void
+who_sends_much_takes_turns(void)
+{
+    static char block[65536];
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(SENDERS);
+    struct channel channels[SENDERS];
+    struct pollfd fds[2 * SENDERS];
+    size_t heard[SENDERS] = {0}, total = 0, least = SIZE_MAX, most = 0;
+    const int small = 1;
+
+    CHECK_EQ(setsockopt(gateway.sshd.fd, SOL_SOCKET, SO_SNDBUF, &small,
+                        sizeof(small)),
+             0);
+    for (size_t i = 0; i < SENDERS; i++) {
+        fds[i].events = POLLOUT;
+        fds[SENDERS + i].events = POLLIN;
+        channels[i] = channel_open(&gateway, &listener, &fds[SENDERS + i].fd);
+        fds[i].fd = channels[i].stream;
+        CHECK_EQ(sg_sys_set_blocking(fds[i].fd, false), 0);
+    }
+    while (total < (under_valgrind() ? 2 : 4) * SENDERS * MB) {
+        CHECK_GE(poll(fds, COUNT_OF(fds), 2 * PATIENCE * 1000), 1);
+        for (size_t i = 0; i < SENDERS; i++) {
+            if (fds[i].revents & POLLOUT) {
+                CHECK(write(fds[i].fd, block, sizeof(block)) > 0
+                      || errno == EAGAIN);
+            }
+            if (fds[SENDERS + i].revents & POLLIN) {
+                ssize_t n = read(fds[SENDERS + i].fd, block, sizeof(block));
+
+                CHECK_GE(n, 1);
+                heard[i] += (size_t)n;
+                total += (size_t)n;
+            }
+        }
+    }
+    for (size_t i = 0; i < SENDERS; i++) {
+        least = heard[i] < least ? heard[i] : least;
+        most = heard[i] > most ? heard[i] : most;
+        channel_close(&channels[i]);
+        CHECK_EQ(sg_sys_set_blocking(fds[SENDERS + i].fd, true), 0);
+        while (read(fds[SENDERS + i].fd, block, sizeof(block)) > 0) {
+        }
+        close(fds[SENDERS + i].fd);
+    }
+    CHECK_LE(most, 2 * least);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
 static void
 stalled_reader_stalls_nobody_else(void)
 {
@@ -1100,7 +982,7 @@ server_is_killed(void)
         channels[i] = channel_open(&gateway, &listener, &servers[i]);
     }
     waiting[0] = channel_ask(&gateway, busy.port, LONG_LINGER);
-    waiting[1] = channel_ask(&gateway, listener.port, LONG_LINGER);
+    waiting[1] = channel_ask(&gateway, busy.port, LONG_LINGER);
     fill_up(channels[0].stream, 20);
     fill_up(servers[1], 20);
     fill_up(servers[2], 20);
@@ -1328,6 +1210,7 @@ main(int argc, char **argv)
         CASE(big_transfers_both_ways_at_once),
         CASE(keys_are_exchanged_anew_meanwhile),
         CASE(many_at_once),
+        CASE(who_sends_much_takes_turns),
         CASE(stalled_reader_stalls_nobody_else),
         CASE(idle_session_costs_nothing),
         CASE(session_answers_the_server),

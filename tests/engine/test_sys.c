@@ -4,6 +4,8 @@
  */
 #include "sys.h"
 
+#include <netinet/in.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 #include "harness.h"
@@ -422,18 +424,88 @@ static void
 group_is_signalled_even_when_its_leader_is_a_zombie(void)
 {
     static char own_session;
-    int returncode = -99;
-    pid_t pid = spawn(lives, &own_session);
+    int returncode = -99, pipe_fd[2];
+    pid_t pid;
     siginfo_t info;
+    char byte;
 
-    while (getsid(pid) != pid) { /* it has not got so far */
-        poll(NULL, 0, 1);
-    }
+    CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
+    pid = spawn(lives, &own_session);
+    close(pipe_fd[1]);
+    CHECK_EQ(read(pipe_fd[0], &byte, 1), 0); /* it has got as far as exec */
+    close(pipe_fd[0]);
+    CHECK_EQ(getsid(pid), pid);
     CHECK_EQ(sg_sys_kill(pid, -1, true, SIGKILL), 0);
     CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
     CHECK_EQ(sg_sys_kill(pid, -1, true, SIGHUP), 0);
     CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
     CHECK_EQ(returncode, -SIGKILL);
+}
+
+/* Two ends of a TCP connection. */
+static void
+connect_tcp(int fd[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQ(bind(listener, (struct sockaddr *)&address, len), 0);
+    CHECK_EQ(listen(listener, 1), 0);
+    CHECK_EQ(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_EQ(connect(fd[0], (struct sockaddr *)&address, len), 0);
+    fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    CHECK_GE(fd[1], 0);
+    close(listener);
+}
+
+static atomic_int lingering_is_over;
+
+static void *
+close_it(void *fd)
+{
+    int closing = *(int *)fd;
+
+    sg_sys_close(&closing);
+    lingering_is_over = 1;
+    return NULL;
+}
+
+static bool
+is_closed(void *fd)
+{
+    return !is_open(*(int *)fd);
+}
+
+/* A passed socket may have SO_LINGER, and a peer that reads nothing. */
+static void
+lingering_close_holds_up_nobody(void)
+{
+    static const char data[65536];
+    const struct linger linger = {.l_onoff = 1, .l_linger = 2 * PATIENCE};
+    int fd[2], pipe_fd[2];
+    pthread_t thread;
+
+    if (under_valgrind()) {
+        return; /* it lets no other thread run during a close() */
+    }
+    connect_tcp(fd);
+    CHECK_EQ(sg_sys_own(fd[0]), 0);
+    CHECK_EQ(sg_sys_setsockopt(fd[0], SOL_SOCKET, SO_LINGER, &linger,
+                               sizeof(linger)),
+             0);
+    while (sg_sys_send(fd[0], data, sizeof(data), MSG_DONTWAIT) > 0) {
+    }
+    CHECK_EQ(pthread_create(&thread, NULL, close_it, &fd[0]), 0);
+    wait_until(is_closed, &fd[0]);
+    CHECK_EQ(sg_sys_pipe(pipe_fd), 0);
+    sg_sys_close(&pipe_fd[0]);
+    sg_sys_close(&pipe_fd[1]);
+    CHECK(!lingering_is_over);
+    close(fd[1]); /* with data unread: a reset */
+    CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
 int
@@ -453,6 +525,7 @@ main(int argc, char **argv)
         CASE(wait_tells_how_it_ended),
         CASE(signals_reach_the_child),
         CASE(group_is_signalled_even_when_its_leader_is_a_zombie),
+        CASE(lingering_close_holds_up_nobody),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

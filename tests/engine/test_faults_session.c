@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Every fault (faults.h) in the life of a session: handshake, login, two
+ * channels that carry, and the end; with a server that is a script
+ * (script.h) in a thread of its own.  Memory can fail, too: this program is
+ * linked with another malloc() (see engine.mk).
+ */
+#include "faults.h"
+#include "script.h"
+
+#define AMOUNT 100000 /* bytes to send and to hear again */
+
+static const struct fault_kind kinds[] = {
+    {"socketpair", EMFILE, MAY_FAIL, false, false},
+    {"eventfd", EMFILE, MAY_FAIL, false, false},
+    {"epoll_create", EMFILE, MAY_FAIL, false, false},
+    {"epoll_ctl", ENOMEM, MAY_FAIL, false, false},
+    {"epoll_ctl", ENOSPC, MAY_FAIL, true, false},
+    {"epoll_wait", EINTR, MUST_WORK, false, false},
+    {"epoll_wait", ENOMEM, MUST_WORK, false, false},
+    {"recv short", 0, MUST_WORK, false, false},
+    {"recv", EINTR, MUST_WORK, false, false},
+    {"recv", EAGAIN, MUST_WORK, false, false},
+    {"recv", ECONNRESET, MAY_FAIL, false, false},
+    {"recv", ETIMEDOUT, MAY_FAIL, false, false},
+    {"recv", ENOMEM, MAY_FAIL, true, false},
+    {"send short", 0, MUST_WORK, false, false},
+    {"send", EINTR, MUST_WORK, false, false},
+    {"send", EAGAIN, MAY_FAIL, false, false}, /* an answer: never full */
+    {"send", EPIPE, MAY_FAIL, false, false},
+    {"send", ENOBUFS, MAY_FAIL, false, false},
+    {"poll", EINTR, MUST_WORK, false, false},
+    {"poll", ENOMEM, MAY_FAIL, false, false},
+    {"malloc", ENOMEM, MAY_FAIL, false, false},
+    {"malloc", ENOMEM, MAY_FAIL, true, false},
+};
+
+/* ---- Memory ----------------------------------------------------------- */
+
+/* What this thread does now is the test's own affair: nothing fails. */
+static _Thread_local bool is_spared;
+
+static int
+fail_the_engine(const char *call)
+{
+    return is_spared ? 0 : fail_the_nth(call);
+}
+
+static bool
+memory_fails(void)
+{
+    int (*hook)(const char *) = sg_sys_fault_hook;
+
+    return hook != NULL && hook("malloc") != 0;
+}
+
+/* ld --wrap: what the engine calls, and what it would have called. */
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *block, size_t n);
+void *__wrap_realloc(void *block, size_t n);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+
+void *
+__wrap_malloc(size_t n)
+{
+    return memory_fails() ? NULL : __real_malloc(n);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+    return memory_fails() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *block, size_t n)
+{
+    return memory_fails() ? NULL : __real_realloc(block, n);
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+    return memory_fails() ? NULL : __real_strdup(text);
+}
+
+/* ---- The server ------------------------------------------------------- */
+
+static struct script script;
+
+/* Sends back what it hears, and ends what is ended, until the client goes. */
+static void *
+serve(void *unused)
+{
+    int type;
+
+    (void)unused;
+    is_spared = true;
+    while ((type = script_next(&script)) >= 0) {
+        uint32_t id = script.packet_len >= 5 ? script_u32(&script, 1) : 0;
+
+        switch (script_answer(&script) ? 0 : type) {
+        case MSG_CHANNEL_OPEN:
+            id = script_u32(&script, 1 + 4 + script_u32(&script, 1));
+            script_send(&script, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", id, id,
+                        SCRIPT_WINDOW, 32768U);
+            break;
+        case MSG_CHANNEL_DATA:
+            script_send(&script, MSG_CHANNEL_DATA, "ud", id, script.packet + 9,
+                        script.packet_len - 9);
+            break;
+        case MSG_CHANNEL_EOF:
+        case MSG_CHANNEL_CLOSE:
+            script_send(&script, type, "u", id);
+            break;
+        case MSG_DISCONNECT:
+            script_hang_up(&script);
+            break;
+        default:
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* ---- The caller ------------------------------------------------------- */
+
+/* A status and an error that say the same, and that the fault explains. */
+static bool
+has_worked(enum sg_status status, const struct sg_error *error)
+{
+    is_spared = true;
+    if (status == SG_OK) {
+        return true;
+    }
+    CHECK(fired);
+    CHECK_EQ(error->status, status);
+    if (current->expected == MUST_WORK) {
+        test_fail(__FILE__, __LINE__, "%d, errno %d, \"%s\"", status,
+                  error->err, error->text);
+    }
+    CHECK(error->err != 0 || error->text[0] != '\0');
+    return false;
+}
+
+#define TRIED(call, error) (is_spared = false, has_worked((call), (error)))
+
+/* One to the caller's own socket may be the one, which in truth fails only
+ * when the caller hears no more: then nothing comes, not even an end. */
+static bool
+send_has_failed(void)
+{
+    return fired && strcmp(current->call, "send") == 0
+           && current->expected == MAY_FAIL;
+}
+
+static void
+converse(int stream)
+{
+    static char sent[AMOUNT], heard[AMOUNT];
+    struct pollfd pollfd = {.fd = stream, .events = POLLIN | POLLOUT};
+    sg_deadline deadline = sg_deadline_after(PATIENCE * SG_SEC);
+    size_t n_sent = 0, n_heard = 0;
+
+    pattern_fill(0, sent, sizeof(sent));
+    while (n_heard < sizeof(heard)) {
+        ssize_t n;
+
+        if (poll(&pollfd, 1, 100) == 0) {
+            CHECK_LE(sg_sys_now(), deadline);
+            if (send_has_failed()) {
+                break;
+            }
+            continue;
+        }
+        n = send(stream, sent + n_sent, sizeof(sent) - n_sent,
+                 MSG_DONTWAIT | MSG_NOSIGNAL);
+        n_sent += n > 0 ? (size_t)n : 0;
+        pollfd.events = n_sent < sizeof(sent) && n >= 0 ? POLLIN | POLLOUT
+                                                        : POLLIN;
+        n = recv(stream, heard + n_heard, sizeof(heard) - n_heard,
+                 MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN)) {
+            break; /* the end */
+        }
+        n_heard += n > 0 ? (size_t)n : 0;
+    }
+    CHECK_EQ(memcmp(sent, heard, n_heard), 0);
+    if (n_heard < sizeof(heard)) {
+        CHECK(fired);
+        CHECK_EQ(current->expected, MAY_FAIL);
+    }
+}
+
+static void
+live_a_channel(void)
+{
+    struct channel channel = {.stream = -1, .report = sg_report_new()};
+    struct sg_channel_options options = {.type = "direct-tcpip",
+                                         .message = "",
+                                         .max_packet_size = 32768,
+                                         .linger = SHORT_LINGER};
+    struct sg_error error = {.status = SG_OK};
+
+    if (TRIED(sg_channel_start(script.loop, &options, channel.report,
+                               &channel.request, &channel.stream, &error),
+              &error)
+        && TRIED(channel_wait(&channel, &error), &error)) {
+        converse(channel.stream);
+    }
+    channel_close(&channel);
+}
+
+static bool
+log_in_as_nobody(struct sg_session *session)
+{
+    struct sg_error error = {.status = SG_OK};
+    struct sg_wait wait = patiently();
+    const char *methods;
+
+    return TRIED(sg_session_handshake(session, NULL, &wait, &error), &error)
+           && TRIED(sg_auth_none(session, "user", &methods, &wait, &error),
+                    &error)
+           && TRIED(sg_session_start(session, &(struct sg_alive){0},
+                                     &script.loop, &script.control, &error),
+                    &error);
+}
+
+static void
+live_with_session(struct sg_session *session)
+{
+    if (!log_in_as_nobody(session)) {
+        is_spared = false;
+        sg_session_free(session);
+        is_spared = true;
+        return;
+    }
+    live_a_channel();
+    live_a_channel();
+    sg_sys_close(&script.control);
+}
+
+static void
+life_of_a_session(void)
+{
+    struct bytes words = {0};
+    struct sg_error error = {.status = SG_OK};
+    struct sg_session *session;
+    pthread_t server;
+    int pair[2];
+
+    is_spared = true;
+    active_hook = fail_the_engine;
+    script = (struct script){.control = -1, .report = sg_report_new()};
+    CHECK_EQ(sg_sys_socketpair(pair), 0);
+    script.fd = pair[1];
+    put_login(&words);
+    say(script.fd, (const char *)words.data, words.len);
+    free(words.data);
+    CHECK_EQ(pthread_create(&server, NULL, serve, NULL), 0);
+    is_spared = false;
+    session = sg_session_new(pair[0], script.report, &error);
+    if (has_worked(session != NULL ? SG_OK : error.status, &error)) {
+        live_with_session(session);
+    }
+    else {
+        sg_sys_close(&pair[0]);
+    }
+    CHECK_EQ(pthread_join(server, NULL), 0);
+    wait_until(no_loop_runs, NULL);
+    script_close(&script);
+}
+
+/* ---- All of them ------------------------------------------------------ */
+
+static void
+session(void)
+{
+    live_with_every_fault_of(kinds, COUNT_OF(kinds), life_of_a_session);
+}
+
+static void
+every_fault_has_fired(void)
+{
+    check_that_all_have_fired(kinds, COUNT_OF(kinds));
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(session),
+        CASE(every_fault_has_fired),
+    };
+
+    tester = pthread_self();
+    return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);
+}

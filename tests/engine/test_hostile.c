@@ -1,0 +1,662 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A hostile server: packets that are none, data and windows that lie, and
+ * what nobody asked for.
+ */
+#include "stage.h"
+
+#include <malloc.h>
+#include <sys/ioctl.h>
+
+#define KB 1024U
+#define MB (1024U * 1024U)
+
+/* ---- The wire --------------------------------------------------------- */
+
+/* What no packet can be: a length, a padding, and so much behind it. */
+static void
+bad_framing(uint32_t length, int padding, size_t n, const char *why)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    bytes_add_u32(&bytes, length);
+    bytes_add_u8(&bytes, padding);
+    for (size_t i = 0; i < n; i++) {
+        bytes_add_u8(&bytes, 0);
+    }
+    script_say_bytes(&script, &bytes);
+    end_lost(why);
+}
+
+static void
+packet_without_length(void)
+{
+    bad_framing(0, 0, 100, "");
+}
+
+static void
+packet_too_long(void)
+{
+    bad_framing(UINT32_MAX, 0, 100, "");
+    bad_framing(0x80000000, 4, 100, "");
+    bad_framing(40001, 4, 100, "");
+}
+
+static void
+packet_of_padding_alone(void)
+{
+    bad_framing(28, 28, 100, "");
+    bad_framing(28, 255, 100, "");
+}
+
+/* Not a multiple of the cipher's block: libssh2 has an assert() there, in
+ * every release, and where that is built in the program is over. */
+static int
+meet_an_odd_length(char **arguments)
+{
+    (void)arguments;
+    signal(SIGABRT, SIG_DFL);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+    CHECK(freopen("/dev/null", "w", stderr) != NULL);
+    sg_loop_init();
+    bad_framing(29, 4, 100, "");
+    return 0;
+}
+
+static void
+odd_length(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    CHECK_GE(pid, 0);
+    if (pid == 0) {
+        execl(own_path, own_path, "meet_an_odd_length", (char *)NULL);
+        _exit(127);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT));
+}
+
+static void
+wrong_mac(void)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    packet_put(&bytes, 1, MSG_IGNORE, "s", "");
+    bytes.data[bytes.len - 1] = 1;
+    script_say_bytes(&script, &bytes);
+    end_lost("wrong MAC");
+}
+
+/* What follows a packet that was tampered with is never delivered: there is
+ * a hole before it. */
+static void
+nothing_after_a_wrong_mac(void)
+{
+    struct bytes bytes = {0};
+    char heard[64] = "";
+    size_t n = 0;
+    ssize_t more;
+
+    begin();
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "one");
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "two");
+    bytes.data[bytes.len - 1] = 1;
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "three");
+    script_say_bytes(&script, &bytes);
+    script_hang_up(&script);
+    do {
+        wait_for(channel.stream, POLLIN);
+        more = read(channel.stream, heard + n, sizeof(heard) - 1 - n);
+        n += more > 0 ? (size_t)more : 0;
+    } while (more > 0);
+    CHECK(strstr(heard, "three") == NULL);
+    end_lost("");
+}
+
+static void
+garbage(void)
+{
+    struct random random = {1};
+
+    for (int i = 0; i < 20; i++) {
+        unsigned char block[1000];
+
+        begin();
+        for (size_t j = 0; j < sizeof(block); j++) {
+            block[j] = (unsigned char)random_next(&random);
+        }
+        block[0] |= 1; /* too long a packet */
+        script_say(&script, block, sizeof(block));
+        end_lost("");
+    }
+}
+
+/* A byte at a time, with a look at the socket after each. */
+static void
+slow_motion(void)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "slow");
+    for (size_t i = 0; i < bytes.len; i++) {
+        int unread = 1;
+
+        script_say(&script, bytes.data + i, 1);
+        while (unread != 0) { /* until it has been taken */
+            unread = 0;
+            CHECK_EQ(ioctl(script.fd, TIOCOUTQ, &unread), 0);
+        }
+    }
+    free(bytes.data);
+    expect(channel.stream, "slow");
+    end_alive();
+}
+
+static void
+half_a_packet_then_the_end(void)
+{
+    struct bytes bytes = {0};
+
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", 0U, "never to be heard");
+    for (size_t n = 0; n < bytes.len; n += 1 + n / 3) {
+        begin();
+        script_say(&script, bytes.data, n);
+        script_hang_up(&script);
+        end_lost("closed the connection");
+    }
+    free(bytes.data);
+}
+
+static void
+types_that_nobody_knows(void)
+{
+    begin();
+    for (int type = 101; type < 256; type++) {
+        script_send(&script, type, "us", channel.id, "what is that?");
+        script_send(&script, type, "");
+    }
+    script_send(&script, MSG_EXT_INFO, "uss", 1U, "server-sig-algs", "");
+    script_send(&script, MSG_UNIMPLEMENTED, "u", 1U);
+    end_alive();
+}
+
+static void
+ignore_and_debug_without_end(void)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    for (int i = 0; i < 20000; i++) {
+        packet_put(&bytes, 1, MSG_IGNORE, "s", "nothing");
+        packet_put(&bytes, 1, MSG_DEBUG, "bss", 1, "nothing\n\r\033", "");
+        packet_put(&bytes, 1, MSG_DEBUG, "");
+        packet_put(&bytes, 1, MSG_IGNORE, "u", UINT32_MAX);
+        packet_put(&bytes, 1, MSG_DEBUG, "bu", 1, UINT32_MAX);
+    }
+    script_say_bytes(&script, &bytes);
+    end_alive();
+}
+
+/* ---- Memory ------------------------------------------------------------ */
+
+static size_t
+memory_in_use(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    extern size_t __sanitizer_get_current_allocated_bytes(void);
+
+    return __sanitizer_get_current_allocated_bytes();
+#else
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+#endif
+}
+
+/* ---- Data ------------------------------------------------------------- */
+
+/* The channel's data, in packets of `piece` bytes, `total` of them. */
+static void
+flood(size_t piece, size_t total)
+{
+    static const char data[32768];
+    struct bytes bytes = {0};
+    size_t packets = total / piece, batch = 1 + 65536 / (piece + 64);
+
+    for (size_t i = 0; i < batch; i++) {
+        packet_put(&bytes, 1, MSG_CHANNEL_DATA, "ud", channel.id, data, piece);
+    }
+    for (size_t i = 0; i < packets; i += batch) {
+        script_say(&script, bytes.data, bytes.len);
+    }
+    free(bytes.data);
+    round_trip();
+}
+
+/* What a stalled reader has before it, to the last byte. */
+static size_t
+read_all_there_is(void)
+{
+    struct pollfd pollfd = {.fd = channel.stream, .events = POLLIN};
+    char block[65536];
+    size_t total = 0;
+    ssize_t n;
+
+    while (poll(&pollfd, 1, 100) == 1) {
+        n = read(channel.stream, block, sizeof(block));
+        CHECK_GE(n, 1);
+        total += (size_t)n;
+    }
+    return total;
+}
+
+/* All of the window in the smallest packets, to one who does not read: each
+ * would cost libssh2 some 130 bytes, and 2 MiB of them 270 MB. */
+static void
+tiny_packets_to_a_stalled_reader(void)
+{
+    size_t before;
+
+    begin();
+    before = memory_in_use();
+    flood(1, 3 * MB);
+    CHECK_LE(memory_in_use() - before, 8 * MB);
+    prove_a_new_channel(); /* others are not held up */
+    CHECK_LE(read_all_there_is(), 3 * MB);
+    end_alive();
+}
+
+static void
+more_than_the_window(void)
+{
+    size_t before;
+
+    begin();
+    before = memory_in_use();
+    flood(32000, 32 * MB);
+    CHECK_LE(memory_in_use() - before, 3 * MB);
+    CHECK_LE(read_all_there_is(), 4 * MB);
+    end_alive();
+}
+
+static void
+more_than_a_packet_may_hold(void)
+{
+    static const char data[39000];
+
+    begin();
+    script_send(&script, MSG_CHANNEL_DATA, "ud", channel.id, data,
+                sizeof(data));
+    CHECK_EQ(read_all_there_is(), 32768);
+    end_alive();
+}
+
+/* The length inside a packet, which is not the packet's. */
+static void
+data_that_lies_about_its_length(void)
+{
+    begin();
+    script_send(&script, MSG_CHANNEL_DATA, "uur", channel.id, UINT32_MAX, "xy",
+                (size_t)2);
+    script_send(&script, MSG_CHANNEL_DATA, "uu", channel.id, 1000U);
+    script_send(&script, MSG_CHANNEL_DATA, "u", channel.id);
+    script_send(&script, MSG_CHANNEL_DATA, "");
+    script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "u", channel.id);
+    script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "uu", channel.id, 1U);
+    expect(channel.stream, "xy");
+    end_alive();
+}
+
+/* stderr, which no direct-tcpip has: dropped, whatever there is of it. */
+static void
+extended_data(void)
+{
+    static const char data[30000];
+
+    begin();
+    for (size_t i = 0; i < 8 * MB / sizeof(data); i++) {
+        script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "uud", channel.id,
+                    (uint32_t)i, data, sizeof(data));
+    }
+    round_trip();
+    end_alive();
+}
+
+/* ---- Windows that lie ------------------------------------------------- */
+
+static void
+window_past_all_bounds(void)
+{
+    begin();
+    for (int i = 0; i < 10; i++) {
+        script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id,
+                    UINT32_MAX);
+    }
+    end_alive();
+}
+
+/* The sum of what was given is 2^32: nothing, or all. */
+static void
+window_that_wraps_to_nothing(void)
+{
+    begin();
+    script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id,
+                UINT32_MAX - SCRIPT_WINDOW + 1);
+    round_trip();
+    script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 1000U);
+    end_alive();
+}
+
+static void
+window_of_nothing_again_and_again(void)
+{
+    begin();
+    for (int i = 0; i < 50000; i++) {
+        script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 0U);
+    }
+    script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "u", channel.id);
+    script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "");
+    end_alive();
+}
+
+/* A byte each time: the caller's data goes on, in as many packets. */
+static void
+window_of_a_byte_at_a_time(void)
+{
+    struct sg_error error = {.status = SG_OK};
+
+    script_open(&script);
+    channel_ask(&script, &channel);
+    channel_expect_open(&script, &channel);
+    channel_confirm(&script, &channel, 0);
+    CHECK_OK(channel_wait(&channel, &error), error);
+    say(channel.stream, "abcdefgh", 8);
+    for (int i = 0; i < 8; i++) {
+        script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 1U);
+        script_expect(&script, MSG_CHANNEL_DATA);
+        CHECK_EQ(script_u32(&script, 5), 1);
+        CHECK_EQ(script.packet[9], 'a' + i);
+    }
+    expect_quiet();
+    script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id,
+                SCRIPT_WINDOW);
+    end_alive();
+}
+
+/* Packets of at most nothing. */
+static void
+packets_of_no_size(void)
+{
+    struct sg_error error = {.status = SG_OK};
+
+    script_open(&script);
+    channel_ask(&script, &channel);
+    channel_expect_open(&script, &channel);
+    script_send(&script, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", channel.id,
+                SERVERS_ID, SCRIPT_WINDOW, 0U);
+    CHECK_OK(channel_wait(&channel, &error), error);
+    say(channel.stream, "abcdefgh", 8);
+    expect_quiet();
+    end();
+}
+
+/* ---- What was never asked for ----------------------------------------- */
+
+static void
+unasked(int type, const char *format, uint32_t first)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    for (int i = 0; i < 100; i++) {
+        packet_put(&bytes, 1, type, format, first, 0U, 1U, 0U);
+    }
+    for (int i = 0; i < 100; i++) {
+        script_say(&script, bytes.data, bytes.len);
+    }
+    free(bytes.data);
+    round_trip();
+    prove_life();
+    prove_a_new_channel();
+    end();
+}
+
+static void
+replies_never_asked_for(void)
+{
+    unasked(MSG_CHANNEL_SUCCESS, "u", 0);
+    unasked(MSG_CHANNEL_FAILURE, "u", 0);
+    unasked(MSG_CHANNEL_SUCCESS, "u", 77);
+    unasked(MSG_REQUEST_SUCCESS, "", 0);
+    unasked(MSG_REQUEST_FAILURE, "", 0);
+    unasked(MSG_USERAUTH_SUCCESS, "", 0);
+    unasked(MSG_USERAUTH_FAILURE, "uu", 0);
+    unasked(MSG_USERAUTH_BANNER, "uu", 0);
+    unasked(MSG_USERAUTH_INFO_REQUEST, "uuuu", 0);
+    unasked(MSG_SERVICE_ACCEPT, "u", 0);
+    unasked(MSG_NEWKEYS, "", 0);
+    unasked(MSG_KEX_ECDH_REPLY, "uuu", 0);
+    unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 0);
+    unasked(MSG_CHANNEL_OPEN_FAILURE, "uuu", 0);
+    unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 4000);
+}
+
+/* For the number that the next channel is going to have. */
+static void
+confirmation_before_the_open(void)
+{
+    begin();
+    for (uint32_t id = channel.id + 1; id < channel.id + 20; id++) {
+        script_send(&script, MSG_CHANNEL_OPEN_FAILURE, "uuss", id, 2U, "no",
+                    "");
+    }
+    round_trip();
+    prove_life();
+    expect_quiet();
+    end();
+}
+
+/* The engine asks for a channel of no known type when it wants libssh2 to
+ * read and has no other; refused before it asks, it must read on. */
+static void
+refusal_before_the_question(void)
+{
+    static const char nothing[1000];
+    struct bytes bytes = {0};
+
+    script_open(&script);
+    for (uint32_t id = 0; id < 5; id++) {
+        packet_put(&bytes, 1, MSG_CHANNEL_OPEN_FAILURE, "uuss", id, 3U, "no",
+                   "");
+    }
+    for (int i = 0; i < 100; i++) {
+        packet_put(&bytes, 1, MSG_IGNORE, "d", nothing, sizeof(nothing));
+    }
+    script_say_bytes(&script, &bytes);
+    round_trip();
+    expect_quiet();
+    channel = (struct channel){.stream = -1};
+    end();
+}
+
+/* Without end: there is a bound to what is kept, and whoever meets it is no
+ * server to stay with. */
+static void
+unasked_without_end(void)
+{
+    static const char nothing[32000];
+    struct bytes bytes = {0};
+    size_t before;
+
+    begin();
+    before = memory_in_use();
+    for (int i = 0; i < 10; i++) {
+        packet_put(&bytes, 1, MSG_CHANNEL_SUCCESS, "d", nothing,
+                   sizeof(nothing));
+    }
+    for (size_t n = 0; n < 400 * MB && failure_of(script.report) == 0;
+         n += bytes.len) {
+        script_say(&script, bytes.data, bytes.len);
+        CHECK_LE(memory_in_use() - before, 200 * MB);
+    }
+    free(bytes.data);
+    end_lost("more than can be kept");
+}
+
+static void
+channels_that_are_none(void)
+{
+    begin();
+    for (int type = MSG_CHANNEL_WINDOW_ADJUST; type <= MSG_CHANNEL_FAILURE;
+         type++) {
+        script_send(&script, type, "uus", channel.id + 1, 5U, "x");
+        script_send(&script, type, "uus", UINT32_MAX, 5U, "x");
+        script_send(&script, type, "uus", SERVERS_ID, 5U, "x");
+    }
+    end_alive();
+}
+
+static void
+opens_of_the_server(void)
+{
+    static const char *const types[] = {"session",
+                                        "forwarded-tcpip",
+                                        "x11",
+                                        "auth-agent@openssh.com",
+                                        "direct-tcpip",
+                                        "noop",
+                                        ""};
+
+    begin();
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        script_send(&script, MSG_CHANNEL_OPEN, "suuususu", types[i], 5U,
+                    SCRIPT_WINDOW, 32768U, "host", 22U, "host", 23U);
+    }
+    script_send(&script, MSG_CHANNEL_OPEN, "uuuu", UINT32_MAX, 0U, 0U, 0U);
+    script_send(&script, MSG_CHANNEL_OPEN, "s", "session");
+    script_send(&script, MSG_CHANNEL_OPEN, "");
+    end_alive();
+}
+
+/* Of a type that libssh2 knows. */
+static void
+opens_of_the_server_cut_short(void)
+{
+    begin();
+    script_send(&script, MSG_CHANNEL_OPEN, "suuuuu", "forwarded-tcpip", 5U,
+                SCRIPT_WINDOW, 32768U, UINT32_MAX, UINT32_MAX);
+    end_lost("");
+    begin();
+    script_send(&script, MSG_CHANNEL_OPEN, "suuuuu", "x11", 5U, SCRIPT_WINDOW,
+                32768U, UINT32_MAX, UINT32_MAX);
+    end_alive();
+}
+
+static void
+requests_of_the_server(void)
+{
+    static const char *const types[] = {"exit-status", "exit-signal",
+                                        "keepalive@openssh.com", "eow@x", ""};
+
+    begin();
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        script_send(&script, MSG_CHANNEL_REQUEST, "usb", channel.id, types[i],
+                    1);
+        script_send(&script, MSG_CHANNEL_REQUEST, "usbu", channel.id, types[i],
+                    1, 100000000U);
+        script_send(&script, MSG_CHANNEL_REQUEST, "usbsbss", channel.id,
+                    types[i], 0, "TERM", 0, "words", "");
+        script_send(&script, MSG_CHANNEL_REQUEST, "us", channel.id, types[i]);
+        script_send(&script, MSG_GLOBAL_REQUEST, "sb", types[i], 1);
+        script_send(&script, MSG_GLOBAL_REQUEST, "sb", types[i], 0);
+        script_send(&script, MSG_GLOBAL_REQUEST, "s", types[i]);
+    }
+    script_send(&script, MSG_CHANNEL_REQUEST, "uu", channel.id, UINT32_MAX);
+    script_send(&script, MSG_CHANNEL_REQUEST, "uub", channel.id, UINT32_MAX,
+                1);
+    script_send(&script, MSG_GLOBAL_REQUEST, "u", UINT32_MAX);
+    script_send(&script, MSG_GLOBAL_REQUEST, "ub", UINT32_MAX - 5, 1);
+    script_send(&script, MSG_GLOBAL_REQUEST, "");
+    round_trip();
+    end_alive();
+}
+
+/* Each wants an answer, and the server takes none. */
+static void
+questions_of_one_who_does_not_listen(void)
+{
+    struct bytes bytes = {0};
+    struct pollfd pollfd = {.events = POLLOUT};
+    size_t before, n = 0;
+
+    begin();
+    pollfd.fd = script.fd;
+    before = memory_in_use();
+    for (int i = 0; i < 1000; i++) {
+        packet_put(&bytes, 1, MSG_GLOBAL_REQUEST, "sb", "", 1);
+    }
+    while (n < 100 * MB && poll(&pollfd, 1, 300) == 1) {
+        ssize_t sent = send(script.fd, bytes.data, bytes.len, MSG_DONTWAIT);
+
+        CHECK_GE(sent, 1);
+        n += (size_t)sent;
+    }
+    CHECK_LE(n, 100 * MB - 1);
+    CHECK_LE(memory_in_use() - before, 4 * MB);
+    expect_quiet();
+    CHECK_EQ(failure_of(script.report), 0);
+    free(bytes.data);
+    /* The next of its words begins in the middle of a packet. */
+    channel_close(&channel);
+    script_hang_up(&script);
+    script_expect_end(&script);
+    script_close(&script);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct role roles[] = {
+        {"meet_an_odd_length", meet_an_odd_length},
+    };
+    static const struct test_case cases[] = {
+        CASE(packet_without_length),
+        CASE(packet_too_long),
+        CASE(packet_of_padding_alone),
+        CASE(odd_length),
+        CASE(wrong_mac),
+        CASE(nothing_after_a_wrong_mac),
+        CASE(garbage),
+        CASE(slow_motion),
+        CASE(half_a_packet_then_the_end),
+        CASE(types_that_nobody_knows),
+        CASE(ignore_and_debug_without_end),
+        CASE(tiny_packets_to_a_stalled_reader),
+        CASE(more_than_the_window),
+        CASE(more_than_a_packet_may_hold),
+        CASE(data_that_lies_about_its_length),
+        CASE(extended_data),
+        CASE(window_past_all_bounds),
+        CASE(window_that_wraps_to_nothing),
+        CASE(window_of_nothing_again_and_again),
+        CASE(window_of_a_byte_at_a_time),
+        CASE(packets_of_no_size),
+        CASE(replies_never_asked_for),
+        CASE(confirmation_before_the_open),
+        CASE(refusal_before_the_question),
+        CASE(unasked_without_end),
+        CASE(channels_that_are_none),
+        CASE(opens_of_the_server),
+        CASE(opens_of_the_server_cut_short),
+        CASE(requests_of_the_server),
+        CASE(questions_of_one_who_does_not_listen),
+    };
+
+    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
+                       argv);
+}

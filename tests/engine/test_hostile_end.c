@@ -1,0 +1,713 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A hostile server: EOF, CLOSE, key exchange, DISCONNECT and the end of the
+ * connection when nobody expects them.
+ */
+#include "stage.h"
+
+#include <libssh2.h>
+
+#include "window.h"
+
+/* ---- EOF and CLOSE ---------------------------------------------------- */
+
+static void
+eof_twice_and_data_after_it(void)
+{
+    begin();
+    script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
+    script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
+    round_trip();
+    script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "too late");
+    round_trip();
+    say(channel.stream, "up", 2); /* the other way goes on */
+    script_expect(&script, MSG_CHANNEL_DATA);
+    prove_a_new_channel();
+    expect_quiet();
+    end();
+}
+
+/* The stream ends, clean, and the session lives. */
+/* One that asks for a large window, and how much it gets of it. */
+static size_t
+open_a_large_one(void)
+{
+    struct sg_error error = {.status = SG_OK};
+
+    channel_ask_with(&script, &channel, SG_WINDOW_ALL);
+    channel_expect_open(&script, &channel);
+    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    CHECK_OK(channel_wait(&channel, &error), error);
+    script_expect(&script, MSG_CHANNEL_WINDOW_ADJUST);
+    return script_u32(&script, 5);
+}
+
+/* What could have come before an EOF leaves nothing less for others. */
+static void
+eof_gives_the_window_back(void)
+{
+    struct channel old;
+    size_t first;
+
+    script_open(&script);
+    first = open_a_large_one();
+    CHECK_GE(first, SG_WINDOW_ALL / 2);
+    script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
+    expect_end(channel.stream);
+    round_trip();
+    old = channel;
+    CHECK_EQ(open_a_large_one(), first);
+    prove_life();
+    channel_close(&old);
+    script_expect(&script, MSG_CHANNEL_CLOSE);
+    script_send(&script, MSG_CHANNEL_CLOSE, "u", old.id);
+    end();
+}
+
+/* Opens that wait for another are not begun any more after a close.  (With a
+ * libssh2 that can have many at a time none waits.) */
+#ifndef LIBSSH2_CHANNEL_OPEN_START
+static void
+closed_with_opens_in_line(void)
+{
+    struct sg_error error = {.status = SG_OK};
+    struct channel second;
+    int type;
+
+    script_open(&script);
+    channel_ask(&script, &channel);
+    channel_expect_open(&script, &channel);
+    channel_ask(&script, &second);
+    round_trip();
+    sg_sys_close(&script.control);
+    CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
+    error = (struct sg_error){.status = SG_OK};
+    CHECK_EQ(channel_wait(&second, &error), SG_ERR_LOST);
+    CHECK_TEXT(error.text, "it was closed here");
+    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    while ((type = script_next(&script)) >= 0) {
+        CHECK(script_answer(&script) || type != MSG_CHANNEL_OPEN);
+        if (type == MSG_CHANNEL_CLOSE) {
+            script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
+        }
+        if (type == MSG_DISCONNECT) {
+            script_hang_up(&script);
+        }
+    }
+    channel_close(&channel);
+    channel_close(&second);
+    script_close(&script);
+}
+#endif
+
+static void
+expect_close(void)
+{
+    char block[64];
+    ssize_t n;
+
+    do {
+        wait_for(channel.stream, POLLIN);
+        n = read(channel.stream, block, sizeof(block));
+    } while (n > 0);
+    CHECK_EQ(n, 0);
+    CHECK_EQ(failure_of(channel.report), 0);
+    prove_a_new_channel();
+    expect_quiet();
+    end();
+}
+
+static void
+close_twice_and_words_after_it(void)
+{
+    begin();
+    script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
+    script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
+    script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "too late");
+    script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
+    script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 9U);
+    script_send(&script, MSG_CHANNEL_REQUEST, "usb", channel.id, "x", 1);
+    script_expect(&script, MSG_CHANNEL_CLOSE);
+    expect_close();
+}
+
+/* Before the server has said that there is a channel at all. */
+static void
+close_before_the_confirmation(void)
+{
+    struct sg_error error = {.status = SG_OK};
+
+    script_open(&script);
+    channel_ask(&script, &channel);
+    channel_expect_open(&script, &channel);
+    script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
+    script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
+    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    CHECK_OK(channel_wait(&channel, &error), error);
+    expect_close();
+}
+
+static void
+data_before_the_confirmation(void)
+{
+    struct sg_error error = {.status = SG_OK};
+
+    script_open(&script);
+    channel_ask(&script, &channel);
+    channel_expect_open(&script, &channel);
+    script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "hello");
+    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    CHECK_OK(channel_wait(&channel, &error), error);
+    expect(channel.stream, "hello");
+    end_alive();
+}
+
+/* Both have sent CLOSE; and some server sends another. */
+static void
+close_of_what_is_closed(void)
+{
+    begin();
+    sg_sys_close(&channel.stream);
+    script_expect(&script, MSG_CHANNEL_CLOSE);
+    for (int i = 0; i < 10; i++) {
+        script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
+        script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "hello?");
+    }
+    prove_a_new_channel();
+    expect_quiet();
+    end();
+}
+
+/* It answers neither the open nor the close: the caller is not kept. */
+static void
+silence(void)
+{
+    struct sg_error error = {.status = SG_OK};
+    struct channel waiting;
+
+    begin();
+    channel_ask(&script, &waiting);
+    CHECK_EQ(sg_request_wait(waiting.request, sg_deadline_after(50 * SG_MSEC),
+                             never_interrupt, NULL, &error),
+             SG_ERR_TIMEOUT);
+    channel_close(&waiting);
+    prove_life();
+    expect_quiet();
+    channel_close(&channel);
+    sg_sys_close(&script.control); /* and it does not hang up either */
+    script_expect_end(&script);
+    wait_until(no_loop_runs, NULL);
+    script_close(&script);
+}
+
+/* Damage where only an open is listening: it is not taken for more to wait
+ * for, and nothing behind it is read. */
+static void
+damage_in_an_open(void)
+{
+    struct sg_error error = {.status = SG_OK};
+    struct bytes bytes = {0};
+
+    script_open(&script);
+    channel_ask(&script, &channel);
+    channel_expect_open(&script, &channel);
+    bytes_add(&bytes, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", BLOCK_SIZE);
+    packet_put(&bytes, 1, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", channel.id,
+               SERVERS_ID, SCRIPT_WINDOW, 32768U);
+    script_say_bytes(&script, &bytes);
+    CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
+    end_lost("");
+}
+
+static void
+reply_that_is_cut_short(void)
+{
+    static const char *const formats[] = {"", "u", "uu", "uuu"};
+
+    for (size_t i = 0; i < COUNT_OF(formats); i++) {
+        struct sg_error error = {.status = SG_OK};
+
+        begin();
+        channel_close(&channel);
+        channel_ask(&script, &channel);
+        channel_expect_open(&script, &channel);
+        script_send(&script, MSG_CHANNEL_OPEN_CONFIRMATION, formats[i],
+                    channel.id, 0U, 0U);
+        script_send(&script, MSG_CHANNEL_OPEN_FAILURE, formats[i], channel.id,
+                    0U, 1U);
+        script_hang_up(&script);
+        CHECK(channel_wait(&channel, &error) != SG_OK);
+        wait_until(no_loop_runs, NULL);
+        channel_close(&channel);
+        script_close(&script);
+    }
+}
+
+/* ---- Key exchange by the server --------------------------------------- */
+
+static void
+rekey(void)
+{
+    struct bytes bytes = {0};
+
+    put_kex(&bytes, 1);
+    script_say_bytes(&script, &bytes);
+    script_expect(&script, MSG_NEWKEYS);
+}
+
+static void
+rekey_again_and_again(void)
+{
+    begin();
+    for (int i = 0; i < 30; i++) {
+        rekey();
+        prove_life();
+    }
+    end_alive();
+}
+
+/* Two keys at once, without waiting for anything. */
+static void
+rekey_upon_rekey(void)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    for (int i = 0; i < 5; i++) {
+        put_kex(&bytes, 1);
+    }
+    script_say_bytes(&script, &bytes);
+    for (int i = 0; i < 5; i++) {
+        script_expect(&script, MSG_NEWKEYS);
+    }
+    end_alive();
+}
+
+/* What is on its way arrives, though a server may not send it then. */
+static void
+data_in_the_middle_of_a_rekey(void)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    put_kexinit(&bytes, 1);
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "one");
+    put_kex_reply(&bytes, 1);
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "two");
+    packet_put(&bytes, 1, MSG_NEWKEYS, "");
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "three");
+    script_say_bytes(&script, &bytes);
+    expect(channel.stream, "onetwothree");
+    end_alive();
+}
+
+static void
+close_in_the_middle_of_a_rekey(void)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    put_kexinit(&bytes, 1);
+    packet_put(&bytes, 1, MSG_CHANNEL_EOF, "u", channel.id);
+    packet_put(&bytes, 1, MSG_CHANNEL_CLOSE, "u", channel.id);
+    put_kex_reply(&bytes, 1);
+    packet_put(&bytes, 1, MSG_NEWKEYS, "");
+    script_say_bytes(&script, &bytes);
+    script_expect(&script, MSG_CHANNEL_CLOSE);
+    expect_close();
+}
+
+/* An open that has begun, one that begins, and a close. */
+static void
+rekey_while_much_is_going_on(void)
+{
+    struct sg_error error = {.status = SG_OK};
+    struct channel other;
+    struct bytes bytes = {0};
+
+    begin();
+    channel_ask(&script, &other);
+    channel_expect_open(&script, &other);
+    put_kexinit(&bytes, 1);
+    script_say_bytes(&script, &bytes);
+    script_expect(&script, MSG_KEXINIT);
+    say(channel.stream, "up", 2);
+    sg_sys_close(&channel.stream);
+    packet_put(&bytes, 1, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", other.id,
+               SERVERS_ID + 1, SCRIPT_WINDOW, 32768U);
+    put_kex_reply(&bytes, 1);
+    packet_put(&bytes, 1, MSG_NEWKEYS, "");
+    script_say_bytes(&script, &bytes);
+    script_expect(&script, MSG_NEWKEYS);
+    script_expect(&script, MSG_CHANNEL_DATA);
+    CHECK_OK(channel_wait(&other, &error), error);
+    script_expect(&script, MSG_CHANNEL_CLOSE);
+    script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
+    channel_close(&channel);
+    prove_a_new_channel();
+    channel = other;
+    expect_quiet();
+    end();
+}
+
+/* A key exchange that the server begins and never ends. */
+static void
+rekey_without_end(void)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    put_kexinit(&bytes, 1);
+    script_say_bytes(&script, &bytes);
+    script_expect(&script, MSG_KEXINIT);
+    say(channel.stream, "never to be heard", 17);
+    expect_quiet();
+    channel_close(&channel);
+    sg_sys_close(&script.control);
+    script_expect_end(&script);
+    wait_until(no_loop_runs, NULL);
+    script_close(&script);
+}
+
+/* Nothing in common, no lists, no more than a byte of them: libssh2 lets a
+ * rekey that fails pass in silence, and stays with the keys it has. */
+static void
+rekey_with_nonsense(void)
+{
+    static const char cookie[16];
+
+    begin();
+    script_send(&script, MSG_KEXINIT, "rssssssssssbu", cookie, sizeof(cookie),
+                "x", "x", "x", "x", "x", "x", "x", "x", "", "", 0, 0U);
+    end_alive();
+    begin();
+    script_send(&script, MSG_KEXINIT, "r", cookie, sizeof(cookie));
+    end_alive();
+    begin();
+    script_send(&script, MSG_KEXINIT, "ru", cookie, sizeof(cookie),
+                UINT32_MAX);
+    end_alive();
+    begin();
+    script_send(&script, MSG_KEXINIT, "");
+    end_alive();
+}
+
+/* The answer holds less of a host key than it says.  With this method libssh2
+ * 1.10 would have given back the old key by then, and still point to it. */
+static void
+rekey_with_half_a_host_key(void)
+{
+    struct bytes bytes = {0};
+
+    begin();
+    for (int i = 0; i < 3; i++) {
+        packet_put(&bytes, 1, MSG_KEXINIT, "rssssssssssbu", "0123456789abcdef",
+                   (size_t)16, "diffie-hellman-group14-sha256", "ssh-ed25519",
+                   "aes128-ctr", "aes128-ctr", "hmac-sha2-256",
+                   "hmac-sha2-256", "none", "none", "", "", 0, 0U);
+        packet_put(&bytes, 1, MSG_KEX_ECDH_REPLY, "uu", 1000U, 0U);
+    }
+    script_say_bytes(&script, &bytes);
+    script_expect(&script, MSG_KEXINIT);
+    end();
+    wait_until(no_loop_runs, NULL);
+}
+
+/* libssh2 says nothing of what goes wrong in a rekey, and stays with the keys
+ * it has: a packet could be taken out of the stream like that. */
+static void
+wrong_mac_in_a_rekey(void)
+{
+    struct bytes bytes = {0};
+    char heard[64] = "";
+
+    begin();
+    put_kexinit(&bytes, 1);
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "two");
+    bytes.data[bytes.len - 1] = 1;
+    packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "three");
+    script_say_bytes(&script, &bytes);
+    CHECK_EQ(hear(channel.stream, heard, sizeof(heard)), 0);
+    end_lost("damaged");
+}
+
+/* ---- Disconnect ------------------------------------------------------- */
+
+static void
+disconnect_with_words(void)
+{
+    static const char long_text[20000] = {[0 ... 19998] = 'w'};
+
+    begin();
+    script_send(&script, MSG_DISCONNECT, "uss", 11U, "lunch", "");
+    end_lost("lunch");
+    begin();
+    script_send(&script, MSG_DISCONNECT, "uss", UINT32_MAX, long_text, "");
+    end_lost("wwww");
+    begin();
+    script_send(&script, MSG_DISCONNECT, "uds", 2U, "nul\0 and more",
+                (size_t)13, "");
+    end_lost("nul");
+    begin();
+    script_send(&script, MSG_DISCONNECT, "uss", 2U, "\033[2J\r\n\a\x9b\xff",
+                "");
+    end_lost("");
+}
+
+static void
+disconnect_without_words(void)
+{
+    begin();
+    script_send(&script, MSG_DISCONNECT, "uss", 11U, "", "");
+    end_lost("disconnected");
+    begin();
+    script_send(&script, MSG_DISCONNECT, "");
+    end_lost("");
+    begin();
+    script_send(&script, MSG_DISCONNECT, "u", 2U);
+    end_lost("disconnected");
+    begin();
+    script_send(&script, MSG_DISCONNECT, "uu", 2U, UINT32_MAX);
+    end_lost("disconnected");
+}
+
+/* What came before it is delivered; but not what came in the same breath,
+ * which libssh2 has taken in and then hands out no more. */
+static void
+disconnect_after_data(void)
+{
+    begin();
+    script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "last words");
+    round_trip();
+    script_send(&script, MSG_DISCONNECT, "uss", 11U, "lunch", "");
+    expect(channel.stream, "last words");
+    end_lost("lunch");
+}
+
+/* ---- At any moment ---------------------------------------------------- */
+
+/* How far a connection has come when the server does its worst. */
+static const char *const moments[] = {
+    "at once",
+    "after the banner",
+    "in the key exchange",
+    "with half of the keys",
+    "before the login",
+    "after the login",
+    "with an open under way",
+    "with a channel",
+    "after its EOF",
+    "after the caller's close",
+    "in a rekey",
+    "with half of a rekey",
+};
+enum {
+    AT_ONCE,
+    AFTER_BANNER,
+    IN_KEX,
+    HALF_KEX,
+    BEFORE_LOGIN,
+    AFTER_LOGIN,
+    OPENING,
+    OPEN,
+    AFTER_EOF,
+    CALLER_CLOSED,
+    IN_REKEY,
+    HALF_REKEY,
+    MOMENTS
+};
+
+/* And its worst, which none of them survives. */
+static const char *const blows[] = {"hangs up",    "half a packet",
+                                    "garbage",     "disconnect",
+                                    "huge packet", "no length"};
+
+static void
+put_blow(struct bytes *bytes, size_t blow, int is_keyed)
+{
+    static const unsigned char garbage[] = {
+        0xf3, 0x12, 0x9a, 0x00, 0xff, 0x80, 0x17, 0x0a, 0x0d, 0x0a, 0x31,
+        0x44, 0x90, 0x1b, 0x5b, 0x32, 0x4a, 0x00, 0x00, 0x00, 0x01, 0x02};
+
+    switch (blow) {
+    case 1:
+        bytes_add(bytes, "\0\0\0\034\004\136", 6);
+        break;
+    case 2:
+        bytes_add(bytes, garbage, sizeof(garbage));
+        break;
+    case 3:
+        packet_put(bytes, is_keyed, MSG_DISCONNECT, "uss", 11U,
+                   "out\033[2J of order\n", "");
+        break;
+    case 4:
+        bytes_add(bytes, "\177\377\377\377\004\136________________", 22);
+        break;
+    case 5:
+        bytes_add(bytes, "\0\0\0\0\0\0________________", 22);
+        break;
+    default:
+        break;
+    }
+}
+
+/* On the caller's thread: the handshake or the login fails, with a word. */
+static void
+strike_before_the_login(size_t moment, size_t blow)
+{
+    struct bytes words = {0};
+    struct sg_error error = {.status = SG_OK};
+    struct sg_wait wait = patiently();
+    struct sg_session *session;
+    const char *methods;
+    enum sg_status status;
+
+    if (moment >= AFTER_BANNER) {
+        bytes_add(&words, SERVER_BANNER, sizeof(SERVER_BANNER) - 1);
+    }
+    if (moment == IN_KEX) {
+        put_kexinit(&words, 0);
+    }
+    if (moment == HALF_KEX) {
+        put_kexinit(&words, 0);
+        put_kex_reply(&words, 0);
+    }
+    if (moment == BEFORE_LOGIN) {
+        put_kex(&words, 0);
+    }
+    put_blow(&words, blow, moment >= BEFORE_LOGIN);
+    session = script_meet(&script, &words);
+    script_hang_up(&script);
+    free(words.data);
+    status = sg_session_handshake(session, NULL, &wait, &error);
+    if (status == SG_OK) {
+        CHECK_EQ(moment, BEFORE_LOGIN);
+        status = sg_auth_none(session, "user", &methods, &wait, &error);
+    }
+    CHECK(status == SG_ERR_LOST || status == SG_ERR_SSH);
+    CHECK(error.text[0] != '\0' || error.err != 0);
+    sg_session_free(session);
+    script_close(&script);
+}
+
+static void
+reach(size_t moment)
+{
+    struct sg_error error = {.status = SG_OK};
+    struct bytes bytes = {0};
+
+    script_open(&script);
+    channel = (struct channel){.stream = -1};
+    if (moment == AFTER_LOGIN) {
+        return;
+    }
+    channel_ask(&script, &channel);
+    channel_expect_open(&script, &channel);
+    if (moment == OPENING) {
+        return;
+    }
+    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    CHECK_OK(channel_wait(&channel, &error), error);
+    if (moment == AFTER_EOF) {
+        script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
+    }
+    if (moment == CALLER_CLOSED) {
+        sg_sys_close(&channel.stream);
+        script_expect(&script, MSG_CHANNEL_CLOSE);
+    }
+    if (moment == IN_REKEY || moment == HALF_REKEY) {
+        put_kexinit(&bytes, 1);
+        script_say_bytes(&script, &bytes);
+        script_expect(&script, MSG_KEXINIT);
+    }
+    if (moment == HALF_REKEY) {
+        put_kex_reply(&bytes, 1);
+        script_say_bytes(&script, &bytes);
+    }
+}
+
+/* On the loop's thread: whoever waits is told. */
+static void
+strike_after_the_login(size_t moment, size_t blow)
+{
+    struct sg_error error = {.status = SG_OK};
+    struct bytes bytes = {0};
+    char text[SG_ERROR_TEXT];
+
+    reach(moment);
+    put_blow(&bytes, blow, 1);
+    script_say_bytes(&script, &bytes);
+    script_hang_up(&script);
+    if (moment == OPENING) {
+        CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
+    }
+    wait_until(no_loop_runs, NULL);
+    CHECK_GE(sg_report_failed(script.report, text), 1);
+    CHECK(text[0] != '\0');
+    if (moment == OPEN || moment >= IN_REKEY) {
+        expect_end(channel.stream);
+        CHECK_GE(failure_of(channel.report), 1);
+    }
+    if (moment == AFTER_LOGIN) {
+        script_close(&script);
+        return;
+    }
+    channel_close(&channel);
+    script_close(&script);
+}
+
+static void
+every_blow_at_every_moment(void)
+{
+    static char name[100];
+    const char *case_name = running_case;
+
+    for (size_t moment = 0; moment < MOMENTS; moment++) {
+        for (size_t blow = 0; blow < COUNT_OF(blows); blow++) {
+            snprintf(name, sizeof(name), "%s: %s %s", case_name, blows[blow],
+                     moments[moment]);
+            running_case = name;
+            if (moment <= BEFORE_LOGIN) {
+                strike_before_the_login(moment, blow);
+            }
+            else {
+                strike_after_the_login(moment, blow);
+            }
+        }
+    }
+    running_case = case_name;
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+#ifndef LIBSSH2_CHANNEL_OPEN_START
+        CASE(closed_with_opens_in_line),
+#endif
+        CASE(eof_gives_the_window_back),
+        CASE(eof_twice_and_data_after_it),
+        CASE(close_twice_and_words_after_it),
+        CASE(close_before_the_confirmation),
+        CASE(data_before_the_confirmation),
+        CASE(close_of_what_is_closed),
+        CASE(silence),
+        CASE(damage_in_an_open),
+        CASE(reply_that_is_cut_short),
+        CASE(rekey_again_and_again),
+        CASE(rekey_upon_rekey),
+        CASE(data_in_the_middle_of_a_rekey),
+        CASE(close_in_the_middle_of_a_rekey),
+        CASE(rekey_while_much_is_going_on),
+        CASE(rekey_without_end),
+        CASE(rekey_with_nonsense),
+        CASE(rekey_with_half_a_host_key),
+        CASE(wrong_mac_in_a_rekey),
+        CASE(disconnect_with_words),
+        CASE(disconnect_without_words),
+        CASE(disconnect_after_data),
+        CASE(every_blow_at_every_moment),
+    };
+
+    return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);
+}

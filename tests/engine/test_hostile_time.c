@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A server that takes its time.
+ */
+#include "stage.h"
+
+#include <time.h>
+
+/* libssh2 asks this one; the engine's own clock is another. */
+static time_t ahead;
+
+time_t
+time(time_t *to)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += __atomic_load_n(&ahead, __ATOMIC_RELAXED);
+    if (to != NULL) {
+        *to = now.tv_sec;
+    }
+    return now.tv_sec;
+}
+
+/* sshd tries to connect for two minutes and more; libssh2 1.10 waits for one.
+ * Others on the same session must not suffer from it, at the latest then. */
+static void
+open_without_an_answer_for_long(void)
+{
+    struct channel old;
+    struct sg_error error = {.status = SG_OK};
+
+    begin();
+    old = channel;
+    channel_ask(&script, &channel);
+    channel_expect_open(&script, &channel);
+    __atomic_store_n(&ahead, 100, __ATOMIC_RELAXED);
+    script_send(&script, MSG_CHANNEL_DATA, "us", old.id, "still here");
+    expect(old.stream, "still here");
+    round_trip();
+    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    if (channel_wait(&channel, &error) == SG_OK) {
+        prove_life();
+        sg_sys_close(&channel.stream);
+        script_expect(&script, MSG_CHANNEL_CLOSE);
+        script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
+    }
+    else {
+        CHECK_EQ(error.status, SG_ERR_OPEN_FAILURE);
+        CHECK(strstr(error.text, "no answer") != NULL);
+    }
+    channel_close(&channel);
+    channel = old;
+    end_alive();
+    __atomic_store_n(&ahead, 0, __ATOMIC_RELAXED);
+}
+
+/* A close takes nothing from the caller that has come before it. */
+static void
+closed_with_much_unread(void)
+{
+    static char data[20000], got[65536];
+    size_t heard = 0;
+    ssize_t n;
+
+    begin();
+    for (int i = 0; i < 50; i++) {
+        script_send(&script, MSG_CHANNEL_DATA, "ud", channel.id, data,
+                    sizeof(data));
+    }
+    say(channel.stream, "last words", 10);
+    round_trip();
+    sg_sys_close(&script.control);
+    script_expect(&script, MSG_CHANNEL_CLOSE);
+    script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
+    script_expect(&script, MSG_DISCONNECT);
+    while ((n = read(channel.stream, got, sizeof(got))) > 0) {
+        heard += (size_t)n;
+    }
+    CHECK_EQ(n, 0);
+    CHECK_EQ(heard, 50 * sizeof(data));
+    CHECK_EQ(failure_of(channel.report), ECONNRESET);
+    channel_close(&channel);
+    script_hang_up(&script);
+    script_expect_end(&script);
+    script_close(&script);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(closed_with_much_unread),
+        CASE(open_without_an_answer_for_long),
+    };
+
+    return run_cases(cases, COUNT_OF(cases), argc, argv);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * memory.c: counted to the byte, bounded, wiped.
+ */
+#include "memory.h"
+
+#include "harness.h"
+
+/* What comes before each block. */
+static size_t
+head(void)
+{
+    struct sg_memory memory = {0};
+    void *block = sg_memory_alloc(&memory, 0);
+    size_t used = memory.used;
+
+    CHECK(block != NULL);
+    CHECK_GE(used, sizeof(size_t));
+    CHECK_LE(used, 4 * sizeof(max_align_t));
+    sg_memory_free(&memory, block);
+    return used;
+}
+
+static void
+it_counts_to_the_byte(void)
+{
+    struct sg_memory memory = {0};
+    void *a = sg_memory_alloc(&memory, 100);
+    void *b = sg_memory_alloc(&memory, 0);
+    void *c = sg_memory_copy(&memory, "hello", 5);
+
+    CHECK(a != NULL && b != NULL && c != NULL);
+    CHECK_EQ(memory.used, 105 + 3 * head());
+    CHECK_EQ(memcmp(c, "hello", 5), 0);
+    c = sg_memory_realloc(&memory, c, 50);
+    CHECK_EQ(memcmp(c, "hello", 5), 0);
+    CHECK_EQ(memory.used, 150 + 3 * head());
+    c = sg_memory_realloc(&memory, c, 2);
+    CHECK_EQ(memcmp(c, "he", 2), 0);
+    CHECK_EQ(memory.used, 102 + 3 * head());
+    sg_memory_free(&memory, a);
+    sg_memory_free(&memory, b);
+    sg_memory_free(&memory, c);
+    sg_memory_free(&memory, NULL);
+    CHECK_EQ(memory.used, 0);
+}
+
+static void
+blocks_are_aligned(void)
+{
+    struct sg_memory memory = {0};
+
+    for (size_t n = 1; n < 100; n++) {
+        void *block = sg_memory_alloc(&memory, n);
+
+        CHECK_EQ((uintptr_t)block % _Alignof(max_align_t), 0);
+        memset(block, 1, n);
+        sg_memory_free(&memory, block);
+    }
+}
+
+static void
+the_limit_holds_and_is_remembered(void)
+{
+    struct sg_memory memory = {.limit = 1000 + 2 * head()};
+    void *a = sg_memory_alloc(&memory, 600), *b;
+
+    CHECK(sg_memory_alloc(&memory, 401) == NULL);
+    CHECK(memory.was_exhausted);
+    memory.was_exhausted = false;
+    b = sg_memory_alloc(&memory, 400);
+    CHECK(b != NULL);
+    CHECK(!memory.was_exhausted);
+    CHECK(sg_memory_realloc(&memory, b, 401) == NULL); /* b is as it was */
+    CHECK_EQ(memory.used, memory.limit);
+    CHECK(sg_memory_alloc(&memory, SIZE_MAX) == NULL);
+    sg_memory_free(&memory, a);
+    sg_memory_free(&memory, b);
+    CHECK_EQ(memory.used, 0);
+}
+
+static void
+a_size_that_can_not_be_is_refused_without_a_limit(void)
+{
+    struct sg_memory memory = {0};
+
+    CHECK(sg_memory_alloc(&memory, SIZE_MAX) == NULL);
+    CHECK(!memory.was_exhausted);
+}
+
+static void
+the_watched_block_is_missed(void)
+{
+    struct sg_memory memory = {0};
+    void *a = sg_memory_alloc(&memory, 1), *b = sg_memory_alloc(&memory, 1);
+
+    memory.watched = b;
+    sg_memory_free(&memory, a);
+    CHECK(!memory.watched_freed);
+    sg_memory_free(&memory, b);
+    CHECK(memory.watched_freed);
+}
+
+/* For a libssh2 that mixes up allocators. */
+static void
+plain_memory_is_everybodys(void)
+{
+    struct sg_memory memory = {.is_plain = true};
+    char *a = sg_memory_alloc(&memory, 10), *b = malloc(10);
+
+    free(sg_memory_realloc(&memory, a, 20));
+    free(sg_memory_copy(&memory, "text", 5));
+    memory.watched = b;
+    sg_memory_free(&memory, b);
+    CHECK(memory.watched_freed);
+    sg_memory_free(&memory, NULL);
+    sg_memory_clear(&memory);
+    CHECK_EQ(memory.used, 0);
+}
+
+/* That a block is wiped when it is given back can't be seen without reading
+ * freed memory; that the function wipes can. */
+static void
+wiping(void)
+{
+    char secret[16] = "password";
+
+    sg_memory_wipe(secret, sizeof(secret));
+    for (size_t i = 0; i < sizeof(secret); i++) {
+        CHECK_EQ(secret[i], 0);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(it_counts_to_the_byte),
+        CASE(blocks_are_aligned),
+        CASE(the_limit_holds_and_is_remembered),
+        CASE(a_size_that_can_not_be_is_refused_without_a_limit),
+        CASE(the_watched_block_is_missed),
+        CASE(plain_memory_is_everybodys),
+        CASE(wiping),
+    };
+
+    return run_cases(cases, COUNT_OF(cases), argc, argv);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Is the server alive (ServerAliveInterval), as a session asks it.
+ */
+#include "channels.h"
+
+#define INTERVAL (100 * SG_MSEC)
+
+static struct gateway
+gateway_that_asks(int count_max)
+{
+    return gateway_open_with(
+        "", &(struct sg_alive){.interval = INTERVAL, .count_max = count_max});
+}
+
+/* Stop this whole process for so long, as Ctrl-Z and fg do. */
+static void
+stop_for(int ms)
+{
+    pid_t self = getpid(), pid = fork();
+    int status;
+
+    CHECK_GE(pid, 0);
+    if (pid == 0) {
+        kill(self, SIGSTOP);
+        poll(NULL, 0, ms);
+        kill(self, SIGCONT);
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
+/* A silence of our own making is nothing to blame the server for. */
+static void
+stopped_and_continued(void)
+{
+    struct gateway gateway = gateway_that_asks(1);
+    struct listener listener = listen_here(4);
+    int server;
+    struct channel channel = channel_open(&gateway, &listener, &server);
+
+    for (size_t i = 0; i < 3; i++) {
+        stop_for(5 * (int)(INTERVAL / SG_MSEC));
+        ping(channel.stream, server, i);
+        ping(server, channel.stream, i);
+    }
+    CHECK_EQ(failure_of(gateway.report), 0);
+    channel_close(&channel);
+    close(server);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+static bool
+is_lost(void *arg)
+{
+    return failure_of(arg) != 0;
+}
+
+/* As with ssh: asked `count_max` times, an interval apart, and given up after
+ * one more. */
+static void
+server_that_hangs(void)
+{
+    for (int count_max = 1; count_max <= 3; count_max++) {
+        struct gateway gateway = gateway_that_asks(count_max);
+        char text[SG_ERROR_TEXT];
+        int64_t start;
+
+        CHECK_EQ(kill(gateway.sshd.pid, SIGSTOP), 0);
+        start = sg_sys_now();
+        wait_until(is_lost, gateway.report);
+        CHECK_GE(sg_sys_now() - start, (count_max - 1) * INTERVAL);
+        CHECK_EQ(sg_report_failed(gateway.report, text), ECONNRESET);
+        CHECK(strstr(text, "has not answered") != NULL);
+        CHECK_EQ(kill(gateway.sshd.pid, SIGCONT), 0);
+        gateway_close(&gateway);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(stopped_and_continued),
+        CASE(server_that_hangs),
+    };
+    int result;
+
+    if (access(SSHD, X_OK) != 0) {
+        dprintf(STDERR_FILENO, "%s is not installed\n", SSHD);
+        return 1;
+    }
+    sshd_prepare();
+    result = run_cases(cases, COUNT_OF(cases), argc, argv);
+    sshd_clean_up();
+    return result;
+}
