@@ -1,30 +1,39 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sockets to hosts that can only be reached through a gateway."""
 
+from sshgateway._build import build_info
 from sshgateway._core import DirectTcpipChannel, ProxyCommand
 from sshgateway.errors import (
     AuthenticationError,
     ChannelOpenError,
+    ConfigError,
     Error,
     GatewayError,
     GatewayLostError,
     HostKeyError,
     ProxyCommandError,
 )
-from sshgateway.gateway import Gateway
+from sshgateway.gateway import Gateway, GatewayStats
+from sshgateway.route import close_all, create_connection, shared_gateway
 
 __all__ = [
     "AuthenticationError",
     "ChannelOpenError",
+    "ConfigError",
     "DirectTcpipChannel",
     "Error",
     "Gateway",
     "GatewayError",
     "GatewayLostError",
+    "GatewayStats",
     "HostKeyError",
     "ProxyCommand",
     "ProxyCommandError",
     "__version__",
+    "build_info",
+    "close_all",
+    "create_connection",
+    "shared_gateway",
 ]
 
 __version__ = "0.1.0"

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 DIRECT_TCPIP = "direct-tcpip"
 DIRECT_STREAMLOCAL = "direct-streamlocal@openssh.com"
 
-WINDOW_SIZE = 2 * 1024 * 1024  #: bytes; what OpenSSH has for such a channel
-MAX_PACKET_SIZE = 32768  #: bytes; what every peer must take (RFC 4253 6.1)
+#: bytes; what every peer must take (RFC 4253 6.1).  Not more: libssh2 takes 40000, and
+#: sshd fills what it is offered.
+MAX_PACKET_SIZE = 32768
 
 
 def prepare(
@@ -42,8 +43,8 @@ def prepare(
             f"cannot open a channel of kind {kind!r} as a stream; "
             f"it must be {DIRECT_TCPIP!r} or {DIRECT_STREAMLOCAL!r}"
         )
-    window = _size("window_size", window_size, WINDOW_SIZE)
-    packet = _size("max_packet_size", max_packet_size, MAX_PACKET_SIZE)
+    window = _size("window_size", window_size, 0)  # 0: it grows with the reader
+    packet = min(_size("max_packet_size", max_packet_size, MAX_PACKET_SIZE), MAX_PACKET_SIZE)
     seconds = gateway.channel_timeout if timeout is ... else timeout
     for name, value in (("timeout", seconds), ("linger", linger)):
         if value is not None and not value >= 0:

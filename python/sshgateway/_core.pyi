@@ -114,6 +114,10 @@ class ProxyCommand(Stream):
 
 LIBSSH2_VERSION: str
 LIBSSH2_NUMBER: int
+BUILD_LIBSSH2: str
+BUILD_PATCHES: str
+BUILD_OPENSSL: str | None
+BUILD_POLLER: str
 OFFERED_KEX: str
 OFFERED_HOST_KEYS: str
 OFFERED_CIPHERS: str
@@ -145,12 +149,14 @@ class Session:
         timeout: float | None,
         /,
     ) -> str | None: ...
-    def start(self) -> None: ...
+    def start(self, alive_interval: float, alive_count_max: int, /) -> None: ...
     def close(self) -> None: ...
     @property
     def host_key(self) -> bytes: ...
     @property
     def methods(self) -> dict[str, str]: ...
+    @property
+    def counts(self) -> dict[str, int]: ...
     @property
     def failure(self) -> tuple[int, str] | None: ...
     @property

@@ -21,6 +21,7 @@ from typing import Any, Self
 __all__ = [
     "AuthenticationError",
     "ChannelOpenError",
+    "ConfigError",
     "Error",
     "GatewayError",
     "GatewayLostError",
@@ -66,6 +67,15 @@ class ProxyCommandError(Error):
     returncode: int | None = None
     #: The last of what it wrote to stderr.
     stderr: str = ""
+
+
+class ConfigError(Error):
+    """The way to a host can't be told: ssh_config is broken, or leads in a circle, or
+    a host or user is refused.
+
+    EINVAL; ELOOP for a circle; also the standard class of its errno, as
+    ``FileNotFoundError`` when a file that was named can't be read.
+    """
 
 
 class GatewayError(Error):
@@ -216,6 +226,13 @@ def proxy_too_slow(errno: int, command: list[str]) -> TimeoutError:
     return TimeoutError(errno, text)
 
 
+# ---- Made for config.py -------------------------------------------------------
+
+
+def config_invalid(words: str, errno: int = _errno.EINVAL) -> ConfigError:
+    return ConfigError(errno, words)
+
+
 # ---- Made for Gateway -------------------------------------------------------
 
 
@@ -262,6 +279,14 @@ def no_key_exchange(words: str) -> str:
     )
 
 
+def no_ssh_server(words: str) -> str:
+    """words: the last line it said, and none was a version of SSH (RFC 4253 4.2)."""
+    return (
+        f"it said {printable(words)!r}, which is not SSH; see that host and port are those of "
+        "an SSH server, and that it has room for one more connection"
+    )
+
+
 def channel_not_opened(
     gateway: object,
     dest_addr: tuple[str, int] | str,
@@ -274,13 +299,17 @@ def channel_not_opened(
     """Called by _core."""
     to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
     if status == "timed out":
-        return TimeoutError(
-            errno,
-            f"gateway {str(gateway)!r} did not open a channel to {to!r} within {timeout:g} s",
-        )
+        limit = in_seconds(timeout)
+        text = f"gateway {str(gateway)!r} did not open a channel to {to!r} within {limit}"
+        return TimeoutError(errno, text)
     if status == "the gateway did not open the channel":
         return channel_refused(str(gateway), dest_addr, code, text)
     return gateway_lost(errno, gateway, text or status)
+
+
+def in_seconds(timeout: float | None) -> str:
+    """What was left of a deadline has digits that nobody wants."""
+    return f"{round(timeout or 0, 3):g} s"
 
 
 def printable(words: str) -> str:
@@ -438,7 +467,9 @@ def channel_refused(
     to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
     name, cure = _REFUSALS.get(reason, (f"reason {reason}", "see the gateway's log"))
     said = printable(words)
-    description = f" ({said})" if said and said.lower() != name else ""
+    # libssh2 keeps nothing of the server's description, and repeats the reason.
+    repeated = ("", name, f"channel open failure ({name})")
+    description = f" ({said})" if said.lower() not in repeated else ""
     text = f"gateway {gateway!r} refused a channel to {to!r}: {name}{description}; {cure}"
     return ChannelOpenError(
         _errno.ECONNREFUSED, text, gateway=gateway, reason=reason, dest_addr=dest_addr

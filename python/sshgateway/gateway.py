@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from sshgateway import _core, errors
 from sshgateway._channel import DIRECT_STREAMLOCAL, DIRECT_TCPIP
-from sshgateway.known_hosts import KnownHosts, Verdict, lookup_name
+from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
 from sshgateway.login import Login, Prompt
 
 __all__ = ["Gateway"]
@@ -50,6 +50,11 @@ class Gateway:
     timeout: seconds to connect and log in, None for ever.  channel_timeout:
     seconds to open a channel, for those who give none.
 
+    server_alive_interval: seconds of silence after which the gateway is asked
+    whether it is there, 0 for never; after server_alive_count_max intervals more
+    without a byte of it the connection is lost (ssh_config's ServerAliveInterval
+    and ServerAliveCountMax).
+
     sock: the way to the gateway, a connected ``socket.socket``, which is taken
     over, or a stream of ours; or gateway: another Gateway to go through.
 
@@ -57,7 +62,7 @@ class Gateway:
     """
 
     #: What the last connection agreed upon: kex, host_key, cipher, mac, and the
-    #: server_version.
+    #: server_version; the fingerprint of the host key; the login that was accepted.
     methods: dict[str, str]
 
     def __init__(
@@ -81,6 +86,8 @@ class Gateway:
         strict_host_key_checking: str = "yes",
         timeout: float | None = None,
         channel_timeout: float | None = 30,
+        server_alive_interval: float = 0,
+        server_alive_count_max: int = 3,
         sock: socket.socket | _core.Stream | None = None,
         gateway: Gateway | None = None,
     ) -> None:
@@ -94,11 +101,22 @@ class Gateway:
             raise ValueError(f"port must be 1-65535, not {self.port}")
         if strict_host_key_checking not in _STRICT:
             raise ValueError(f"strict_host_key_checking must be one of {', '.join(_STRICT)}")
+        if not 0 <= server_alive_interval <= 1_000_000:
+            raise ValueError(
+                f"server_alive_interval must be 0 to 1000000 seconds, not {server_alive_interval}"
+            )
+        if not 1 <= server_alive_count_max <= 1000:
+            raise ValueError(
+                f"server_alive_count_max must be 1 to 1000, not {server_alive_count_max}"
+            )
         if sock is not None and gateway is not None:
             raise ValueError("sock= and gateway= are two ways; give one")
+        if gateway is not None and not isinstance(gateway, Gateway):
+            raise TypeError(f"gateway must be a Gateway, not {type(gateway).__name__}")
         _check_sock(sock)
         self.timeout = timeout
         self.channel_timeout = channel_timeout
+        self._alive = server_alive_interval, server_alive_count_max
         self._login = Login(
             self.username,
             password=password,
@@ -127,6 +145,7 @@ class Gateway:
         self._inner: socket.socket | _core.Stream | None = None
         self._inner_reason: str | None = None
         self.methods = {}
+        self._counted: _core.Session | None = None
 
     def _check_fork(self) -> None:
         if self._pid != os.getpid():
@@ -167,6 +186,22 @@ class Gateway:
         """As ``paramiko.Transport.is_active``."""
         return self.is_connected
 
+    @property
+    def stats(self) -> GatewayStats:
+        """What the connection has carried so far, or the last one had."""
+        self._check_fork()
+        counts: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
+        if self._counted is not None:
+            counts = self._counted.counts
+        nanoseconds = counts.pop("round_trip")
+        agreed: dict[str, Any] = {name: self.methods.get(name, "") for name in _METHODS}
+        return GatewayStats(
+            **counts,
+            round_trip=nanoseconds / 1e9 if nanoseconds else None,
+            **agreed,
+            libssh2_version=_core.LIBSSH2_VERSION,
+        )
+
     # ---- Opening ------------------------------------------------------------
 
     def open(self, timeout: float | None = None) -> None:
@@ -188,6 +223,9 @@ class Gateway:
             self._connect(deadline)
         except OSError as error:
             attempt.error = error
+            # The text may have the arguments of a proxy command.
+            kind = type(error).__name__
+            _log.debug("gateway %s: not open, after %.3f s: %s", self, deadline.spent(), kind)
             raise
         finally:
             with self._condition:
@@ -212,14 +250,16 @@ class Gateway:
     def _connect(self, deadline: _Deadline) -> None:
         self._drop()
         began = time.monotonic()
+        _log.debug("gateway %s: connecting", self)
         inner = self._reach(deadline)
         session = None
         try:
             session = _core.Session(_descriptor(inner))
             may_be_overheard = self._shake_hands(session, deadline)
-            self._login.run(session, str(self), deadline.left, may_be_overheard)
-            self.methods = session.methods
-            session.start()
+            login = self._login.run(session, str(self), deadline.left, may_be_overheard)
+            key = fingerprint(session.host_key)
+            self.methods = session.methods | {"fingerprint": key, "login": login}
+            session.start(*self._alive)
         except BaseException as error:
             if session is not None:
                 session.close()
@@ -228,7 +268,7 @@ class Gateway:
             if isinstance(error, errors.SessionFailed):
                 raise self._failed(error, reason, deadline) from None
             raise
-        self._session = session
+        self._session = self._counted = session
         self._inner = inner
         self._inner_reason = None
         _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
@@ -275,11 +315,15 @@ class Gateway:
         try:
             session.handshake(preferred, deadline.left())
         except errors.SessionFailed as failure:
-            if failure.status != "timed out" and session.methods["server_version"]:
+            version = session.methods["server_version"]
+            if failure.status != "timed out" and version.startswith("SSH-"):
                 failure.text = errors.no_key_exchange(failure.text)
+            elif failure.status != "timed out" and version:
+                failure.text = errors.no_ssh_server(version)
             raise
         key = session.host_key
         verdict = self._known_hosts.check(self._name, key)
+        _log.debug("gateway %s: its host key %s is: %s", self, fingerprint(key), verdict.state)
         if verdict.state == "unknown" and self._strict == "accept-new":
             verdict = self._make_known(key, verdict, deadline)
         lenient = ("unknown", "changed") if self._strict == "no" else ()
@@ -366,6 +410,7 @@ class Gateway:
         session, self._session = self._session, None
         inner, self._inner = self._inner, None
         if session is not None:
+            _log.debug("gateway %s: %s", self, "closed" if session.is_alive else "gone before")
             session.close()
         if inner is not None:
             inner.close()
@@ -381,6 +426,42 @@ class Gateway:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class GatewayStats:
+    """Counters of one SSH connection, and what it agreed upon.
+
+    What a single channel has carried is in its ``bytes_sent`` and
+    ``bytes_received``.
+    """
+
+    #: Bytes on the connection's socket, all of SSH's own included.
+    bytes_sent: int
+    bytes_received: int
+    #: Channels that are open now, and all that ever were.
+    channels_open: int
+    channels_opened: int
+    #: Key exchanges after the first one (RFC 4253 9).
+    rekeys: int
+    #: Seconds from the last question whether the gateway is alive to its answer;
+    #: None before the first (see server_alive_interval).
+    round_trip: float | None
+    #: Names of algorithms (RFC 4253 7.1); "" before the first connection.
+    kex: str
+    host_key: str
+    cipher: str
+    mac: str
+    #: The server's identification, as "SSH-2.0-OpenSSH_9.2".
+    server_version: str
+    #: Of the library in use, as "1.10.0".
+    libssh2_version: str
+
+
+_COUNTS = (
+    "bytes_sent", "bytes_received", "channels_open", "channels_opened", "rekeys", "round_trip",
+)  # fmt: skip
+_METHODS = ("kex", "host_key", "cipher", "mac", "server_version")
 
 
 class _Attempt:
@@ -400,16 +481,20 @@ class _Deadline:
         if timeout is not None and timeout < 0:
             raise ValueError("Timeout value out of range")
         self._timeout = timeout
-        self._end = None if timeout is None else time.monotonic() + timeout
+        self._began = time.monotonic()
+        self._end = None if timeout is None else self._began + timeout
 
     def left(self) -> float | None:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def spent(self) -> float:
+        return time.monotonic() - self._began
 
     def is_over(self) -> bool:
         return self.left() == 0
 
     def error(self, what: str) -> TimeoutError:
-        return TimeoutError(errno.ETIMEDOUT, f"{what} within {self._timeout:g} s")
+        return TimeoutError(errno.ETIMEDOUT, f"{what} within {errors.in_seconds(self._timeout)}")
 
 
 def parse_host(text: str) -> tuple[str | None, str, int | None]:
@@ -424,7 +509,13 @@ def parse_host(text: str) -> tuple[str | None, str, int | None]:
     elif rest.count(":") == 1:
         host, _, port = rest.partition(":")
     balanced = rest.count("[") == rest.count("]") == rest.startswith("[")
-    if not balanced or not host or (at and not user) or (port and not port.isdecimal()):
+    if (
+        "://" in text
+        or not balanced
+        or not host
+        or (at and not user)
+        or (port and not port.isdecimal())
+    ):
         raise ValueError(f"not a host: {text!r}")
     return user or None, host, int(port) if port else None
 

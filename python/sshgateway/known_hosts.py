@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 #: ssh_config(5): UserKnownHostsFile, then GlobalKnownHostsFile.
-_DEFAULT_PATHS = (
+DEFAULT_PATHS = (
     "~/.ssh/known_hosts",
     "~/.ssh/known_hosts2",
     "/etc/ssh/ssh_known_hosts",
@@ -137,7 +137,7 @@ def _material(key: bytes) -> tuple[bytes, ...]:
 
 def default_paths() -> list[str]:
     """The files ssh(1) reads: the user's two, then the system's two."""
-    return [os.path.expanduser(path) for path in _DEFAULT_PATHS]
+    return [os.path.expanduser(path) for path in DEFAULT_PATHS]
 
 
 def lookup_name(host: str, port: int = _SSH_PORT, alias: str | None = None) -> str:
@@ -361,8 +361,8 @@ class KnownHosts:
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]] | None = None) -> None:
         if isinstance(paths, (str, bytes, os.PathLike)):
-            raise TypeError("paths must be a sequence of paths, not a single one")
-        given = _DEFAULT_PATHS if paths is None else paths
+            raise TypeError("known_hosts files must be a sequence of paths, not a single one")
+        given = DEFAULT_PATHS if paths is None else paths
         self.paths: tuple[str, ...] = tuple(
             os.path.expanduser(os.fsdecode(os.fspath(path))) for path in given
         )
@@ -433,7 +433,7 @@ class KnownHosts:
         about = (gateway, name, _key_type_or_unknown(key), fingerprint(key))
         notes = verdict.notes
         if verdict.state == "unknown":
-            file = self.paths[0] if self.paths else None
+            file = next((path for path in self.paths if path != os.devnull), None)
             return errors.host_key_unknown(*about, file, address=address, notes=notes)
         if verdict.state == "revoked":
             first = verdict.entries[0]

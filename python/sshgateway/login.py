@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import inspect
 import logging
 import os
 import re
@@ -27,7 +28,7 @@ Prompt = Callable[[str, bool], str | None]
 #: ssh_config(5), IdentityFile; libssh2 has no security keys of its own.
 _USUAL_FILES = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
 _CERTIFICATE = "-cert-v01@openssh.com"
-_RSA_SHA2 = 0x010B00  # the libssh2 that knows it
+_RSA_SHA2 = 0x010B00  # the libssh2 that knows it, and certificates
 
 Left = Callable[[], float | None]
 
@@ -70,8 +71,8 @@ class Login:
 
     def run(
         self, session: _core.Session, gateway: str, left: Left, keys_only: bool = False
-    ) -> None:
-        """Try what there is until the server is satisfied.
+    ) -> str:
+        """Try what there is until the server is satisfied; what it accepted, in words.
 
         keys_only: send no password, for the server may not be who it says.
 
@@ -82,10 +83,10 @@ class Login:
         try:
             accepted = session.auth_none(self._username, left())
             if accepted is None:
-                return
+                return "none"
             run.accepted = accepted.split(",")
             if any(try_it() for try_it in self._attempts(run, keys_only)):
-                return
+                return run.accepted_by
         except errors.SessionFailed as failure:
             # sshd says goodbye after MaxAuthTries.
             if failure.status == "timed out" or not run.tried:
@@ -114,15 +115,18 @@ class Login:
     def _with_agent(self, run: _Run) -> bool:
         if self._agent_path is None:
             return False
-        wanted = {_public_of(file) for file in self._files} if self._identities_only else None
+        usual = [os.path.expanduser(name) for name in _USUAL_FILES if self._look_for_keys]
+        named = [_public_of(file) for file in self._files or usual]
         with Agent(self._agent_path, timeout=run.left()) as agent:
             try:
                 keys = agent.keys()
             except AgentError as error:
                 run.tried.append(f"agent: {error.args[1]}")
                 return False
-            for key in keys:
-                if wanted is not None and key.asbytes() not in wanted:
+            # As in OpenSSH: first those that a file names, for the server's patience
+            # (MaxAuthTries) may be shorter than the agent's list.
+            for key in sorted(keys, key=lambda key: key.asbytes() not in named):
+                if self._identities_only and key.asbytes() not in named:
                     continue
                 agent.timeout = run.left()
                 if run.with_key(key, "agent's key"):
@@ -138,6 +142,9 @@ class Login:
                 run.tried.append(f"key file {file}: {error.strerror}")
             return False
         try:
+            if _public_in(bytes(key)) is not None:
+                run.tried.append(f"key file {file}: a public key, and no agent has its other half")
+                return False
             passphrase = self._passphrase
             if is_encrypted(key) and passphrase is None and self._prompt is not None:
                 passphrase = self._prompt(f"Enter passphrase for key '{file}': ", False)
@@ -170,12 +177,14 @@ class _Run:
         self.session = session
         self.left = left
         self.accepted: list[str] = []
+        self.accepted_by = ""
         #: What was tried, in words, never a secret.
         self.tried: list[str] = []
 
     def _note(self, what: str, refusal: str | None) -> bool:
         _log.debug("%s: %s", what, "accepted" if refusal is None else "refused")
         if refusal is None:
+            self.accepted_by = what
             return True
         self.tried.append(f"{what} ({refusal})" if refusal else what)
         return False
@@ -184,7 +193,10 @@ class _Run:
         """A key that signs for itself, with Paramiko's interface."""
         blob = getattr(getattr(key, "public_blob", None), "key_blob", None) or key.asbytes()
         kind = key_type(blob)
-        what = f"{what} {kind} {fingerprint(blob)}"
+        what = f"{what} {kind} {fingerprint(_certified(blob))}"
+        if kind.endswith(_CERTIFICATE) and _core.LIBSSH2_NUMBER < _RSA_SHA2:
+            self.tried.append(f"{what} ({_NO_CERTIFICATES})")
+            return False
         if kind.startswith("ssh-rsa") and _core.LIBSSH2_NUMBER < _RSA_SHA2:
             self.tried.append(f"{what} ({_NO_RSA})")
             return False
@@ -193,7 +205,7 @@ class _Run:
             return False
 
         def sign(algorithm: str, data: bytes) -> bytes:
-            made = key.sign_ssh_data(data, algorithm.removesuffix(_CERTIFICATE))
+            made = _signature(key, data, algorithm.removesuffix(_CERTIFICATE))
             return _bare_signature(made, what)
 
         with contextlib.suppress(AgentError):
@@ -210,7 +222,9 @@ class _Run:
                 self.tried.append(f"{what} ({_NO_RSA})")
                 return False
         refusal = self.session.auth_key(self.username, key, passphrase, self.left())
-        if refusal is not None and is_encrypted(key):
+        # A key that the server has seen and refused was decrypted first.
+        is_refused = refusal is not None and "combination invalid" in refusal
+        if refusal is not None and is_encrypted(key) and not is_refused:
             refusal += "; is the passphrase right?"
         return self._note(what, refusal)
 
@@ -232,6 +246,12 @@ _NO_RSA = (
     "ecdsa key, or libssh2 1.11 or newer"
 )
 
+# It names the certificate's type in the signature too, and sshd refuses that.
+_NO_CERTIFICATES = (
+    f"libssh2 {_core.LIBSSH2_VERSION} can't log in with a certificate; use a key without "
+    "one, or libssh2 1.11 or newer"
+)
+
 
 def is_encrypted(key: bytes | bytearray) -> bool:
     """Does a private key file need a passphrase?"""
@@ -248,9 +268,13 @@ def is_encrypted(key: bytes | bytearray) -> bool:
 
 
 def _public_of(file: str) -> bytes | None:
-    """The public key beside a private key file, or within it (OpenSSH's format)."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return base64.b64decode(_read(file + ".pub").split()[1], validate=True)
+    """The public key beside a private key file, or within it (OpenSSH's format); or
+    the file itself is one."""
+    for name in (file, file + ".pub"):
+        with contextlib.suppress(OSError):
+            public = _public_in(_read(name))
+            if public is not None:
+                return public
     with contextlib.suppress(OSError, ValueError, IndexError, struct.error):
         blob = base64.b64decode(_read(file).split(b"-----")[2])
         if blob.startswith(b"openssh-key-v1\0"):
@@ -262,9 +286,52 @@ def _public_of(file: str) -> bytes | None:
     return None
 
 
+def _certified(blob: bytes) -> bytes:
+    """The key that a certificate is about, whose fingerprint OpenSSH shows.
+
+    PROTOCOL.certkeys: its type, a nonce, the strings of the key, and more.
+    """
+    strings: list[bytes] = []
+    rest = blob
+    while len(rest) >= 4 and len(strings) < 5:
+        end = 4 + int.from_bytes(rest[:4])
+        strings.append(rest[4:end])
+        rest = rest[end:]
+    kind = strings[0].decode("ascii")
+    if not kind.endswith(_CERTIFICATE):
+        return blob
+    plain = kind.removesuffix(_CERTIFICATE)
+    parts = strings[2 : 3 + plain.startswith(("ssh-rsa", "ecdsa", "sk-ecdsa"))]
+    if plain.startswith("sk-"):
+        plain += "@openssh.com"
+        parts = strings[2 : 3 + len(parts)]  # and the application
+    return b"".join(struct.pack(">I", len(part)) + part for part in (plain.encode(), *parts))
+
+
+def _public_in(text: bytes) -> bytes | None:
+    """The key of a line of sshd(8), AUTHORIZED_KEYS, without options."""
+    with contextlib.suppress(ValueError, IndexError):
+        kind, encoded = text.split(None, 2)[:2]
+        blob = base64.b64decode(encoded, validate=True)
+        if key_type(blob) == kind.decode("ascii"):
+            return blob
+    return None
+
+
 def _read(file: str) -> bytes:
     with open(file, "rb") as opened:
         return opened.read(1 << 20)
+
+
+def _signature(key: Any, data: bytes, algorithm: str) -> Any:
+    """Paramiko before 2.9 and paramiko-ng are told no algorithm."""
+    try:
+        inspect.signature(key.sign_ssh_data).bind(data, algorithm)
+    except TypeError:
+        return key.sign_ssh_data(data)
+    except ValueError:  # it does not tell what it takes
+        pass
+    return key.sign_ssh_data(data, algorithm)
 
 
 def _bare_signature(made: Any, what: str) -> bytes:

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``sshgateway route``: the way to a host, told, and gone if wanted.
+
+First the facts are gathered, as JSON has them; then they are shown.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import textwrap
+import time
+from typing import Any
+
+from sshgateway import _core, errors, route
+from sshgateway.agent import socket_path
+from sshgateway.config import Host, SshConfig
+from sshgateway.gateway import _Deadline as Deadline
+from sshgateway.login import Prompt
+from sshgateway.route import Way
+
+__all__ = ["explain"]
+
+#: Seconds for what has no ConnectTimeout, and for a server's first words.
+_PATIENCE = 15.0
+_LABEL = 15
+
+Facts = dict[str, Any]
+
+
+def explain(
+    host: str,
+    port: int | None,
+    user: str | None,
+    *,
+    gateway: str | None,
+    ssh_config: SshConfig,
+    timeout: float | None,
+    prompt: Prompt | None,
+    is_tried: bool,
+    as_json: bool,
+) -> int:
+    """Print it; the exit status."""
+    facts: Facts = {"host": host, "stopped": None}
+    try:
+        way = route.find_way(
+            (host, port), gateway=gateway, ssh_config=ssh_config, username=user, timeout=timeout
+        )
+        hops = route.gateways_by(way.hops, prompt=prompt)
+        facts |= _facts_of(way)
+        facts["decided_by"] = _decision(way, ssh_config)
+        if is_tried:
+            _go(facts, way, hops, Deadline(timeout))
+    except OSError as error:
+        facts["stopped"] = _stop("ssh_config", error)
+    print(json.dumps(facts, indent=2) if as_json else _shown(facts))
+    return 1 if facts["stopped"] else 0
+
+
+# ---- What is said -----------------------------------------------------------
+
+
+def _facts_of(way: Way) -> Facts:
+    target = way.target
+    return {
+        "user": target.user,
+        "hostname": target.hostname,
+        "port": target.port,
+        "way": "proxy command" if way.proxy else "gateway" if way.gateway else "direct",
+        "proxy_command": str(way.proxy) if way.proxy else None,
+        "overruled": way.overruled or None,
+        "hops": [_facts_of_hop(hop, number == 0) for number, hop in enumerate(way.hops)],
+        "tried": None,
+    }
+
+
+def _facts_of_hop(hop: Host, is_first: bool) -> Facts:
+    proxy = hop.proxy() if is_first else None
+    agent = socket_path(hop.identity_agent)
+    return {
+        "name": hop.name,
+        "user": hop.user,
+        "hostname": hop.hostname,
+        "port": hop.port,
+        "proxy_command": str(proxy) if proxy else None,
+        "agent": agent,
+        "identity_files": None if hop.identity_files is None else list(hop.identity_files),
+        "identities_only": hop.identities_only,
+        "known_hosts": list(hop.known_hosts),
+        "host_key_alias": hop.host_key_alias,
+        "strict_host_key_checking": hop.strict_host_key_checking,
+        "connect_timeout": hop.connect_timeout,
+        "tried": None,
+    }
+
+
+def _decision(way: Way, ssh_config: SshConfig) -> Facts:
+    value = {
+        "ProxyCommand": way.target.proxy_command,
+        "ProxyJump": way.target.proxy_jump,
+    }.get(way.reason)
+    found = _find(way, way.reason.lower(), value, ssh_config) if value else None
+    return {
+        "directive": way.reason or None,
+        "value": value,
+        "file": found and found[0],
+        "line": found and found[1],
+    }
+
+
+def _find(way: Way, keyword: str, value: str, ssh_config: SshConfig) -> tuple[str, int] | None:
+    """Where ssh(1) read it, by what it says of the blocks that it applies."""
+    program = shutil.which("ssh")
+    if program is None or ssh_config is False:
+        return None
+    file = [] if ssh_config is None else ["-F", str(ssh_config)]
+    target = way.target
+    command = [program, "-G", "-T", "-vvv", *file, "-p", str(target.port), "-l", target.user]
+    ran = subprocess.run(
+        [*command, "--", target.name], capture_output=True, check=False, stdin=subprocess.DEVNULL
+    )
+    for name, first in _applied(os.fsdecode(ran.stderr)):
+        line = _line_of(name, first, keyword, value)
+        if line is not None:
+            return name, line
+    return None
+
+
+def _applied(said: str) -> list[tuple[str, int]]:
+    """Files and lines after which what is written holds for the host."""
+    applied: list[tuple[str, int]] = []
+    is_skipped = False
+    criterion: tuple[str, int] | None = None
+    for line in said.splitlines():
+        if found := re.search(r"Including file .* depth \d+( \(parse only\))?", line):
+            is_skipped = bool(found[1])
+        elif found := re.search(r"Reading configuration data (.*)$", line):
+            if not is_skipped:
+                applied.append((found[1], 0))
+            is_skipped = False
+        elif found := re.search(r"debug1: (.*) line (\d+): Applying options for", line):
+            applied.append((found[1], int(found[2])))
+        elif found := re.search(r"debug3: (.*) line (\d+): matched ", line):
+            criterion = found[1], int(found[2])
+        elif "match found" in line and criterion:
+            applied.append(criterion)
+        elif "checking match for" in line:
+            criterion = None
+    return applied
+
+
+def _line_of(file: str, first: int, keyword: str, value: str) -> int | None:
+    """The number of the directive's line in the block after line *first*."""
+    try:
+        with open(file, encoding="utf-8", errors="surrogateescape") as opened:
+            lines = opened.read().splitlines()
+    except OSError:
+        return None
+    for number, line in enumerate(lines[first:], first + 1):
+        parts = re.match(r"\s*(\w+)(?:\s*=\s*|\s+)(.*?)\s*$", line)
+        if not parts:
+            continue
+        if parts[1].lower() in ("host", "match"):
+            return None
+        same = value.replace("ssh://", "").split()
+        if parts[1].lower() == keyword and parts[2].replace("ssh://", "").split() == same:
+            return number
+    return None
+
+
+# ---- What happens ------------------------------------------------------------
+
+
+def _go(facts: Facts, way: Way, gateways: list[Any], deadline: Deadline) -> None:
+    for hop, gateway, known in zip(way.hops, gateways, facts["hops"], strict=True):
+        began = time.monotonic()
+        try:
+            gateway.open(_patience(deadline, hop.connect_timeout))
+        except OSError as error:
+            facts["stopped"] = _stop(hop.name, error, began)
+            return
+        known["tried"] = {"seconds": _since(began), **gateway.methods}
+    began = time.monotonic()
+    try:
+        facts["tried"] = {"banner": _banner(way, gateways, deadline)}
+    except OSError as error:
+        facts["stopped"] = _stop(way.target.name, error, began)
+        return
+    facts["tried"]["seconds"] = _since(began)
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 4)
+
+
+def _patience(deadline: Deadline, connect_timeout: float | None) -> float:
+    left = deadline.left()
+    seconds = connect_timeout or _PATIENCE
+    return seconds if left is None else min(left, seconds)
+
+
+def _banner(way: Way, gateways: list[Any], deadline: Deadline) -> str:
+    """The first line of the target's server (RFC 4253 4.2)."""
+    target = way.target
+    seconds = _patience(deadline, target.connect_timeout)
+    address = (target.hostname, target.port)
+    sock: socket.socket | _core.Stream
+    if way.proxy is not None:
+        sock = way.proxy.start(seconds)
+    elif gateways:
+        sock = gateways[-1].open_channel("direct-tcpip", address, timeout=seconds)
+    else:
+        sock = route.connect(address, seconds)
+    with sock:
+        sock.settimeout(seconds)
+        try:
+            with sock.makefile("rb") as file:
+                line = file.readline(256)
+        except TimeoutError:
+            text = f"{address[0]}:{address[1]} said nothing within {errors.in_seconds(seconds)}"
+            raise TimeoutError(errno.ETIMEDOUT, text) from None
+    if not line:
+        text = f"{address[0]}:{address[1]} closed the connection without a word"
+        raise ConnectionResetError(errno.ECONNRESET, text)
+    return errors.printable(line.decode("utf-8", "replace"))
+
+
+def _stop(where: str, error: OSError, began: float | None = None) -> Facts:
+    return {
+        "at": where,
+        "seconds": None if began is None else _since(began),
+        "error": type(error).__name__,
+        "errno": error.errno,
+        "text": str(error.args[1] if len(error.args) > 1 else error),
+        "cure": _cure(error),
+    }
+
+
+def _cure(error: OSError) -> str | None:
+    """What to look at, where the error's own text does not say."""
+    if isinstance(error, TimeoutError):
+        return (
+            "see that the host is up, that address and port are those of an SSH server, and "
+            "that no firewall on the way drops the packets; -v tells what went well before"
+        )
+    if isinstance(error, (errors.ChannelOpenError, errors.HostKeyError, errors.ConfigError)):
+        return None
+    if isinstance(error, errors.AuthenticationError):
+        return "see User and IdentityFile in ssh_config for this host"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EHOSTUNREACH:
+        return "see that HostName is spelled right, and that this machine can look it up"
+    if isinstance(error, ConnectionRefusedError):
+        return "see that Port is right, and that an SSH server listens there"
+    if isinstance(error, errors.ProxyCommandError):
+        return "run the command by hand to see what it says"
+    return None
+
+
+# ---- Showing it ---------------------------------------------------------------
+
+
+def _shown(facts: Facts) -> str:
+    lines: list[str] = []
+    stopped = facts["stopped"]
+    if "hops" not in facts:
+        lines.append(f"{facts['host']}: the way can't be told")
+        return "\n".join(lines + _rows(stopped, ""))
+    lines.append(f"{facts['host']}: {_login_of(facts)}, {_way_of(facts)}")
+    lines += _row("decided by", _decided(facts["decided_by"]))
+    if facts["overruled"]:
+        lines += _row("not used", facts["overruled"])
+    for number, hop in enumerate(facts["hops"], 1):
+        lines += ["", f"{number}. {hop['name']}: {_login_of(hop)}"]
+        reached = f"through {number - 1}" if number > 1 else "directly"
+        command = hop["proxy_command"]
+        lines += _row("reached", f"by ProxyCommand {command}" if command else reached)
+        lines += _row("trusted", _trust(hop))
+        lines += _row("keys", _keys(hop))
+        lines += _rows(stopped, hop["name"])
+        if tried := hop["tried"]:
+            lines += _row("+ open", f"after {tried['seconds']:.3f} s, "
+                          f"{tried['server_version']}, {tried['cipher']}")  # fmt: skip
+            lines += _row("+ host key", f"{tried['host_key']} {tried['fingerprint']}")
+            lines += _row("+ login", tried["login"])
+    lines += ["", f"{facts['host']}: {_login_of(facts)}"] if facts["hops"] else []
+    if facts["tried"]:
+        seconds, banner = facts["tried"]["seconds"], facts["tried"]["banner"]
+        lines += _row("+ answers", f"after {seconds:.3f} s: {banner}")
+    return "\n".join(lines + _rows(stopped, facts["host"]))
+
+
+def _login_of(host: Facts) -> str:
+    name = f"[{host['hostname']}]" if ":" in host["hostname"] else host["hostname"]
+    return f"{host['user']}@{name}:{host['port']}"
+
+
+def _way_of(facts: Facts) -> str:
+    if facts["way"] == "proxy command":
+        return f"by the proxy command {facts['proxy_command']!r}"
+    count = len(facts["hops"])
+    return "directly" if not count else f"through {count} gateway{'s' if count > 1 else ''}"
+
+
+def _decided(decision: Facts) -> str:
+    if decision["directive"] is None:
+        return "nothing: neither ProxyJump nor ProxyCommand"
+    if decision["value"] is None:
+        return "the command line"
+    where = f"{decision['file']}, line {decision['line']}" if decision["file"] else "ssh_config"
+    return f"{decision['directive']} {decision['value']} ({where})"
+
+
+def _trust(hop: Facts) -> str:
+    files = ", ".join(_short(file) for file in hop["known_hosts"] if os.path.exists(file))
+    alias = f" as {hop['host_key_alias']}" if hop["host_key_alias"] else ""
+    strict = hop["strict_host_key_checking"]
+    meaning = {
+        "yes": "", "accept-new": "; a new key is added", "no": "; ANY key is taken",
+    }[strict]  # fmt: skip
+    return f"keys in {files or 'no file: none of known_hosts is there'}{alias}{meaning}"
+
+
+def _keys(hop: Facts) -> str:
+    files = hop["identity_files"]
+    named = "the usual files of ~/.ssh" if files is None else ", ".join(map(_short, files))
+    parts = []
+    if hop["agent"]:
+        only = "the same keys of the" if hop["identities_only"] else "the"
+        parts.append(f"{only} agent at {_short(hop['agent'])}")
+    parts += [named] if named else []
+    return "; ".join(parts) or "none"
+
+
+def _short(path: str) -> str:
+    home = os.path.expanduser("~")
+    return "~" + path[len(home) :] if path.startswith(home + "/") else path
+
+
+def _rows(stopped: Facts | None, name: str) -> list[str]:
+    """Why it went no further, if it was here."""
+    if stopped is None or (name and stopped["at"] != name):
+        return []
+    after = "" if stopped["seconds"] is None else f" after {stopped['seconds']:.3f} s"
+    lines = _row("! STOPPED", f"{stopped['error']}{after}: {stopped['text']}")
+    return lines + (_row("! cure", stopped["cure"]) if stopped["cure"] else [])
+
+
+def _row(label: str, text: str) -> list[str]:
+    width = max(40, min(100, shutil.get_terminal_size().columns) - 1)
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=f"   {label:<{_LABEL - 3}}",
+        subsequent_indent=" " * _LABEL,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,532 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From ssh_config(5) to the hosts on the way.
+
+Where there is an ssh(1), ``ssh -G`` decides: Include, Match, tokens, and that
+the first value wins, are OpenSSH's own.  A ProxyJump is followed as ssh(1)
+follows it: for the last host of the list it starts itself with the others as
+``-J``, which are then not looked up in the file.  So of a list the first host
+alone may have a route of its own.
+
+Without an ssh(1) Paramiko's SSHConfig reads the files.  It does less:
+
+* Include is passed over; a warning is logged.
+* Match knows host, originalhost, user, localuser, exec (with Invoke), final,
+  canonical and all; what host and user compare with may be set further down.
+* Patterns know ``[a-c]``, and upper case is another host; of one
+  block the last ``ProxyCommand none`` wins.
+* The token %C is not known, %l and %L are the same name.
+* A file that others may write to is not refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import getpass
+import io
+import logging
+import os
+import pwd
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sshgateway.errors import config_invalid, in_seconds, printable
+from sshgateway.gateway import parse_host
+from sshgateway.known_hosts import DEFAULT_PATHS
+from sshgateway.proxy import Proxy, check_host, check_user, expand
+
+__all__ = ["Host", "SshConfig", "lookup", "route", "route_by"]
+
+_log = logging.getLogger(__name__)
+
+#: A path, None for the user's and the system's files, False for none.
+SshConfig = str | os.PathLike[str] | bool | None
+
+_SYSTEM_FILE = "/etc/ssh/ssh_config"
+_MOST_HOPS = 32
+#: IdentityFile's defaults in any version of OpenSSH; of these, Gateway's own.
+_DEFAULT_KEYS = re.compile(r"~/\.ssh/id_[a-z0-9_]+")
+_USUAL_KEYS = {"~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"}
+#: Keywords with several paths.
+_SEVERAL = ("userknownhostsfile", "globalknownhostsfile")
+_STRICTNESS = {
+    "yes": "yes", "true": "yes", "ask": "yes",
+    "accept-new": "accept-new",
+    "no": "no", "off": "no", "false": "no",
+}  # fmt: skip
+
+#: Keywords in lower case; several values only where ``ssh -G`` has several lines.
+_Options = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What ssh_config says of one host.  Names are those of ssh_config(5)."""
+
+    #: As it was asked for.
+    name: str
+    hostname: str
+    port: int
+    user: str
+    #: "a,b": a first, then b; None if it is reached directly or by proxy_command.
+    proxy_jump: str | None
+    #: With its tokens as they stand.
+    proxy_command: str | None
+    proxy_use_fdpass: bool
+    #: None: the usual ones.
+    identity_files: tuple[str, ...] | None
+    identities_only: bool
+    identity_agent: str | None
+    known_hosts: tuple[str, ...]
+    #: "yes", "accept-new" or "no"; "ask" is "yes", for nobody can be asked.
+    strict_host_key_checking: str
+    host_key_alias: str | None
+    connect_timeout: float | None
+    server_alive_interval: float
+    server_alive_count_max: int
+
+    def __str__(self) -> str:
+        host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
+        return f"{self.user}@{host}:{self.port}"
+
+    def gateway_parameters(self) -> dict[str, Any]:
+        """Those of Gateway, the way there apart."""
+        files = self.identity_files
+        return {
+            "hostname": self.hostname,
+            "port": self.port,
+            "username": self.user,
+            "key_filename": files,
+            "look_for_keys": files is None,
+            "identities_only": self.identities_only,
+            "identity_agent": self.identity_agent,
+            "known_hosts": self.known_hosts,
+            "host_key_alias": self.host_key_alias,
+            "strict_host_key_checking": self.strict_host_key_checking,
+            "timeout": self.connect_timeout,
+            "server_alive_interval": self.server_alive_interval,
+            "server_alive_count_max": self.server_alive_count_max,
+        }
+
+    def proxy(self) -> Proxy | None:
+        """The ProxyCommand, run by a shell as OpenSSH does."""
+        if self.proxy_command is None:
+            return None
+        command = expand(self.proxy_command, self.tokens(self.proxy_command))
+        return Proxy(command, self.proxy_use_fdpass, (self.hostname, self.port))
+
+    def tokens(self, text: str) -> dict[str, str]:
+        """ssh_config(5): ProxyCommand accepts %%, %h, %k, %n, %p and %r.
+
+        Those that appear in *text* must be fit for a shell.
+        """
+        if "%h" in text:
+            check_host(self.hostname, "HostName")
+        if "%k" in text and self.host_key_alias:
+            check_host(self.host_key_alias, "HostKeyAlias")
+        if "%r" in text:
+            check_user(self.user)
+        return {
+            "h": self.hostname,
+            "k": self.host_key_alias or self.name,
+            "n": self.name,
+            "p": str(self.port),
+            "r": self.user,
+        }
+
+
+# ---- The hosts on the way ---------------------------------------------------
+
+
+def lookup(
+    host: str,
+    port: int | None = None,
+    user: str | None = None,
+    *,
+    jump: str | None = None,
+    ssh_config: SshConfig = None,
+    timeout: float | None = None,
+) -> Host:
+    """What the configuration says of *host*.
+
+    port, user, jump: in place of what it says there, as ``ssh -p -l -J``.
+    timeout: seconds; it may run commands (Match exec) and look up names.
+
+    Raises ConfigError, or TimeoutError(ETIMEDOUT, text).
+    """
+    check_host(host)
+    if user is not None:
+        check_user(user)
+    asked = _Question(host, port, user, jump, ssh_config, timeout)
+    found = _host(asked, asked.answer())
+    # A ProxyCommand may hold a password.
+    way = "a ProxyCommand" if found.proxy_command else f"ProxyJump {found.proxy_jump or 'none'}"
+    _log.debug("%s is %s, by %s", host, found, way)
+    return found
+
+
+def route(
+    target: Host, *, ssh_config: SshConfig = None, timeout: float | None = None
+) -> list[Host]:
+    """The hosts to go through, in the order of the way, by *target*'s ProxyJump.
+
+    The first may have a ProxyCommand.  Raises ConfigError (ELOOP for a circle).
+    """
+    if target.proxy_jump is None:
+        return []
+    return route_by(target.proxy_jump, target, ssh_config=ssh_config, timeout=timeout)
+
+
+def route_by(
+    jump: str,
+    target: Host | None = None,
+    *,
+    ssh_config: SshConfig = None,
+    timeout: float | None = None,
+) -> list[Host]:
+    """The same, by a list as ProxyJump has it."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    hops: list[Host] = []
+    seen = set()
+    names = [target.name] if target is not None else []
+    spec: str | None = jump
+    while spec is not None:
+        rest, user, name, port = _last_of(spec)
+        names.append(name)
+        if (key := (rest, user, name, port)) in seen or len(hops) == _MOST_HOPS:
+            circle = " -> ".join(names)
+            raise config_invalid(f"the ProxyJump of ssh_config leads in a circle: {circle}",
+                                 errno.ELOOP)  # fmt: skip
+        seen.add(key)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        hop = lookup(name, port, user, jump=rest, ssh_config=ssh_config, timeout=left)
+        hops.append(hop)
+        spec = hop.proxy_jump
+    return hops[::-1]
+
+
+def _last_of(jump: str) -> tuple[str | None, str | None, str, int | None]:
+    """What comes before, then user, host and port of the last of a list."""
+    rest, comma, last = jump.rpartition(",")
+    text = last.strip()
+    is_uri = text.startswith("ssh://")
+    try:
+        user, host, port = parse_host(text.removeprefix("ssh://").rstrip("/") if is_uri else text)
+    except ValueError:
+        raise config_invalid(f"{last!r} in ProxyJump {jump!r} is not [user@]host[:port]") from None
+    if user is not None and is_uri:
+        import urllib.parse
+
+        user = urllib.parse.unquote_plus(user.partition(";")[0])
+    check_host(host, "ProxyJump's host")
+    if user is not None:
+        check_user(user)
+    if port is not None and not 0 < port < 65536:
+        raise config_invalid(f"{last!r} in ProxyJump {jump!r} has no port from 1 to 65535")
+    return (rest if comma else None), user, host, port
+
+
+# ---- Asking -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One look-up; the answer comes from ssh(1), from Paramiko, or from nobody."""
+
+    host: str
+    port: int | None
+    user: str | None
+    jump: str | None
+    ssh_config: SshConfig
+    timeout: float | None
+
+    def answer(self) -> _Options:
+        if self.ssh_config is False:
+            return self._with_arguments({})
+        program = shutil.which("ssh")
+        if program is not None:
+            return self._ask_ssh(program)
+        return _ask_paramiko(self)
+
+    def _with_arguments(self, options: _Options) -> _Options:
+        """What was asked for wins, as on ssh's command line."""
+        if self.port is not None:
+            options["port"] = [str(self.port)]
+        if self.user is not None:
+            options["user"] = [self.user]
+        if self.jump is not None:
+            options.pop("proxycommand", None)
+            options["proxyjump"] = [self.jump]
+        return options
+
+    def _ask_ssh(self, program: str) -> _Options:
+        arguments = [program, "-G", "-T"]
+        if not isinstance(self.ssh_config, bool) and self.ssh_config is not None:
+            arguments += ["-F", os.fspath(self.ssh_config)]
+        if self.port is not None:
+            arguments += ["-p", str(self.port)]
+        if self.user is not None:
+            arguments += ["-l", self.user]
+        if self.jump is not None:
+            arguments += ["-J", self.jump]
+        deadline = None if self.timeout is None else time.monotonic() + self.timeout
+        options = self._run([*arguments, "--", self.host], deadline)
+        files = options.get("identityfile", [])
+        for number, file in enumerate(files):
+            # ssh expands IdentityFile later, but ControlPath, with the same tokens, now.
+            if "%" in file or "${" in file:
+                quoted = re.sub(r'([\\"])', r"\\\1", file)
+                command = [*arguments, "-o", f'ControlPath="{quoted}"', "--", self.host]
+                files[number] = self._run(command, deadline)["controlpath"][0]
+        return options
+
+    def _run(self, command: list[str], deadline: float | None) -> _Options:
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # so that what Match exec started ends with it
+        ) as ssh:
+            try:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                said, complaint = ssh.communicate(timeout=left)
+            except BaseException as error:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(ssh.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                limit = in_seconds(self.timeout)
+                words = f"ssh -G did not tell the way to {self.host!r} within {limit}"
+                raise TimeoutError(errno.ETIMEDOUT, words) from None
+        if ssh.returncode != 0:
+            self._failed(os.fsdecode(complaint))
+        options: _Options = {}
+        for line in os.fsdecode(said).splitlines():
+            keyword, _, value = line.partition(" ")
+            options.setdefault(keyword.lower(), []).append(value)
+        for keyword in _SEVERAL:
+            options[keyword] = _split(options.get(keyword, [""])[0])
+        return options
+
+    def _failed(self, stderr: str) -> None:
+        words = [line for line in stderr.splitlines() if "Pseudo-terminal" not in line]
+        text = printable("; ".join(words)) or "it said nothing"
+        number = errno.EINVAL
+        if "loop" in text:
+            number = errno.ELOOP
+        elif isinstance(self.ssh_config, (str, os.PathLike)):
+            try:
+                with open(self.ssh_config, "rb"):
+                    pass
+            except OSError as error:
+                number = error.errno or number
+        raise config_invalid(f"ssh -G cannot tell the way to {self.host!r}: {text}", number)
+
+
+def _ask_paramiko(asked: _Question) -> _Options:
+    try:
+        from paramiko import SSHConfig
+    except ImportError:
+        _log.warning("ssh_config is not read: there is neither an ssh program nor Paramiko")
+        return asked._with_arguments({})
+
+    class Config(SSHConfig):  # type: ignore[misc]
+        #: The rest is expanded here: in one pass, and with what may go to a shell checked.
+        TOKENS_BY_CONFIG_KEY: ClassVar = {
+            keyword: SSHConfig.TOKENS_BY_CONFIG_KEY[keyword]
+            for keyword in ("hostname", "match-exec")
+        }
+
+    config = Config()
+    # The first value wins, so what was asked for comes first.
+    lines = [f"{keyword} {value}\n" for keyword, (value,) in asked._with_arguments({}).items()]
+    config.parse(io.StringIO("Host *\n" + "".join(lines)))
+    for path in _files(asked.ssh_config):
+        _parse(config, path, must_exist=asked.ssh_config is not None)
+    try:
+        found = config.lookup(asked.host)
+    except Exception as error:  # also those of Match exec
+        raise config_invalid(f"cannot tell the way to {asked.host!r}: {error}") from None
+    return _first_way(_as_of_ssh(asked, found))
+
+
+def _as_of_ssh(asked: _Question, found: dict[str, Any]) -> _Options:
+    """Paramiko's answer, as ``ssh -G`` would have given it."""
+    # None stands for "ProxyCommand none"; of IdentityFile there is a list.
+    options = {
+        keyword: value if isinstance(value, list) else [value or "none"]
+        for keyword, value in found.items()
+    }
+    tokens = _tokens_of_paths(asked, options)
+    for keyword in _SEVERAL:
+        if keyword in options:
+            options[keyword] = shlex.split(options[keyword][0])
+    for keyword in ("identityfile", "identityagent", "userknownhostsfile"):
+        if keyword in options:
+            options[keyword] = [
+                expand(_from_home(value), tokens, variables=True) for value in options[keyword]
+            ]
+    return options
+
+
+def _tokens_of_paths(asked: _Question, options: _Options) -> dict[str, str]:
+    """ssh_config(5), TOKENS: those of IdentityFile and its like."""
+    hostname = options["hostname"][0]
+    return {
+        "d": _from_home("~"),
+        "h": hostname,
+        "i": str(os.getuid()),
+        "k": options.get("hostkeyalias", [asked.host])[0],
+        "L": socket.gethostname().partition(".")[0],
+        "l": socket.gethostname(),
+        "n": asked.host,
+        "p": options.get("port", ["22"])[0],
+        "r": options.get("user", [getpass.getuser()])[0],
+        "u": pwd.getpwuid(os.getuid()).pw_name,
+    }
+
+
+def _first_way(options: _Options) -> _Options:
+    """Paramiko keeps the order of the file: of the two the first wins, but for a
+    ProxyJump that is none."""
+    jump = options.get("proxyjump", ["none"])[0].lower()
+    ways = [keyword for keyword in options if keyword in ("proxyjump", "proxycommand")]
+    if len(ways) == 2:
+        del options["proxyjump" if ways[0] == "proxycommand" or jump == "none" else "proxycommand"]
+    return options
+
+
+def _from_home(path: str) -> str:
+    """ "~" as for ssh(1): the home directory of the account, not $HOME."""
+    if path == "~" or path.startswith("~/"):
+        return pwd.getpwuid(os.getuid()).pw_dir + path[1:]
+    return os.path.expanduser(path)
+
+
+def _files(ssh_config: SshConfig) -> list[str]:
+    if ssh_config is None or ssh_config is True:
+        return [_from_home("~/.ssh/config"), _SYSTEM_FILE]
+    assert ssh_config is not False
+    return [os.fspath(ssh_config)]
+
+
+def _parse(config: Any, path: str, must_exist: bool) -> None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as opened:
+            text = opened.read()
+    except OSError as error:
+        if must_exist:
+            words = f"cannot read the ssh_config {path!r}: {error.strerror}"
+            raise config_invalid(words, error.errno or errno.EINVAL) from None
+        return
+    if re.search(r"(?im)^\s*include\b", text):
+        _log.warning("%s: Include is passed over, for there is no ssh program to ask", path)
+    # A block of a file before must not go on in the next.
+    config.parse(io.StringIO("Host *\n" + text))
+
+
+# ---- What the answer means --------------------------------------------------
+
+
+def _host(asked: _Question, options: _Options) -> Host:
+    def one(keyword: str, default: str = "") -> str:
+        return options.get(keyword, [default])[0]
+
+    jump, command = one("proxyjump", "none"), one("proxycommand", "none")
+    for keyword in ("revokedhostkeys", "knownhostscommand"):
+        if one(keyword, "none") != "none":
+            _log.warning("ssh_config has %s for %s, which counts for nothing here",
+                         keyword, asked.host)  # fmt: skip
+    identities_only = _is_yes(one("identitiesonly"))
+    jumps = jump.lower() != "none"
+    return Host(
+        name=asked.host,
+        hostname=one("hostname", asked.host),
+        port=_number(one("port", "22"), "Port"),
+        user=one("user") or getpass.getuser(),
+        proxy_jump=jump if jumps else None,
+        proxy_command=command if not jumps and command.lower() != "none" else None,
+        proxy_use_fdpass=_is_yes(one("proxyusefdpass")) and not jumps,
+        identity_files=_identity_files(options.get("identityfile"), identities_only),
+        identities_only=identities_only,
+        identity_agent=one("identityagent") or None,
+        known_hosts=_known_hosts(options),
+        strict_host_key_checking=_STRICTNESS.get(one("stricthostkeychecking").lower(), "yes"),
+        host_key_alias=one("hostkeyalias") or None,
+        connect_timeout=_seconds(one("connecttimeout")),
+        server_alive_interval=_seconds(one("serveraliveinterval")) or 0,
+        server_alive_count_max=max(1, _number(one("serveralivecountmax", "3"), "a count")),
+    )
+
+
+def _is_yes(value: str) -> bool:
+    return value.lower() in ("yes", "true")
+
+
+def _number(value: str, keyword: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise config_invalid(f"ssh_config's {keyword} {value!r} is not a number") from None
+
+
+def _seconds(value: str) -> float | None:
+    """sshd_config(5), TIME FORMATS; ``ssh -G`` prints seconds.  0 and none are no limit."""
+    units = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    if not value or value.lower() == "none":
+        return None
+    parts = re.findall(r"(\d+)([a-z]?)", value.lower())
+    if "".join(map("".join, parts)) != value.lower() or any(
+        unit not in units for _, unit in parts
+    ):
+        raise config_invalid(f"{value!r} in ssh_config is not a time")
+    return float(sum(int(number) * units[unit] for number, unit in parts)) or None
+
+
+def _identity_files(files: list[str] | None, identities_only: bool) -> tuple[str, ...] | None:
+    """None for the usual ones, which ``ssh -G`` lists like any other."""
+    if files is None:
+        files = sorted(_USUAL_KEYS)
+    usual = all(_DEFAULT_KEYS.fullmatch(file) for file in files) and _USUAL_KEYS.issubset(files)
+    if usual and not identities_only:
+        return None
+    paths = [_from_home(file) for file in files if file.lower() != "none"]
+    if usual:  # then the agent's keys count that have one of these files
+        paths = [path for path in paths if os.path.exists(path) or os.path.exists(path + ".pub")]
+    return tuple(paths)
+
+
+def _known_hosts(options: _Options) -> tuple[str, ...]:
+    """The user's files first: new keys are added to the first of all, but never to a
+    file of the system."""
+    files = []
+    for keyword, defaults in zip(_SEVERAL, (DEFAULT_PATHS[:2], DEFAULT_PATHS[2:]), strict=True):
+        paths = options.get(keyword, list(defaults))
+        is_none = [path.lower() for path in paths] == ["none"]
+        files.append([] if is_none else [_from_home(path) for path in paths])
+    user, system = files
+    if not user and options.get("stricthostkeychecking") == ["accept-new"]:
+        user = [os.devnull]
+    return (*user, *system)
+
+
+def _split(value: str) -> list[str]:
+    """``ssh -G`` has paths on one line, with blanks between and perhaps within."""
+    words = value.split()
+    paths = []
+    while words:
+        for count in range(len(words), 0, -1):
+            path = " ".join(words[:count])
+            if count == 1 or os.path.exists(path):
+                paths.append(path)
+                del words[:count]
+                break
+    return paths
