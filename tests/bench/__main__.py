@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from contestants import ALL, USUAL, Contestant
+from crowdwork import take_many_channels
 from gateway import ROADS, site
 from gatewaywork import gateway_works
 from report import Machine, Results, footer, table, write_json
@@ -116,6 +117,7 @@ def parse() -> argparse.Namespace:
         help="where all figures go; default: %(default)s",
     )
     parser.add_argument("--footprint", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--many-channels", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contestants:
         unknown = set(options.contestants.split(",")) - set(ALL) - set(ROADS)
@@ -129,6 +131,9 @@ def main() -> None:
     if options.footprint:
         name, count = options.footprint
         print(json.dumps(take_footprint(ALL[name], int(count))))
+        return
+    if options.many_channels:
+        print(json.dumps(take_many_channels(options.many_channels)))
         return
     machine = Machine()
     groups = [

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who is measured through an SSH gateway: two private sshd and a byte server
-on loopback, and each contestant's way through the one to what is behind it.
+"""Who is measured through an SSH gateway: two private sshd, byte servers and a
+distance on loopback, and each contestant's way through the one to what is behind it.
 
 To add one, write a class with ``name``, ``about`` and ``connect()``, and put it
 into ``ROADS``.
@@ -21,23 +21,32 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from contestants import Ending, Link
-from work import PEER
+from work import HERE, PEER
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))
 
+from crowd import Crowd, many_descriptors
 from sshd import PrivateSshd
 
 Address = tuple[str, int]
 TIMEOUT = 20.0
+DESCRIPTORS = 5000  # for a thousand channels, on every side
+ROUND_TRIP = 0.1  # seconds, over the distance
 
 
 @dataclass
 class Site:
-    """The gateway, an sshd behind it, and where peer.py serves."""
+    """The gateway, an sshd behind it, and where peer.py serves.
+
+    ``echo``: where any number of connections are served by one process.
+    ``distant_port``: the gateway's, from afar.
+    """
 
     gateway: PrivateSshd
     inner: PrivateSshd
     target: Address
+    echo: Address
+    distant_port: int
 
 
 @contextlib.contextmanager
@@ -45,15 +54,34 @@ def site() -> Iterator[Site]:
     for module in ("paramiko", "sshgateway"):
         importlib.import_module(module)  # what that takes is not measured
     with contextlib.ExitStack() as stack:
+        stack.enter_context(many_descriptors(DESCRIPTORS))
         gateway = stack.enter_context(PrivateSshd(name="gateway"))
         inner = stack.enter_context(PrivateSshd(name="inner"))
-        command = [*PEER, "--serve"]
-        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        stack.callback(server.wait)
-        assert server.stdin is not None and server.stdout is not None
-        stack.callback(server.stdout.close)
-        stack.callback(server.stdin.close)
-        yield Site(gateway, inner, ("127.0.0.1", int(server.stdout.readline())))
+        target = stack.enter_context(_listening([*PEER, "--serve"]))
+        delay = [
+            sys.executable,
+            str(HERE.parent / "support" / "delay.py"),
+            str(gateway.port),
+            str(ROUND_TRIP / 2),
+        ]
+        distant_port = stack.enter_context(_listening(delay))
+        with gateway.known_hosts.open("a") as file:
+            file.write(f"[{gateway.host}]:{distant_port} {gateway.host_key}\n")
+        crowd = stack.enter_context(Crowd())
+        yield Site(gateway, inner, ("127.0.0.1", target), crowd.echo, distant_port)
+
+
+@contextlib.contextmanager
+def _listening(command: list[str]) -> Iterator[int]:
+    """A server that writes its port to stdout and ends with its stdin."""
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert server.stdin is not None and server.stdout is not None
+    try:
+        yield int(server.stdout.readline())
+    finally:
+        server.stdin.close()
+        server.stdout.close()
+        server.wait()
 
 
 @dataclass
@@ -79,16 +107,25 @@ class Road:
     holds = 0
     #: A further stream is cheap, and it is known when it is open.
     multiplexes = True
+    #: There is a gateway on the way.
+    has_gateway = True
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, port: int | None = None) -> None:
+        """*port*: of the gateway, when not its own."""
         self.site = site
+        self.port = port or site.gateway.port
+
+    def from_afar(self) -> Road:
+        return type(self)(self.site, self.site.distant_port)
 
     def connect(self) -> Opened:
         raise NotImplementedError
 
     def open(self, program: list[str]) -> Link:
         """To peer.py, which the target runs whatever is asked for."""
-        way = self.connect()
+        return self.link(self.connect())
+
+    def link(self, way: Opened) -> Link:
         stream = way.stream(self.site.target)
         return _link(stream, stream.close, way.close, way.pids)
 
@@ -109,7 +146,7 @@ class Ours(Road):
         sshd = self.site.gateway
         gateway = Gateway(
             hostname=sshd.host,
-            port=sshd.port,
+            port=self.port,
             username=sshd.username,
             key_filename=str(sshd.user_key),
             known_hosts=[str(sshd.known_hosts)],
@@ -126,7 +163,7 @@ class Paramiko(Road):
     about = "paramiko.Transport.open_channel"
 
     def connect(self) -> Opened:
-        client = login(self.site.gateway, None)
+        client = login(self.site.gateway, None, self.port)
         transport = client.get_transport()
         return Opened(
             lambda address: transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0)),
@@ -150,7 +187,7 @@ class Ssh(Road):
             ours, theirs = socket.socketpair()
             with theirs:
                 ssh, *rest = self.site.gateway.ssh_forward(*address)
-                command = [ssh, *self.options, *rest]
+                command = [ssh, *self.options, "-p", str(self.port), *rest]
                 process = subprocess.Popen(command, stdin=theirs, stdout=theirs)
             processes.append(process)
             pids.append(process.pid)
@@ -173,6 +210,7 @@ class SshGcm(Ssh):
 class Direct(Road):
     name = "direct"
     about = "no gateway: a TCP connection"
+    has_gateway = False
 
     def connect(self) -> Opened:
         return Opened(self._stream, lambda: None)
@@ -187,15 +225,15 @@ class Direct(Road):
 ROADS: dict[str, type[Road]] = {each.name: each for each in (Ours, Paramiko, Ssh, SshGcm, Direct)}
 
 
-def login(sshd: PrivateSshd, sock: Any) -> Any:
-    """A Paramiko client of that server, over that stream."""
+def login(sshd: PrivateSshd, sock: Any, port: int | None = None) -> Any:
+    """A Paramiko client of that server, over that stream or to that port."""
     import paramiko
 
     client = paramiko.SSHClient()
     client.load_host_keys(str(sshd.known_hosts))
     client.connect(
         sshd.host,
-        sshd.port,
+        port or sshd.port,
         sshd.username,
         key_filename=str(sshd.user_key),
         sock=sock,

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from contestants import Contestant
-from gateway import TIMEOUT, Address, Inside, Opened, Road, login_inside
+from crowdwork import crowd_works
+from gateway import ROUND_TRIP, TIMEOUT, Address, Inside, Opened, Road, login_inside
 from meter import Stopwatch
 from work import MB, Down, Echo, Figures, Metric, Up, Work, require
 
+AFAR = f"gateway: {ROUND_TRIP * 1000:.0f} ms away, raw stream down"
 STREAM = [
     Metric("rate", "MB/s", higher_is_better=True),
     Metric("CPU, client side", "ms/MB"),
@@ -35,6 +37,24 @@ class InSession:
 
     def run(self, contestant: Contestant) -> Figures:
         return self.work.run(Inside(cast(Road, contestant)))
+
+
+@dataclass
+class FromAfar:
+    """A work done over a distance to the gateway."""
+
+    work: Down
+    title: str
+
+    @property
+    def metrics(self) -> list[Metric]:
+        return self.work.metrics
+
+    def run(self, contestant: Contestant) -> Figures:
+        road = cast(Road, contestant)
+        if not road.has_gateway:
+            return {metric.name: None for metric in self.metrics}
+        return self.work.run(road.from_afar())
 
 
 @dataclass
@@ -118,4 +138,6 @@ def gateway_works(quick: bool) -> list[tuple[Work, int]]:
         (InSession(Up(inside, f"{within}, up", STREAM)), rounds),
         (FirstLogin(), 5 if quick else 15),
         (FurtherChannel(30 if quick else 100), rounds),
+        *crowd_works(quick),
+        (FromAfar(Down((24 if quick else 96) * MB, metrics=STREAM), AFAR), 1 if quick else 3),
     ]

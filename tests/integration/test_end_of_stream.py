@@ -212,6 +212,16 @@ def test_sends_before_the_first_byte_are_taken_until_recv_has_told_why() -> None
         assert isinstance(caught.value, ProxyCommandError)
 
 
+def test_who_only_sends_is_told_too() -> None:
+    with shell("echo the reason >&2; exit 255") as sock:
+        until(lambda: sock.returncode == 255, "exit")
+        assert readable(sock)
+        with pytest.raises(BrokenPipeError, match="the reason"):
+            for _ in range(10):
+                sock.sendall(bytes(10_000))
+        assert sock.bytes_sent < 80_000
+
+
 def test_send_after_the_first_byte_tells_the_reason_itself() -> None:
     with shell("echo SSH-2.0-proxy; echo the reason >&2; exit 3") as sock:
         assert recv_exactly(sock, 14) == b"SSH-2.0-proxy\n"
@@ -270,3 +280,59 @@ def test_a_stdin_closed_by_the_child_does_not_end_the_other_direction() -> None:
     with shell("exec <&-; echo closed; sleep 0.1; echo still here") as sock:
         assert recv_exactly(sock, 7) == b"closed\n"
         assert recv_all(sock) == b"still here\n"
+
+
+#: Both directions end, and it lives on: to be told by its stderr.
+BOTH_SHUT = "exec >&-; cat >/dev/null; echo eof >&2; exec sleep 60"
+
+
+def shut_both_ways(sock: ProxyCommand) -> None:
+    assert recv_all(sock) == b""
+    sock.shutdown(socket.SHUT_WR)
+    until(lambda: sock.stderr, "the child has seen the end of its input")
+
+
+def let_the_loop_go_round() -> None:
+    """All proxies share one loop: what it could do before this, it has done."""
+    with ProxyCommand("cat") as sock:
+        sock.settimeout(DEADLINE)
+        for _ in range(3):
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"x"
+
+
+def test_both_directions_ended_is_no_close() -> None:
+    with shell(BOTH_SHUT, linger=0) as sock:
+        shut_both_ways(sock)
+        let_the_loop_go_round()
+        os.kill(sock.pid, signal.SIGTERM)
+        until(lambda: sock.returncode, "the child has ended")
+        assert sock.returncode == -signal.SIGTERM  # and not SIGHUP, from us
+
+
+@pytest.mark.parametrize("give_up", ["close", "detach", "finalizer"])
+def test_after_both_directions_ended_a_close_is_noticed(give_up: str) -> None:
+    sock = shell(BOTH_SHUT, linger=0)
+    pid = sock.pid
+    shut_both_ways(sock)
+    if give_up == "finalizer":
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            del sock
+    elif give_up == "close":
+        sock.close()
+    else:
+        # Of a bare descriptor only the kernel speaks, and says: closed.
+        os.close(sock.detach())
+    assert exited(pid)
+
+
+def test_a_file_object_keeps_it_open_after_both_directions_ended() -> None:
+    sock = shell(BOTH_SHUT, linger=0)
+    file = sock.makefile("rb")
+    shut_both_ways(sock)
+    sock.close()
+    let_the_loop_go_round()
+    assert sock.returncode is None
+    file.close()
+    until(lambda: sock.returncode, "the child has ended")
+    assert sock.returncode == -signal.SIGHUP

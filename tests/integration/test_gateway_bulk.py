@@ -135,7 +135,9 @@ def read_slowly(go: threading.Event):
 
 
 def read_a_little_at_a_time(sock: socket.socket) -> tuple[int, str]:
-    """Serve: pauses shorter than the linger, longer than it in sum."""
+    """Serve: pauses shorter than the linger, longer than it in sum.  (What sshd
+    takes in the meantime comes in lumps: its kernel lets it write again only
+    when a third of a large socket buffer is free, a second's worth here.)"""
     never = threading.Event()
     size, total = 0, hashlib.sha256()
     while data := sock.recv(65536):
@@ -186,7 +188,7 @@ def test_more_than_the_window_then_close_reaches_a_slow_reader(sshd) -> None:
     with (
         small_buffered(gateways.Target(read_a_little_at_a_time)) as target,
         gateways.to(sshd) as gateway,
-        gateways.connect(gateway, target.address, linger=0.5) as channel,
+        gateways.connect(gateway, target.address, linger=2.5) as channel,
     ):
         channel.settimeout(4 * DEADLINE)
         channel.sendall(data)

@@ -104,7 +104,11 @@ RUDE: dict[str, tuple[Callable[[socket.socket], None], str]] = {
     "resets": (scripted.resets, "reset|closed"),
     "http": (
         scripted.says_and_closes(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
-        "closed the connection|banner",
+        "it said 'Content-Length: 0', which is not SSH",
+    ),
+    "full": (
+        scripted.says_and_closes(b"Exceeded MaxStartups\r\n"),
+        "it said 'Exceeded MaxStartups', which is not SSH",
     ),
     "half a banner": (scripted.says_and_closes(b"SSH-2.0-Ope"), "closed the connection|banner"),
     "a banner alone": (scripted.says_and_closes(scripted.BANNER), "closed the connection"),
@@ -266,7 +270,19 @@ def test_a_gateway_that_makes_no_sense(options, words: str) -> None:
         Gateway(**options)
 
 
+def test_a_uri_is_no_host() -> None:
+    """Else "ssh://me" would be a user's name."""
+    with pytest.raises(ValueError, match="not a host"):
+        Gateway("ssh://me@bastion")
+
+
+@pytest.mark.parametrize("gateway", ["bastion", 5])
+def test_a_gateway_goes_through_a_gateway(gateway) -> None:
+    with pytest.raises(TypeError, match="gateway must be a Gateway"):
+        Gateway("h", gateway=gateway)
+
+
 @pytest.mark.parametrize("known_hosts", ["/a/path", b"/a/path"])
 def test_known_hosts_is_several_paths(known_hosts) -> None:
-    with pytest.raises(TypeError, match="sequence"):
+    with pytest.raises(TypeError, match="known_hosts files must be a sequence"):
         Gateway("h", known_hosts=known_hosts)

@@ -5,67 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import http.server
 import selectors
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 
-import certificate
 import gateways
 import pytest
+import web
 from streams import digest, payload, recv_all, recv_exactly
 from waiting import DEADLINE, Worker
 
 from sshgateway import DirectTcpipChannel, Gateway
-
-BODY = payload(300_000)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # several requests on one connection
-
-    def do_GET(self) -> None:
-        self.answer(BODY)
-
-    def do_POST(self) -> None:
-        self.answer(self.rfile.read(int(self.headers["Content-Length"]))[::-1])
-
-    def answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def serve(context: ssl.SSLContext | None) -> Iterator[tuple[str, int]]:
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server.server_address
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory):
-    return certificate.make(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture(scope="module")
-def http_address() -> Iterator[tuple[str, int]]:
-    yield from serve(None)
-
-
-@pytest.fixture(scope="module")
-def https_address(contexts) -> Iterator[tuple[str, int]]:
-    yield from serve(contexts[0])
 
 
 @pytest.fixture(scope="module")
@@ -83,22 +34,12 @@ def channel_to(gateway: Gateway, address: tuple[str, int]) -> DirectTcpipChannel
 # --- http.client, ssl -----------------------------------------------------------------
 
 
-def exchange(connection: http.client.HTTPConnection) -> None:
-    for _ in range(2):
-        connection.request("GET", "/")
-        answer = connection.getresponse()
-        assert answer.status == 200
-        assert digest(answer.read()) == digest(BODY)
-    connection.request("POST", "/", body=BODY)
-    assert connection.getresponse().read() == BODY[::-1]
-
-
 def test_http_client_talks_over_a_channel(gateway, http_address) -> None:
     connection = http.client.HTTPConnection(*http_address)
     connection._create_connection = lambda address, *_args, **_options: channel_to(
         gateway, address
     )
-    exchange(connection)
+    web.exchange(connection)
     connection.close()
 
 
@@ -108,7 +49,7 @@ def test_https_over_a_channel(gateway, https_address, contexts) -> None:
     connection.sock = contexts[1].wrap_socket(channel, server_hostname="localhost")
     assert connection.sock.version().startswith("TLS")
     assert channel.fileno() == -1, "wrap_socket has taken the descriptor over"
-    exchange(connection)
+    web.exchange(connection)
     connection.close()
 
 
@@ -118,7 +59,7 @@ def test_a_wrapped_channel_outlives_our_object(gateway, https_address, contexts)
     )
     with wrapped:
         wrapped.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        assert recv_all(wrapped).endswith(BODY[-1000:])
+        assert recv_all(wrapped).endswith(web.BODY[-1000:])
 
 
 def test_ssl_finds_a_wrong_name(gateway, https_address, contexts) -> None:
@@ -169,7 +110,7 @@ def test_asyncio_starts_tls_on_it(gateway, https_address, contexts) -> None:
         )
         writer.write(b"GET / HTTP/1.0\r\n\r\n")
         await writer.drain()
-        assert (await reader.read()).endswith(BODY[-1000:])
+        assert (await reader.read()).endswith(web.BODY[-1000:])
         writer.close()
         await writer.wait_closed()
 

@@ -17,7 +17,7 @@ import scripted
 from footprint import native_threads
 from gateways import Target
 from sshd import PrivateSshd
-from streams import recv_all
+from streams import fill, recv_all
 from waiting import DEADLINE, Worker, readable, until
 
 from sshgateway import AuthenticationError, Gateway, GatewayError, GatewayLostError
@@ -293,6 +293,31 @@ def test_the_end_of_the_target_is_no_loss(server) -> None:
             assert recv_all(channel) == b"bye"
             assert channel.recv(1) == b""
         assert gateway.is_connected
+
+
+def test_nothing_is_lost_when_the_target_has_said_all_first(server) -> None:
+    """Both ways are shut then, which looks like a close: but the channel is open."""
+    told = threading.Event()
+
+    def listen_later(sock: socket.socket) -> int:
+        sock.shutdown(socket.SHUT_WR)
+        assert told.wait(4 * DEADLINE)
+        return len(recv_all(sock))
+
+    with (
+        Target(listen_later) as target,
+        Target(gateways.echo) as other,
+        gateways.to(server) as gateway,
+        gateways.connect(gateway, target.address, linger=0) as channel,
+        gateway.open_channel("direct-tcpip", other.address) as through_the_same_loop,
+    ):
+        channel.settimeout(DEADLINE)
+        assert channel.recv(1) == b""
+        sent = fill(channel)
+        channel.shutdown(socket.SHUT_WR)
+        echoes(through_the_same_loop)
+        told.set()
+        assert target.results() == [sent]
 
 
 # --- Dropped --------------------------------------------------------------------------------

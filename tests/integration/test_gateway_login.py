@@ -126,6 +126,14 @@ def test_the_right_one_of_several_files(server, keys, tmp_path) -> None:
     assert "No such file" in str(error)
 
 
+def test_the_passphrase_of_a_key_that_the_server_refuses_is_not_doubted(server, tmp_path) -> None:
+    """fab-classic asks for another one where it is."""
+    generate(tmp_path / "wrong", "ed25519", SECRET)
+    error = refusal(gateways.to(server, key_filename=tmp_path / "wrong", passphrase=SECRET))
+    assert "combination invalid" in str(error)
+    assert "passphrase right" not in str(error)
+
+
 def test_the_usual_files_are_found(server, keys, tmp_path, monkeypatch) -> None:
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "id_ed25519").write_bytes((keys / "ed25519").read_bytes())
@@ -184,6 +192,17 @@ def test_several_keys_of_paramiko(server, keys) -> None:
     assert opens(gateways.to(server, key_filename=None, pkey=[*wrong, good]))
     error = refusal(gateways.to(server, key_filename=None, pkey=wrong))
     assert str(error).count("ecdsa-sha2-nistp256 SHA256:") == 2
+
+
+def test_a_key_that_is_told_no_algorithm(server, keys) -> None:
+    """As in Paramiko before 2.9, and in paramiko-ng."""
+
+    class Older(paramiko.Ed25519Key):
+        def sign_ssh_data(self, data):
+            return super().sign_ssh_data(data)
+
+    key = Older(filename=str(keys / "ed25519"))
+    assert opens(gateways.to(server, key_filename=None, pkey=key))
 
 
 def test_what_a_key_raises_comes_out(server, keys) -> None:
@@ -253,6 +272,27 @@ def test_identities_only_takes_those_of_the_files(server, keys, agent, tmp_path)
     options = {"identities_only": True}
     assert opens(with_agent(server, agent, key_filename=tmp_path / "mine", **options))
     refusal(with_agent(server, agent, key_filename=tmp_path / "other", **options))
+
+
+def test_a_public_key_file_names_a_key_of_the_agent(server, keys, agent, tmp_path) -> None:
+    """IdentityFile may be one, as in OpenSSH; it is not tried as a private one."""
+    options = {"identities_only": True, "key_filename": keys / "ed25519.pub"}
+    error = refusal(with_agent(server, agent, **options))
+    assert "a public key" in str(error)
+    agent.add(keys / "ed25519")
+    assert opens(with_agent(server, agent, **options))
+
+
+def test_keys_that_a_file_names_come_first(keys, agent, tmp_path) -> None:
+    """An agent may have more keys than the server has patience for."""
+    for number in range(4):
+        generate(tmp_path / str(number), "ed25519", "")
+        agent.add(tmp_path / str(number))
+    agent.add(keys / "ed25519")
+    with PrivateSshd({"MaxAuthTries": "2"}) as server:
+        (server.directory / "authorized_keys").write_bytes((keys / "ed25519.pub").read_bytes())
+        refusal(with_agent(server, agent))
+        assert opens(with_agent(server, agent, key_filename=keys / "ed25519.pub"))
 
 
 def test_an_empty_agent(server, agent) -> None:

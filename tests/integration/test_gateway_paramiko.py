@@ -3,12 +3,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
-from pathlib import Path
 
-import fresh
 import gateways
 import logins
 import paramiko
@@ -16,38 +12,10 @@ import pytest
 
 from sshgateway import ChannelOpenError, GatewayLostError
 
-SUPPORT = Path(logins.__file__)
-OLD = Path(sys.prefix) / "paramiko-2.12"
-
-
-def is_old(version: str) -> bool:
-    return version.startswith("2.12.")
-
 
 @pytest.fixture(scope="module")
 def where(sshd):
     return logins.settings(sshd, gateway=sshd)
-
-
-def in_this_process(flow: str, where) -> None:
-    logins.FLOWS[flow](where)
-
-
-def in_another_process(flow: str, where) -> None:
-    """With Paramiko 2.12: the one beside the newest, or the one installed."""
-    path = []
-    if not is_old(paramiko.__version__):
-        if not OLD.is_dir():
-            pytest.skip(f"no {OLD}: tools/bootstrap.sh could not install paramiko 2.12")
-        path = [str(OLD)]
-    done = fresh.run(SUPPORT, flow, json.dumps(where), path=path, timeout=100, warnings="default")
-    assert is_old(done.stdout.split()[-1])
-    assert "ResourceWarning" not in done.stderr
-
-
-@pytest.fixture(params=[in_this_process, in_another_process], ids=["newest", "2.12"])
-def perform(request):
-    return request.param
 
 
 def test_connect_and_exec(perform, where) -> None:

@@ -52,7 +52,7 @@ def test_a_target_that_refuses(sshd) -> None:
         error = refusal(gateway, "direct-tcpip", address)
         assert error.reason == 2
         assert f"127.0.0.1:{address[1]}" in str(error)
-        assert "connect failed" in str(error)
+        assert str(error).count("connect failed") == 1, "libssh2 only repeats the reason"
         works(gateway)
 
 

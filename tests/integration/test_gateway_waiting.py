@@ -19,7 +19,11 @@ from gateways import Target
 from sshd import PrivateSshd
 from waiting import DEADLINE, Worker, readable, until, until_blocked
 
-from sshgateway import GatewayError
+from sshgateway import ChannelOpenError, GatewayError, build_info
+
+OPENS_MANY = build_info()["libssh2"] == "pinned"
+
+pinned_only = pytest.mark.skipif(not OPENS_MANY, reason="this libssh2 opens one channel at a time")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,7 @@ def test_the_abandoned_open_is_finished_and_closed(server) -> None:
 
 @pytest.mark.slow
 def test_opens_behind_a_black_hole_come_when_it_is_over(server) -> None:
-    """Up to libssh2 1.11 opens are strictly one after the other."""
+    """The system's libssh2 opens strictly one after the other."""
     with scripted.black_hole() as (listener, fillers), gateways.to(server) as gateway:
         times_out(gateway, listener.getsockname(), 0.2)
         with Target(gateways.echo) as target:
@@ -88,6 +92,59 @@ def test_opens_behind_a_black_hole_come_when_it_is_over(server) -> None:
                 channel.sendall(b"behind")
                 channel.settimeout(DEADLINE)
                 assert channel.recv(10) == b"behind"
+
+
+@pinned_only
+def test_opens_do_not_wait_for_a_black_hole(server) -> None:
+    with (
+        scripted.black_hole() as (listener, _),
+        gateways.to(server) as gateway,
+        Target(gateways.echo) as target,
+    ):
+        opener = Worker(gateway.open_channel, "direct-tcpip", listener.getsockname(),
+                        None, None, None, 4 * DEADLINE)  # fmt: skip
+        for _ in range(100):
+            with gateway.open_channel("direct-tcpip", target.address, timeout=DEADLINE) as channel:
+                channel.settimeout(DEADLINE)
+                channel.sendall(b"beside")
+                assert channel.recv(10) == b"beside"
+        assert opener.is_alive()
+        gateway.close()
+        with pytest.raises(GatewayError):
+            opener.result()
+
+
+@pinned_only
+def test_opens_are_answered_in_any_order(server) -> None:
+    """Black holes, refusals and targets that answer, all at the same time."""
+    with (
+        scripted.black_hole() as (listener, _),
+        gateways.to(server) as gateway,
+        Target(gateways.echo) as target,
+    ):
+        holes = [
+            Worker(gateway.open_channel, "direct-tcpip", listener.getsockname(),
+                   None, None, None, 1.0)
+            for _ in range(5)
+        ]  # fmt: skip
+        opens = [Worker(gateway.open_channel, "direct-tcpip", target.address) for _ in range(20)]
+        refused = [
+            Worker(gateway.open_channel, "direct-tcpip", ("127.0.0.1", 1)) for _ in range(5)
+        ]
+        channels = [opener.result() for opener in opens]
+        for i, channel in enumerate(channels):
+            channel.settimeout(DEADLINE)
+            channel.sendall(b"%d" % i)
+        for i, channel in enumerate(channels):
+            assert channel.recv(10) == b"%d" % i
+            channel.close()
+        for opener in refused:
+            with pytest.raises(ChannelOpenError):
+                opener.result()
+        for opener in holes:
+            with pytest.raises(TimeoutError):
+                opener.result()
+        works(gateway)
 
 
 def test_channels_go_on_while_an_open_waits(server) -> None:
@@ -124,6 +181,7 @@ def test_a_late_answer_does_not_disturb_the_next_open(sshd, refusal: int) -> Non
         assert server.opened == [("late", 1), ("next", 2)]
 
 
+@pytest.mark.skipif(OPENS_MANY, reason="there are no turns")
 def test_an_open_that_was_given_up_before_its_turn_is_never_sent(sshd) -> None:
     with scripted.ParamikoServer(sshd, password="x") as server, server.gateway() as gateway:
         server.hold.clear()

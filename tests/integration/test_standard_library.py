@@ -5,70 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import http.server
 import selectors
 import socket
 import ssl
-import threading
-from collections.abc import Iterator
 
-import certificate
 import pytest
+import web
 from streams import digest, open_proxycommand, payload, recv_all, recv_exactly
 from waiting import DEADLINE, Worker
 
 from sshgateway import ProxyCommand
 
-BODY = payload(300_000)
 
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # several requests on one connection
-
-    def do_GET(self) -> None:
-        self.answer(BODY)
-
-    def do_POST(self) -> None:
-        self.answer(self.rfile.read(int(self.headers["Content-Length"]))[::-1])
-
-    def answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def serve(context: ssl.SSLContext | None) -> Iterator[int]:
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory):
-    return certificate.make(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture(scope="module")
-def http_port() -> Iterator[int]:
-    yield from serve(None)
-
-
-@pytest.fixture(scope="module")
-def https_port(contexts) -> Iterator[int]:
-    yield from serve(contexts[0])
-
-
-def through_socat(port: int) -> ProxyCommand:
-    sock = ProxyCommand(f"socat - TCP:127.0.0.1:{port}")
+def through_socat(address: tuple[str, int]) -> ProxyCommand:
+    sock = ProxyCommand("socat - TCP:{}:{}".format(*address))
     sock.settimeout(DEADLINE)
     return sock
 
@@ -79,54 +29,44 @@ def through_socat(port: int) -> ProxyCommand:
 class Connection(http.client.HTTPConnection):
     """http.client asks for a connection and sets TCP_NODELAY on it."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__("localhost", port)
-        self._create_connection = lambda *_args, **_options: through_socat(port)
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__("localhost", address[1])
+        self._create_connection = lambda *_args, **_options: through_socat(address)
 
 
-def exchange(connection: http.client.HTTPConnection) -> None:
-    for _ in range(2):
-        connection.request("GET", "/")
-        answer = connection.getresponse()
-        assert answer.status == 200
-        assert digest(answer.read()) == digest(BODY)
-    connection.request("POST", "/", body=BODY)
-    assert connection.getresponse().read() == BODY[::-1]
-
-
-def test_http_client_talks_over_it(http_port: int) -> None:
-    connection = Connection(http_port)
-    exchange(connection)
+def test_http_client_talks_over_it(http_address) -> None:
+    connection = Connection(http_address)
+    web.exchange(connection)
     connection.close()
 
 
-def test_https_over_socat(https_port: int, contexts) -> None:
-    sock = through_socat(https_port)
+def test_https_over_socat(https_address, contexts) -> None:
+    sock = through_socat(https_address)
     connection = http.client.HTTPConnection("localhost")
     connection.sock = contexts[1].wrap_socket(sock, server_hostname="localhost")
     assert connection.sock.version().startswith("TLS")
     assert sock.fileno() == -1, "wrap_socket has taken the descriptor over"
-    exchange(connection)
+    web.exchange(connection)
     connection.close()
 
 
-def test_a_wrapped_stream_outlives_our_object(https_port: int, contexts) -> None:
-    wrapped = contexts[1].wrap_socket(through_socat(https_port), server_hostname="localhost")
+def test_a_wrapped_stream_outlives_our_object(https_address, contexts) -> None:
+    wrapped = contexts[1].wrap_socket(through_socat(https_address), server_hostname="localhost")
     with wrapped:
         wrapped.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        assert recv_all(wrapped).endswith(BODY[-1000:])
+        assert recv_all(wrapped).endswith(web.BODY[-1000:])
 
 
-def test_ssl_finds_a_wrong_name(https_port: int, contexts) -> None:
-    with through_socat(https_port) as sock, pytest.raises(ssl.SSLCertVerificationError):
+def test_ssl_finds_a_wrong_name(https_address, contexts) -> None:
+    with through_socat(https_address) as sock, pytest.raises(ssl.SSLCertVerificationError):
         contexts[1].wrap_socket(sock, server_hostname="other.example")
 
 
-def test_ssl_over_memory_leaves_the_object_alone(https_port: int, contexts) -> None:
+def test_ssl_over_memory_leaves_the_object_alone(https_address, contexts) -> None:
     """SSLObject: no descriptor is taken over; what recv returns is fed in."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = contexts[1].wrap_bio(incoming, outgoing, server_hostname="localhost")
-    with through_socat(https_port) as sock:
+    with through_socat(https_address) as sock:
         while True:
             try:
                 tls.do_handshake()
@@ -226,16 +166,16 @@ def test_asyncio_low_level_calls_take_it() -> None:
     run(talk())
 
 
-def test_asyncio_starts_tls_on_it(https_port: int, contexts) -> None:
+def test_asyncio_starts_tls_on_it(https_address, contexts) -> None:
     async def talk() -> None:
-        sock = through_socat(https_port)
+        sock = through_socat(https_address)
         sock.setblocking(False)
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=contexts[1], server_hostname="localhost"
         )
         writer.write(b"GET / HTTP/1.0\r\n\r\n")
         await writer.drain()
-        assert (await reader.read()).endswith(BODY[-1000:])
+        assert (await reader.read()).endswith(web.BODY[-1000:])
         writer.close()
         await writer.wait_closed()
 

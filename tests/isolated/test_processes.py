@@ -17,6 +17,10 @@ def test_a_forks_child_cannot_touch_the_parents_stream() -> None:
     fresh.run("fork")
 
 
+def test_a_signal_handler_may_fork_while_we_wait() -> None:
+    fresh.run("fork_in_handler")
+
+
 def test_what_was_detached_is_kept_by_a_forks_child() -> None:
     fresh.run("fork_detached")
 

@@ -143,14 +143,14 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def kill_sessions(sshd: PrivateSshd) -> None:
-    """End every connection of *sshd* rudely; it goes on to listen."""
+def kill_sessions(sshd: PrivateSshd, signal_number: int = signal.SIGKILL) -> None:
+    """End every connection of *sshd* rudely, or stop it; it goes on to listen."""
     assert sshd._keeper is not None
     for listening in children(sshd._keeper.pid):
         for session in children(listening):
             for pid in (session, *children(session)):
                 try:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signal_number)
                 except ProcessLookupError:
                     continue
 

@@ -104,6 +104,8 @@ def pump(source: socket.socket, sink: socket.socket, size: int) -> None:
         while size > 0 and (data := source.recv(min(size, 65536))):
             sink.sendall(data)
             size -= len(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
 
 
 class ParamikoServer(paramiko.ServerInterface, Target):  # type: ignore[misc]

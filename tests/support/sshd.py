@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from server import Server, ServerError, find_program
+from server import HOST, Server, ServerError, find_program
 
 NO_LOGIN = ("nologin", "false")
 
@@ -54,6 +54,8 @@ class PrivateSshd(Server):
     ``{"AllowTcpForwarding": "no"}``; a list repeats the keyword.
     environment: variables of the sessions. HOME is an empty directory, so that
     the user's own shell files are neither run nor written.
+    addresses: where to listen, 127.0.0.1 and more of 127.0.0.0/8: as many hosts
+    as are wanted, up to the 16 that an sshd can listen on.
 
     .host .port .username   where to log in
     .user_key               path of the private key that is accepted
@@ -81,8 +83,10 @@ class PrivateSshd(Server):
         *,
         name: str = "sshd",
         environment: Mapping[str, str] | None = None,
+        addresses: Sequence[str] = (HOST,),
     ) -> None:
         super().__init__()
+        self.addresses = list(addresses)
         self.name = name
         self._options = dict(options or {})
         self._environment = dict(environment or {})
@@ -97,7 +101,8 @@ class PrivateSshd(Server):
         (self.directory / "authorized_keys").write_text(authorized + "\n")
         self.host_key = make_key(self.directory / "host_key")
         self.known_hosts = self.directory / "known_hosts"
-        self.known_hosts.write_text(f"[{self.host}]:{self.port} {self.host_key}\n")
+        names = ",".join(f"[{address}]:{self.port}" for address in self.addresses)
+        self.known_hosts.write_text(f"{names} {self.host_key}\n")
         self.home = self.directory / "home"
         self.home.mkdir()
         (self.directory / "sshd_config").write_text(self._server_config())
@@ -123,7 +128,7 @@ class PrivateSshd(Server):
     def _server_config(self) -> str:
         options: dict[str, str | Sequence[str]] = {
             **self._options,
-            "ListenAddress": f"{self.host}:{self.port}",
+            "ListenAddress": [f"{address}:{self.port}" for address in self.addresses],
             "HostKey": str(self.directory / "host_key"),
             "AuthorizedKeysFile": str(self.directory / "authorized_keys"),
             "PidFile": "none",

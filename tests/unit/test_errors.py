@@ -111,6 +111,12 @@ def test_it_survives_copying(made) -> None:
         assert (other.args, other.command) == (error.args, error.command)
 
 
+def test_what_was_left_of_a_deadline_is_rounded() -> None:
+    told = {30: "30 s", 0.2: "0.2 s", 9.98234567: "9.982 s", 86400.0: "86400 s"}
+    for timeout, words in told.items():
+        assert sshgateway.errors.in_seconds(timeout) == words
+
+
 def test_a_failed_command_is_described() -> None:
     error = from_recv("echo line one >&2; echo the reason >&2; exit 255")
     assert error.command[0] == "sh"

@@ -82,7 +82,7 @@ def write(tmp_path: Path):
 # ---- Keys and names ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", pytest.param("rsa", marks=pytest.mark.slow)])
 def test_type_and_fingerprint_are_those_of_ssh_keygen(kind: str, tmp_path: Path) -> None:
     key = tmp_path / "key"
     run = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(key)]
@@ -644,7 +644,8 @@ def test_the_advice_for_an_alias_asks_the_real_host(write) -> None:
 
 
 def test_without_files_the_advice_is_to_name_one() -> None:
-    assert "known_hosts=" in refusal(KnownHosts([]), "bastion", A).args[1]
+    for paths in ([], [os.devnull]):
+        assert "known_hosts=" in refusal(KnownHosts(paths), "bastion", A).args[1]
 
 
 def test_a_changed_key_is_told_with_both_fingerprints_and_the_line(write) -> None:

@@ -126,6 +126,7 @@ def written(keys: list[str], which: int, how: str, space: str) -> str:
     return space.join(forms[how])
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,

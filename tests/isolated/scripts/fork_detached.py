@@ -47,15 +47,29 @@ plain.close()
 copy.close()
 second.close()
 
+
+def take_number(give_up) -> list[int]:
+    """Descriptors of our own, the last of which has the number that was given up.
+
+    The loop may be quicker, and take it for one of its own: then once more.
+    """
+    while True:
+        sock = ProxyCommand("cat")
+        wanted = sock.fileno()
+        give_up(sock)
+        taken = [os.open(os.devnull, os.O_RDONLY)]
+        while taken[-1] < wanted:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        if taken[-1] == wanted:
+            return taken
+        for fd in taken:
+            os.close(fd)
+
+
 # The numbers of what was detached, or closed, may be anybody's afterwards.
 for give_up in (lambda sock: os.close(sock.detach()), lambda sock: sock.close()):
-    sock = ProxyCommand("cat")
-    wanted = sock.fileno()
-    give_up(sock)
-    number = os.open("/dev/null", os.O_RDONLY)
-    if number != wanted:
-        os.dup2(number, wanted)
-        os.close(number)
-        number = wanted
+    taken = take_number(give_up)
+    number = taken[-1]
     in_child(the_reused_number_is_open)
-    os.close(number)
+    for fd in taken:
+        os.close(fd)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Fuzz known_hosts.py: any bytes for a file, a name and a key.
+
+    fuzz_known_hosts.py -max_total_time=SECONDS CORPUS
+
+The options are libFuzzer's.  With Atheris where it is installed, which is
+guided by what the code does; else with mutations made blindly.  What must
+hold is in check_all().
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+
+try:
+    import atheris
+except ImportError:
+    atheris = None
+
+with atheris.instrument_imports() if atheris else contextlib.nullcontext():
+    from sshgateway import errors, known_hosts
+
+_ED25519 = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(range(32))
+_RSA = b"\0\0\0\x07ssh-rsa\0\0\0\x03\1\0\1\0\0\0\x05\0\x80\1\1\1"
+_STATES = ("match", "unknown", "changed", "revoked")
+_NAMES = ("host", "[host]:2222", "10.0.0.1", "::1", "h*st?", "")
+
+
+def _line(names: bytes, kind: bytes, key: bytes) -> bytes:
+    return names + b" " + kind + b" " + base64.b64encode(key) + b"\n"
+
+
+#: What the fuzzer begins with: a byte for the name, then a file.
+SEEDS = (
+    b"\0" + _line(b"host,10.0.0.1", b"ssh-ed25519", _ED25519),
+    b"\1" + _line(b"[host]:2222", b"ssh-rsa", _RSA),
+    b"\2# comment\n\n" + _line(b"@revoked *", b"ssh-ed25519", _ED25519),
+    b"\3" + _line(b"@cert-authority *.host,!h?st", b"ssh-rsa", _RSA),
+    b"\0" + _line(known_hosts._hash(b"host", bytes(20)), b"ssh-ed25519", _ED25519),
+    b"\4" + _line(b"|1|AAAA|BBBB", b"ssh-ed25519", _ED25519[:-1]) + b"host\tssh-rsa AAAA= x",
+)
+
+
+class _Files:
+    """A file of these bytes, that is not on a disk."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def read(self, path: str) -> bytes:
+        return self.data
+
+
+def check_all(files: _Files, data: bytes) -> None:
+    """Nothing is raised, a revoked key is refused, a match has the key."""
+    name, files.data = _NAMES[data[0] % len(_NAMES)] if data else "", data[1:]
+    key = _RSA if len(data) % 2 else _ED25519
+    hosts = known_hosts.KnownHosts(["/known_hosts"])
+    verdict = hosts.check(name, key)
+    assert verdict.state in _STATES
+    assert all("\n" not in note for note in verdict.notes)
+    assert all(known_hosts.key_type(entry.key) for entry in verdict.entries)
+    hosts.key_types(name)
+    if verdict.state == "match":
+        assert verdict.entries
+        assert all(entry.key == key for entry in verdict.entries)
+    else:
+        error = hosts.error("user@host:22", name, key, verdict)
+        assert isinstance(error, errors.HostKeyError)
+        assert len(error.args) == 2
+    check_additions(files, hosts, name, key, verdict.state)
+
+
+def check_additions(
+    files: _Files, hosts: known_hosts.KnownHosts, name: str, key: bytes, state: str
+) -> None:
+    """A line that is added is read, whatever stands before it."""
+    before, kind = files.data, known_hosts.key_type(key).encode()
+    if name:
+        files.data = before + b"\n" + _line(name.replace("h*st?", "host").encode(), kind, key)
+        expected = "revoked" if state == "revoked" else "match"
+        if name != "h*st?":
+            assert hosts.check(name, key).state == expected
+    files.data = before + b"\n" + _line(b"@revoked *", kind, key)
+    assert hosts.check(name or "x", key).state == "revoked"
+
+
+# ---- Without Atheris ---------------------------------------------------------
+
+
+def _mutations(seed: int) -> Iterator[bytes]:
+    rng = random.Random(seed)
+    pieces = [b"\n", b" ", b"\t", b"\0", b"*", b"?", b"!", b",", b"|1|", b"@revoked ", b"\xff"]
+    while True:
+        data = bytearray(rng.choice(SEEDS))
+        for _ in range(rng.randrange(1, 12)):
+            at = rng.randrange(len(data) + 1)
+            match rng.randrange(5):
+                case 0:
+                    data[at:at] = rng.choice(pieces)
+                case 1:
+                    del data[at : at + rng.randrange(1, 20)]
+                case 2:
+                    data[at:at] = rng.choice(SEEDS)[1:]
+                case 3 if at < len(data):
+                    data[at] ^= 1 << rng.randrange(8)
+                case _:
+                    data[at:at] = rng.randbytes(rng.randrange(1, 9))
+        yield bytes(data)
+
+
+def _run_blindly(files: _Files, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    runs = 0
+    for data in _mutations(1):
+        try:
+            check_all(files, data)
+        except BaseException:
+            print(f"fuzz_known_hosts: {data!r}", file=sys.stderr)
+            raise
+        runs += 1
+        if time.monotonic() >= end:
+            break
+    print(f"stat::number_of_executed_units: {runs}", file=sys.stderr)
+
+
+def main() -> None:
+    files = _Files()
+    known_hosts._read = files.read
+    if atheris is None:
+        for option in sys.argv:
+            if option.startswith("-max_total_time="):
+                _run_blindly(files, float(option.partition("=")[2]))
+        return
+    for number, seed in enumerate(SEEDS):
+        with open(os.path.join(sys.argv[-1], f"seed-{number}"), "wb") as stream:
+            stream.write(seed)
+    atheris.Setup(sys.argv, lambda data: check_all(files, data))
+    atheris.Fuzz()  # does not return
+
+
+if __name__ == "__main__":
+    main()

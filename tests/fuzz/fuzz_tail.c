@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * libFuzzer: the tail of a proxy's stderr, and the buffer of a stream, beside
+ * the plainest of models: all the bytes there ever were.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "tail.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+#define MOST (1U << 20)
+
+static char all[MOST];
+
+static void
+fill(char *to, size_t n, unsigned from)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (char)((from + i) * 131U >> 3);
+    }
+}
+
+/* A step is three bytes: how many are added. */
+static void
+run_tail(const uint8_t *data, size_t n)
+{
+    struct sg_tail tail = {0};
+    size_t total = 0, kept;
+    char *copy;
+
+    for (; n >= 3; data += 3, n -= 3) {
+        size_t more = (size_t)data[0] << 9 | data[1];
+
+        if (total + more > MOST) {
+            break;
+        }
+        fill(all + total, more, data[2]);
+        sg_tail_add(&tail, all + total, more);
+        total += more;
+    }
+    kept = total < SG_TAIL_CAPACITY ? total : SG_TAIL_CAPACITY;
+    copy = malloc(tail.len + 1);
+    if (copy == NULL || tail.len != kept) {
+        abort();
+    }
+    sg_tail_copy(&tail, copy);
+    if (memcmp(copy, all + total - kept, kept) != 0) {
+        abort();
+    }
+    free(copy);
+    sg_tail_clear(&tail);
+}
+
+/* The third byte's lowest bit: added or taken. */
+static void
+run_buffer(const uint8_t *data, size_t n)
+{
+    struct sg_buffer buffer = {.keep = n % 2 != 0 ? 8192 : 0};
+    size_t total = 0, taken = 0;
+
+    for (; n >= 3; data += 3, n -= 3) {
+        size_t some = (size_t)data[0] << 8 | data[1];
+
+        if (data[2] & 1) {
+            if (total + some > MOST) {
+                break;
+            }
+            fill(all + total, some, data[2]);
+            if (!sg_buffer_append(&buffer, all + total, some)) {
+                abort();
+            }
+            total += some;
+        }
+        else {
+            some = some < buffer.len ? some : buffer.len;
+            sg_buffer_consume(&buffer, some);
+            taken += some;
+        }
+        if (buffer.len != total - taken
+            || (buffer.len != 0
+                && memcmp(sg_buffer_head(&buffer), all + taken, buffer.len)
+                       != 0)) {
+            abort();
+        }
+    }
+    sg_buffer_clear(&buffer);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    run_tail(data, n);
+    run_buffer(data, n);
+    return 0;
+}

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What several files of these tests share: a web server, and two Paramikos."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import certificate
+import fresh
+import logins
+import paramiko
+import pytest
+import web
+
+# --- A web server -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Of the server, and of a client that trusts it."""
+    return certificate.make(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="module")
+def http_address() -> Iterator[tuple[str, int]]:
+    with web.serve() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def https_address(contexts) -> Iterator[tuple[str, int]]:
+    with web.serve(contexts[0]) as address:
+        yield address
+
+
+# --- Paramiko, the newest and 2.12 ------------------------------------------------------
+
+OLD = Path(sys.prefix) / "paramiko-2.12"
+
+
+def is_old(version: str) -> bool:
+    return version.startswith("2.12.")
+
+
+def in_this_process(flow: str, where: dict[str, Any]) -> None:
+    logins.FLOWS[flow](where)
+
+
+def in_another_process(flow: str, where: dict[str, Any]) -> None:
+    """With Paramiko 2.12: the one beside the newest, or the one installed."""
+    path = []
+    if not is_old(paramiko.__version__):
+        if not OLD.is_dir():
+            pytest.skip(f"no {OLD}: tools/bootstrap.sh could not install paramiko 2.12")
+        path = [str(OLD)]
+    script = Path(logins.__file__)
+    done = fresh.run(script, flow, json.dumps(where), path=path, timeout=100, warnings="default")
+    assert is_old(done.stdout.split()[-1])
+    # What Paramiko 2.12 warns of is cryptography's; nothing is ours, nor is it left open.
+    assert "ResourceWarning" not in done.stderr
+
+
+@pytest.fixture(params=[in_this_process, in_another_process], ids=["newest", "2.12"])
+def perform(request) -> Callable[[str, dict[str, Any]], None]:
+    """Call with the name of a flow of logins.py, and where it logs in."""
+    chosen: Callable[[str, dict[str, Any]], None] = request.param
+    return chosen

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Logging in with a certificate that an authority of the server's has signed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import gateways
+import paramiko
+import pytest
+from server import peer_environment
+from ssh_agent import SshAgent
+from sshd import PrivateSshd, make_key
+
+from sshgateway import AuthenticationError, Gateway, _core
+
+OLD_LIBSSH2 = _core.LIBSSH2_NUMBER < 0x010B00
+
+KINDS = {
+    "ed25519": ("ed25519", paramiko.Ed25519Key),
+    "ecdsa-256": ("ecdsa", paramiko.ECDSAKey),
+    "ecdsa-384": ("ecdsa", paramiko.ECDSAKey),
+    "ecdsa-521": ("ecdsa", paramiko.ECDSAKey),
+    "rsa-2048": ("rsa", paramiko.RSAKey),
+}
+
+
+def keygen(*words: object) -> str:
+    run = subprocess.run(
+        ["ssh-keygen", "-q", *map(str, words)],
+        check=True,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("authority") / "ca"
+    make_key(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(authority: Path) -> Iterator[PrivateSshd]:
+    """It knows no key of ours, only the authority."""
+    with PrivateSshd({"TrustedUserCAKeys": f"{authority}.pub"}) as server:
+        (server.directory / "authorized_keys").write_text("")
+        yield server
+
+
+def make_certified(
+    path: Path, authority: Path, principal: str, validity: str = "-5m:+1h", kind: str = "ed25519"
+) -> Path:
+    """A key with its certificate in the file beside; the path of the key."""
+    name, _, bits = kind.partition("-")
+    # Paramiko may take the end of a key without a comment for padding.
+    comment = "certified"
+    keygen("-t", name, *(["-b", bits] if bits else []), "-N", "", "-C", comment, "-f", path)
+    keygen("-s", authority, "-I", "test", "-n", principal, "-V", validity, f"{path}.pub")
+    return path
+
+
+def load(path: Path, kind: str = "ed25519") -> paramiko.PKey:
+    key: paramiko.PKey = KINDS[kind][1](filename=str(path))
+    key.load_certificate(f"{path}-cert.pub")
+    return key
+
+
+def login(server: PrivateSshd, key: paramiko.PKey | None, **options) -> Gateway:
+    return gateways.to(server, key_filename=None, pkey=key, **options)
+
+
+def opens(gateway: Gateway) -> bool:
+    with gateway:
+        return gateway.is_connected
+
+
+def refusal(gateway: Gateway) -> AuthenticationError:
+    with pytest.raises(AuthenticationError) as caught:
+        gateway.open()
+    return caught.value
+
+
+def shown_by_ssh_keygen(path: Path) -> str:
+    return keygen("-l", "-f", f"{path}-cert.pub").split()[1]
+
+
+def check_told(error: AuthenticationError, path: Path) -> None:
+    """What was tried, and by the fingerprint that OpenSSH shows."""
+    assert any("-cert-v01@openssh.com SHA256:" in method for method in error.methods)
+    assert shown_by_ssh_keygen(path) in str(error)
+    if OLD_LIBSSH2:
+        assert f"libssh2 {_core.LIBSSH2_VERSION} can't log in with a certificate" in str(error)
+        assert "1.11" in str(error)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ssh_and_we_agree_on_a_certificate(server, authority, tmp_path, kind: str) -> None:
+    """What ssh(1) logs in with we log in with too, or say what is missing."""
+    path = make_certified(tmp_path / "key", authority, server.username, kind=kind)
+    config = server.ssh_config.read_text().replace(str(server.user_key), str(path))
+    (tmp_path / "config").write_text(config)
+    command = ["ssh", "-F", str(tmp_path / "config"), server.name, "true"]
+    subprocess.run(
+        command, check=True, env=peer_environment(), stdin=subprocess.DEVNULL, capture_output=True
+    )
+    gateway = login(server, load(path, kind))
+    if OLD_LIBSSH2:
+        check_told(refusal(gateway), path)
+    else:
+        assert opens(gateway)
+
+
+def test_a_certificate_for_somebody_else(server, authority, tmp_path) -> None:
+    path = make_certified(tmp_path / "key", authority, "somebody-else")
+    seen = len(server.log)
+    check_told(refusal(login(server, load(path))), path)
+    assert OLD_LIBSSH2 or "not a listed principal" in server.log[seen:]
+
+
+def test_a_certificate_that_has_expired(server, authority, tmp_path) -> None:
+    path = make_certified(tmp_path / "key", authority, server.username, "-2h:-1h")
+    seen = len(server.log)
+    check_told(refusal(login(server, load(path))), path)
+    assert OLD_LIBSSH2 or "expired" in server.log[seen:]
+
+
+def test_a_certificate_of_an_unknown_authority(server, tmp_path) -> None:
+    make_key(tmp_path / "other")
+    path = make_certified(tmp_path / "key", tmp_path / "other", server.username)
+    check_told(refusal(login(server, load(path))), path)
+
+
+def test_the_key_without_its_certificate_is_refused(server, authority, tmp_path) -> None:
+    path = make_certified(tmp_path / "key", authority, server.username)
+    error = refusal(login(server, paramiko.Ed25519Key(filename=str(path))))
+    assert f"ssh-ed25519 {shown_by_ssh_keygen(path)}" in str(error)
+    assert "cert" not in str(error)
+
+
+def test_a_key_after_a_certificate_that_is_refused(server, authority, tmp_path) -> None:
+    wrong = make_certified(tmp_path / "wrong", authority, "somebody-else")
+    good = paramiko.ECDSAKey.generate()
+    allowed = server.directory / "authorized_keys"
+    allowed.write_text(f"{good.get_name()} {good.get_base64()}\n")
+    try:
+        assert opens(gateways.to(server, key_filename=None, pkey=[load(wrong), good]))
+    finally:
+        allowed.write_text("")
+
+
+@pytest.fixture
+def agent(short_path, leaves_nothing) -> Iterator[SshAgent]:
+    with SshAgent(short_path) as agent:
+        yield agent
+
+
+@pytest.mark.parametrize("principal", ["us", "somebody-else"])
+def test_a_certificate_that_the_agent_holds(
+    server, authority, agent, tmp_path, principal: str
+) -> None:
+    name = server.username if principal == "us" else principal
+    path = make_certified(tmp_path / "key", authority, name)
+    agent.add(path)
+    gateway = login(server, None, allow_agent=True, identity_agent=agent.path)
+    if principal == "us" and not OLD_LIBSSH2:
+        assert opens(gateway)
+    else:
+        check_told(refusal(gateway), path)

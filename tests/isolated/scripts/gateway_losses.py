@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Lose one gateway over and over, in the middle of transfers and of logins.
+
+``killed``: the server's session is.  ``cut``: its TCP connection is, after any
+number of bytes.  Prints how much memory it took.
+"""
+
+import contextlib
+import gc
+import random
+import sys
+
+import gateways
+import scripted
+from crowd import Crowd
+from footprint import Snapshot, allocated_kib
+from gateways import Target
+from sshd import PrivateSshd
+from waiting import DEADLINE, until
+
+from sshgateway import GatewayError, GatewayLostError
+
+WAY, COUNT = sys.argv[1], int(sys.argv[2])
+LARGEST = 400_000  # bytes after which the connection is cut; a login takes 4 000
+heard = lost = 0
+size = 0
+
+
+def cut(sock) -> None:
+    scripted.cut_after((server.host, server.port), size)(sock)
+
+
+def transfer() -> None:
+    """Both ways, on three channels, until the gateway is lost."""
+    with contextlib.ExitStack() as stack:
+        channels = [
+            stack.enter_context(gateway.open_channel("direct-tcpip", address))
+            for address in (crowd.echo, crowd.flood, crowd.flood)
+        ]
+        for channel in channels:
+            channel.settimeout(4 * DEADLINE)
+        channels[0].setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(100):  # not for ever: a loss is told by recv first
+                channels[0].send(b"x" * 65536)
+        channels[0].settimeout(4 * DEADLINE)
+        assert channels[1].recv(1) == b"\0"
+        if WAY == "killed":
+            gateways.kill_sessions(server)
+        for channel in channels:
+            ends_once(channel)
+
+
+def ends_once(channel) -> None:
+    """What has arrived, the reason, the end."""
+    global lost
+    try:
+        while channel.recv(65536):
+            pass
+        raise AssertionError("an end like any other")
+    except GatewayLostError as error:
+        lost += 1
+        assert str(gateway) in str(error), error
+    assert channel.recv(1) == b""
+
+
+def lose() -> None:
+    """On the way to the channels it may end too; then there is an error at once."""
+    global heard, size
+    size = random.randrange(200, LARGEST)
+    try:
+        transfer()
+    except GatewayError as error:
+        assert WAY == "cut", error
+        heard += 1
+        gateway.close()  # it may have been opened anew for the last channel
+    for _, worker in relay._connections:
+        worker.result()
+    relay._connections.clear()
+    until(lambda: not gateway.is_connected, "the loss is known")
+
+
+with PrivateSshd() as server, Crowd() as crowd, Target(cut) as relay:
+    clean = Snapshot.take()
+    port = relay.address[1] if WAY == "cut" else server.port
+    gateway = gateways.to(server, port=port, known_hosts=[], strict_host_key_checking="no")
+    random.seed(1)
+    for _ in range(20 + COUNT // 10):
+        lose()
+    gateway.close()
+    gc.collect()
+    left, warm = clean.wait_clean(10), allocated_kib()
+    assert not left, left
+    heard = lost = 0
+    for _ in range(COUNT):
+        lose()
+    gateway.close()
+    gc.collect()
+    left = clean.wait_clean(10)
+    assert not left, left
+    assert 3 * heard + lost >= 3 * COUNT, (heard, lost)
+    print("grown by", allocated_kib() - warm, "KiB")
+    print(f"{COUNT} losses: {lost} channels told, {heard} errors while opening")

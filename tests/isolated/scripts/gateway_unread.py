@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Targets flood readers that stand still; prints how much memory that takes.
+
+A reader may keep up for so many MB first, so that its window grows.
+"""
+
+import select
+import sys
+
+import gateways
+from crowd import Crowd, many_descriptors
+from footprint import Snapshot, cpu_seconds, rss_kib
+from sshd import PrivateSshd
+from waiting import DEADLINE, readable
+
+COUNT, FIRST = int(sys.argv[1]), int(sys.argv[2]) * 1_000_000
+PERIOD = 0.5  # seconds of waiting
+ALLOWED = 0.02  # seconds of CPU meanwhile
+
+
+def received() -> int:
+    return gateway.stats.bytes_received
+
+
+def open_one():
+    channel = gateway.open_channel("direct-tcpip", crowd.flood)
+    channel.settimeout(4 * DEADLINE)
+    buffer = bytearray(65536)
+    left = FIRST
+    while left > 0:
+        left -= channel.recv_into(buffer)
+    return channel
+
+
+def settle() -> None:
+    """Until nothing comes any more."""
+    before = -1
+    while before != received():
+        before = received()
+        select.select([], [], [], 0.3)
+
+
+with many_descriptors(4 * COUNT + 100), PrivateSshd() as server, Crowd() as crowd:
+    clean = Snapshot.take()
+    gateway = gateways.to(server)
+    gateway.open()
+    before = rss_kib()
+    stalled = [open_one() for _ in range(COUNT)]
+    settle()
+    kib, mb = rss_kib() - before, received() / 1e6 - COUNT * FIRST / 1e6
+    start = cpu_seconds()
+    select.select([], [], [], PERIOD)
+    assert cpu_seconds() - start < ALLOWED, cpu_seconds() - start
+    with gateway.open_channel("direct-tcpip", crowd.echo) as channel:
+        channel.settimeout(4 * DEADLINE)
+        channel.sendall(b"x" * 100)
+        assert channel.recv(100) == b"x" * 100
+    for channel in stalled[::10]:
+        assert readable(channel)
+        for _ in range(4):
+            assert channel.recv(65536).count(0) > 0
+    for channel in stalled:
+        channel.close()
+    gateway.close()
+    left = clean.wait_clean(10)
+    assert not left, left[:10]
+    print("grown by", kib, "KiB")
+    print(f"{COUNT} readers: {mb:.0f} MB unread, after all {rss_kib() - before} KiB")

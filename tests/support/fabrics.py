@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What Fabric does with our gateways: unmodified, the newest and 2.6.
+
+As a program, ``fabrics.py FLOW SETTINGS`` does it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fabric
+import gateways
+import paramiko
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sshd import PrivateSshd
+
+#: Seconds to wait for what Paramiko does in the background.
+TIMEOUT = 20.0
+
+
+def settings(gateway: PrivateSshd, targets: Sequence[PrivateSshd]) -> dict[str, Any]:
+    """What the flows need, as JSON takes it."""
+    return {
+        "gateway": gateways.settings(gateway),
+        "hosts": [f"{address}:{sshd.port}" for sshd in targets for address in sshd.addresses],
+        "user": targets[0].username,
+        "keys": [str(sshd.user_key) for sshd in targets],
+    }
+
+
+def make_gateway(where: dict[str, Any]) -> Any:
+    from sshgateway import Gateway
+
+    return Gateway(**where["gateway"])
+
+
+def config(**overrides: Any) -> fabric.Config:
+    """Without the user's own ssh_config."""
+    return fabric.Config(overrides={"load_ssh_configs": False, **overrides})
+
+
+def connect_kwargs(where: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "key_filename": list(where["keys"]),
+        "allow_agent": False,
+        "look_for_keys": False,
+        "banner_timeout": TIMEOUT,
+        "auth_timeout": TIMEOUT,
+    }
+
+
+def connection(where: dict[str, Any], number: int = 0, **options: Any) -> fabric.Connection:
+    options.setdefault("config", config())
+    return fabric.Connection(
+        where["hosts"][number], user=where["user"], connect_kwargs=connect_kwargs(where), **options
+    )
+
+
+def say(connection: Any, word: str) -> str:
+    said: str = connection.run(f"echo {word}", hide=True, in_stream=False).stdout
+    return said.strip()
+
+
+def run(where: dict[str, Any]) -> None:
+    with make_gateway(where) as gateway, connection(where, gateway=gateway) as one:
+        assert say(one, "hello") == "hello"
+        result = one.run("echo oops >&2; exit 3", hide=True, warn=True, in_stream=False)
+        assert (result.exited, result.stderr) == (3, "oops\n")
+
+
+def put_and_get(where: dict[str, Any]) -> None:
+    data = bytes(range(256)) * 4000
+    with (
+        tempfile.TemporaryDirectory(prefix="sg-") as directory,
+        make_gateway(where) as gateway,
+        connection(where, gateway=gateway) as one,
+    ):
+        remote = str(Path(directory, "remote"))
+        one.put(io.BytesIO(data), remote)
+        assert Path(remote).read_bytes() == data
+        back = io.BytesIO()
+        one.get(remote, back)
+        assert back.getvalue() == data
+        one.sftp().close()  # Fabric 2 leaves it open
+
+
+def group(where: dict[str, Any], kind: str = "ThreadingGroup") -> None:
+    """All hosts at once through a gateway that nobody has opened yet."""
+    gateway = make_gateway(where)
+    members = getattr(fabric, kind)(
+        *where["hosts"],
+        user=where["user"],
+        gateway=gateway,
+        config=config(),
+        connect_kwargs=connect_kwargs(where),
+    )
+    try:
+        results = members.run("echo $SSH_CONNECTION", hide=True, in_stream=False)
+    finally:
+        members.close()
+        gateway.close()
+    reached = {":".join(result.stdout.split()[2:]) for result in results.values()}
+    assert sorted(reached) == sorted(where["hosts"])
+
+
+def serial_group(where: dict[str, Any]) -> None:
+    group(where | {"hosts": where["hosts"][:2]}, "SerialGroup")
+
+
+def gateway_in_the_configuration(where: dict[str, Any]) -> None:
+    """Invoke copies and clones what it finds there: it stays the same gateway."""
+    with make_gateway(where) as gateway:
+        given = config(gateway=gateway)
+        cloned = given.clone()
+        for number, one in enumerate((given, cloned, cloned.clone())):
+            with connection(where, number, config=one) as through:
+                assert through.gateway is gateway
+                assert say(through, "hello") == "hello"
+
+
+def refusal(where: dict[str, Any]) -> None:
+    """A target that nobody serves: the reason, in the first exception."""
+    from sshgateway import ChannelOpenError
+
+    where = where | {"hosts": [f"127.0.0.1:{gateways.closed_port()}"]}
+    with make_gateway(where) as gateway, connection(where, gateway=gateway) as one:
+        try:
+            say(one, "never")
+        except ChannelOpenError as error:
+            assert "refused" in error.args[1]
+        else:
+            raise AssertionError("no error")
+
+
+def default_timeout(where: dict[str, Any]) -> None:
+    """Fabric gives no timeout to the open: the gateway's own is used."""
+    from sshgateway import Gateway
+
+    with Gateway(**where["gateway"] | {"channel_timeout": 0.2}) as gateway:
+        one = connection(where, gateway=gateway)
+        try:
+            one.open()
+        except TimeoutError as error:
+            assert "within 0.2 s" in error.args[1], error
+        else:
+            raise AssertionError("no error")
+
+
+def reopened(where: dict[str, Any]) -> None:
+    """The gateway is closed under a connection; the next one opens it again."""
+    gateway = make_gateway(where)
+    with connection(where, gateway=gateway) as one:
+        assert say(one, "one") == "one"
+        transport = one.transport
+        gateway.close()
+        transport.join(TIMEOUT)
+        assert not one.is_connected
+        one.client.close()
+        assert say(one, "two") == "two"
+    gateway.close()
+
+
+# ---- sshgateway.fabric.Connection: where["ssh_config"] is a path ------------------------
+
+
+def ours(where: dict[str, Any], host: str, given: Any = None, **options: Any) -> Any:
+    from sshgateway.fabric import Connection
+
+    if given is None:
+        given = fabric.Config(runtime_ssh_path=where["ssh_config"])
+    return Connection(host, config=given, connect_kwargs=connect_kwargs(where), **options)
+
+
+def by_ssh_config(where: dict[str, Any]) -> None:
+    """where["wanted"]: the host to name, and where that is."""
+    name, place = where["wanted"]
+    with ours(where, name) as one:
+        said = say(one, "$SSH_CONNECTION")
+    assert ":".join(said.split()[2:]) == place, said
+
+
+def our_group(where: dict[str, Any]) -> None:
+    given = fabric.Config(runtime_ssh_path=where["ssh_config"])
+    members = fabric.ThreadingGroup.from_connections(
+        ours(where, host, given, user=where["user"]) for host in where["hosts"]
+    )
+    try:
+        results = members.run("echo $SSH_CONNECTION", hide=True, in_stream=False)
+    finally:
+        members.close()
+    reached = {":".join(result.stdout.split()[2:]) for result in results.values()}
+    assert sorted(reached) == sorted(where["hosts"])
+
+
+def threads_are_gone() -> None:
+    for thread in threading.enumerate():
+        if isinstance(thread, paramiko.Transport):
+            thread.join(TIMEOUT)
+
+
+FLOWS = {
+    flow.__name__: flow
+    for flow in (
+        by_ssh_config,
+        default_timeout,
+        gateway_in_the_configuration,
+        group,
+        our_group,
+        put_and_get,
+        refusal,
+        reopened,
+        run,
+        serial_group,
+    )
+}
+
+
+if __name__ == "__main__":
+    FLOWS[sys.argv[1]](json.loads(sys.argv[2]))
+    threads_are_gone()
+    print("fabric", fabric.__version__)

@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What ssh_config means for us: the answers of ssh -G, and of Paramiko."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pwd
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from waiting import exited
+
+from sshgateway import ConfigError, config
+from sshgateway.config import Host, lookup, route, route_by
+from sshgateway.proxy import check_host, check_user, expand
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    """Write an ssh_config; its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "ssh_config"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(params=["ssh", "paramiko"])
+def backend(request, monkeypatch) -> str:
+    if request.param == "paramiko":
+        pytest.importorskip("paramiko")
+        monkeypatch.setattr(config.shutil, "which", lambda name: None)
+    return request.param
+
+
+def names(hops: list[Host]) -> list[str]:
+    return [str(hop) for hop in hops]
+
+
+# --- One host -------------------------------------------------------------------------------
+
+
+def test_every_directive_that_is_promised(file, backend, tmp_path) -> None:
+    path = file(f"""
+Host db
+    HostName 10.0.0.5
+    Port 2222
+    User deploy
+    IdentityFile {tmp_path}/one
+    IdentityFile {tmp_path}/two_%h_%r
+    IdentitiesOnly yes
+    IdentityAgent {tmp_path}/agent
+    UserKnownHostsFile {tmp_path}/users
+    GlobalKnownHostsFile {tmp_path}/systems
+    StrictHostKeyChecking accept-new
+    HostKeyAlias Alias
+    ConnectTimeout 7
+    ServerAliveInterval 15
+    ServerAliveCountMax 4
+    ProxyCommand nc -X 5 %h %p
+    ProxyUseFdpass yes
+""")
+    host = lookup("db", ssh_config=path)
+    assert dataclasses.replace(host, host_key_alias=(host.host_key_alias or "").lower()) == Host(
+        name="db",
+        hostname="10.0.0.5",
+        port=2222,
+        user="deploy",
+        proxy_jump=None,
+        proxy_command=host.proxy_command,
+        proxy_use_fdpass=True,
+        identity_files=(f"{tmp_path}/one", f"{tmp_path}/two_10.0.0.5_deploy"),
+        identities_only=True,
+        identity_agent=f"{tmp_path}/agent",
+        known_hosts=(f"{tmp_path}/users", f"{tmp_path}/systems"),
+        strict_host_key_checking="accept-new",
+        host_key_alias="alias",
+        connect_timeout=7,
+        server_alive_interval=15,
+        server_alive_count_max=4,
+    )
+    proxy = host.proxy()
+    assert proxy is not None
+    assert (proxy.command, proxy.fdpass) == ("nc -X 5 10.0.0.5 2222", True)
+    assert proxy.peername == ("10.0.0.5", 2222)
+
+
+def test_what_nobody_says_is_openssh_default(file, backend) -> None:
+    host = lookup("h", ssh_config=file(""))
+    assert host == lookup("h", ssh_config=False)
+    assert (host.name, host.hostname, host.port) == ("h", "h", 22)
+    assert host.identity_files is None, "the usual ones, though ssh -G lists them"
+    assert host.strict_host_key_checking == "yes", "nobody can be asked"
+    assert host.proxy_jump is host.proxy_command is host.connect_timeout is None
+    assert (host.server_alive_interval, host.server_alive_count_max) == (0, 3)
+    assert [os.path.basename(p) for p in host.known_hosts] == [
+        "known_hosts", "known_hosts2", "ssh_known_hosts", "ssh_known_hosts2"
+    ]  # fmt: skip
+
+
+def test_what_is_asked_for_wins(file, backend) -> None:
+    path = file("Host *\nPort 1\nUser a\nProxyCommand x\nMatch user c\nHostKeyAlias k\n")
+    assert str(lookup("h", 2, "b", ssh_config=path)) == "b@h:2"
+    assert lookup("h", user="c", ssh_config=path).host_key_alias == "k", "Match sees it"
+    assert lookup("h", user="b", ssh_config=path).host_key_alias is None
+    jumping = lookup("h", jump="j", ssh_config=path)
+    assert (jumping.proxy_jump, jumping.proxy_command) == ("j", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [("yes", "yes"), ("ask", "yes"), ("no", "no"), ("off", "no"), ("accept-new", "accept-new")],
+)
+def test_strict_host_key_checking(file, backend, value: str, meaning: str) -> None:
+    path = file(f"StrictHostKeyChecking {value}\n")
+    assert lookup("h", ssh_config=path).strict_host_key_checking == meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "jump", "command"),
+    [
+        ("ProxyJump a", "a", None),
+        ("ProxyJump a\nProxyCommand b", "a", None),
+        ("ProxyCommand b\nProxyJump a", None, "b"),
+        ("ProxyJump none\nProxyCommand b", None, "b"),
+        ("ProxyJump none\nProxyJump a", None, None),
+        ("ProxyCommand none\nProxyJump a", None, None),
+        ("ProxyCommand none\nProxyCommand b", None, None),
+        ("Host x\nProxyJump none\nHost *\nProxyJump a", None, None),
+        ("Host y\nProxyJump none\nHost *\nProxyJump a", "a", None),
+        ("Host !x *\nProxyJump a\nHost *\nProxyCommand b", None, "b"),
+    ],
+)
+def test_the_first_of_jump_and_command_wins_and_none_is_none(
+    file, backend, text: str, jump, command
+) -> None:
+    host = lookup("x", ssh_config=file(text + "\n"))
+    assert (host.proxy_jump, host.proxy_command) == (jump, command)
+
+
+def test_fdpass_is_not_for_a_jump(file, backend) -> None:
+    assert not lookup("h", ssh_config=file("ProxyUseFdpass yes\nProxyJump a\n")).proxy_use_fdpass
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("IdentityFile none", ()),
+        ("IdentityFile ~/.ssh/id_rsa", ("~/.ssh/id_rsa",)),
+        ("IdentityFile ~/a", ("~/a",)),
+    ],
+)
+def test_identity_files(file, backend, monkeypatch, text: str, files) -> None:
+    monkeypatch.setenv("HOME", "/elsewhere")  # which is nothing to ssh
+    expected = tuple(name.replace("~", pwd.getpwuid(os.getuid()).pw_dir) for name in files)
+    assert lookup("h", ssh_config=file(text + "\n")).identity_files == expected
+
+
+def test_of_the_usual_files_with_identities_only_those_that_exist(
+    file, backend, monkeypatch, tmp_path
+) -> None:
+    """So that the agent's keys with one of these files count, as in OpenSSH."""
+    monkeypatch.setattr(config, "_from_home", lambda path: path.replace("~", str(tmp_path)))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/id_ed25519.pub").touch()
+    host = lookup("h", ssh_config=file("IdentitiesOnly yes\n"))
+    assert host.identity_files == (str(tmp_path / ".ssh/id_ed25519"),)
+
+
+def test_tokens_and_variables_of_identity_file_are_openssh_s(file, monkeypatch) -> None:
+    monkeypatch.setenv("KEYS", "/k e y s")
+    path = file('HostName 10.0.0.5\nUser u\nIdentityFile "${KEYS}/%r@%h:%p-%n\\"%%-%L"\n')
+    short = socket.gethostname().partition(".")[0]
+    assert lookup("h", ssh_config=path).identity_files == (f'/k e y s/u@10.0.0.5:22-h"%-{short}',)
+    with pytest.raises(ConfigError, match="NOT_THERE"):
+        lookup("h", ssh_config=file("IdentityFile ${NOT_THERE}/x\n"))
+
+
+@pytest.mark.parametrize("value", ["none", "SSH_AUTH_SOCK", "$AGENT"])
+def test_identity_agent_is_for_the_agent_to_read(file, backend, value: str) -> None:
+    assert lookup("h", ssh_config=file(f"IdentityAgent {value}\n")).identity_agent == value
+
+
+def test_known_hosts_files(file, backend, tmp_path) -> None:
+    path = file("UserKnownHostsFile /a /b\nGlobalKnownHostsFile none\n")
+    assert lookup("h", ssh_config=path).known_hosts == ("/a", "/b")
+    path = file("UserKnownHostsFile none\nGlobalKnownHostsFile /g\n")
+    assert lookup("h", ssh_config=path).known_hosts == ("/g",)
+    path = file(Path(path).read_text() + "StrictHostKeyChecking accept-new\n")
+    assert lookup("h", ssh_config=path).known_hosts == ("/dev/null", "/g"), "none to add to"
+
+
+def test_a_known_hosts_file_with_a_blank(file, tmp_path) -> None:
+    """ssh -G does not quote it; that it exists tells."""
+    spaced = tmp_path / "a b"
+    spaced.touch()
+    path = file(f'UserKnownHostsFile /x "{spaced}" /y\n')
+    assert lookup("h", ssh_config=path).known_hosts[:3] == ("/x", str(spaced), "/y")
+
+
+def test_times(file, backend) -> None:
+    assert lookup("h", ssh_config=file("ConnectTimeout 1m30s\n")).connect_timeout == 90
+    assert lookup("h", ssh_config=file("ConnectTimeout none\n")).connect_timeout is None
+
+
+def test_include_and_match_are_openssh_s(file, tmp_path) -> None:
+    (tmp_path / "more").write_text('Match originalhost h exec "true"\nUser included\n')
+    path = file(f"Include {tmp_path}/mor*\n")
+    assert lookup("h", ssh_config=path).user == "included"
+
+
+def test_paramiko_passes_over_include_and_says_so(file, monkeypatch, caplog) -> None:
+    pytest.importorskip("paramiko")
+    monkeypatch.setattr(config.shutil, "which", lambda name: None)
+    assert lookup("h", ssh_config=file("Include /x\nUser u\n")).user == "u"
+    assert "Include" in caplog.text
+
+
+def test_directives_that_count_for_nothing_are_named(file, backend, caplog) -> None:
+    lookup("h", ssh_config=file("RevokedHostKeys /etc/revoked\n"))
+    assert "revokedhostkeys" in caplog.text
+
+
+# --- What can't be ---------------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_there(backend, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="No such file") as caught:
+        lookup("h", ssh_config=tmp_path / "missing")
+    assert isinstance(caught.value, FileNotFoundError)
+    assert len(caught.value.args) == 2
+
+
+def test_a_broken_file_is_told_in_openssh_s_words(file) -> None:
+    with pytest.raises(ConfigError, match="nonsense") as caught:
+        lookup("h", ssh_config=file("Host *\nNonsense 1\n"))
+    assert "line 2" in str(caught.value)
+    assert "Pseudo-terminal" not in str(caught.value)
+
+
+def test_a_match_that_takes_too_long_leaves_nothing(file, tmp_path) -> None:
+    pid = tmp_path / "pid"
+    path = file(f'Match exec "echo $$ > {pid}; exec sleep 60"\nUser x\n')
+    with pytest.raises(TimeoutError) as caught:
+        lookup("h", ssh_config=path, timeout=1)
+    assert caught.value.errno == 110 and "'h'" in caught.value.args[1]
+    assert exited(int(pid.read_text()))
+
+
+HOSTS = ["-oProxyCommand=x", "a;b", "a b", "a`b`", "$(a)", "a|b", "a'b", 'a"b', "a\\b", "a,b",
+         "a\nb", "a\0b", "", "u@h", "ssh://h", "a{b", "a>b"]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_hosts_that_a_shell_could_misread_are_refused(file, backend, host: str) -> None:
+    with pytest.raises(ConfigError, match="refused"):
+        lookup(host, ssh_config=file("ProxyCommand touch %h\n"))
+
+
+@pytest.mark.parametrize("user", ["-l", "a;b", "a`b`", "a'b", "a|b", "a\\", "a -b", "a\nb", ""])
+def test_users_that_a_shell_could_misread_are_refused(file, backend, user: str) -> None:
+    with pytest.raises(ConfigError, match="refused"):
+        lookup("h", user=user, ssh_config=file(""))
+
+
+@pytest.mark.parametrize("host", ["h", "a-b", "10.0.0.1", "fe80::1%eth0", "a_b.example", "häuser"])
+def test_ordinary_hosts_are_not(host: str) -> None:
+    assert check_host(host) == host
+
+
+@pytest.mark.parametrize(
+    "user", ["u", "DOMAIN\\user", "first.last@example.com", "a b", "$x", "a-"]
+)
+def test_ordinary_users_are_not(user: str) -> None:
+    assert check_user(user) == user
+
+
+@pytest.mark.parametrize("text", ["-l", "a;b", "x y", "'", "a\\b", "u-", "a{b}", "%h", "~a", "é"])
+def test_we_refuse_whatever_ssh_refuses(text: str) -> None:
+    """An ssh before 9.6 (and without the correction) refuses less."""
+    for options, check in ((["--", text], check_host), (["-l", text, "--", "h"], check_user)):
+        ran = subprocess.run(
+            ["ssh", "-G", "-T", "-F", "none", *options], capture_output=True, check=False
+        )
+        if ran.returncode:
+            with pytest.raises(ConfigError):
+                check(text)
+
+
+def test_what_the_file_itself_says_is_checked_where_a_shell_gets_it(file, backend) -> None:
+    path = file("HostName $(touch${IFS}x)\nUser a;b\nProxyCommand nc %h\n")
+    with pytest.raises(ConfigError, match="HostName"):
+        lookup("h", ssh_config=path).proxy()
+    path = file("User a;b\nProxyCommand nc %r\n")
+    with pytest.raises(ConfigError, match="refused"):
+        lookup("h", ssh_config=path).proxy()
+    path = file("User a;b\nProxyCommand nc %n\n")
+    assert lookup("h", ssh_config=path).proxy() is not None, "it is the owner's own file"
+
+
+def test_tokens_are_expanded_once() -> None:
+    tokens = {"h": "%p%%", "p": "22"}
+    assert expand("%h:%p %%h 100%%", tokens) == "%p%%:22 %h 100%"
+    for text in ("%q", "a%", "%%%"):
+        with pytest.raises(ConfigError, match="token"):
+            expand(text, tokens)
+
+
+# --- The way ---------------------------------------------------------------------------------
+
+
+def test_a_list_is_gone_in_openssh_s_order(file, backend) -> None:
+    path = file("Host t\nProxyJump bob@a:2201,b,ssh://carol@c:2203\nHost *\nUser u\n")
+    hops = route(lookup("t", ssh_config=path), ssh_config=path)
+    assert names(hops) == ["bob@a:2201", "u@b:22", "carol@c:2203"]
+
+
+def test_only_the_first_of_a_list_has_a_route_of_its_own(file, backend) -> None:
+    """ssh gives the others -J, which wins over the file."""
+    path = file("""
+Host t
+    ProxyJump a,b
+Host a b
+    ProxyJump outer
+Host outer
+    ProxyCommand nc %h %p
+""")
+    hops = route(lookup("t", ssh_config=path), ssh_config=path)
+    assert [hop.name for hop in hops] == ["outer", "a", "b"]
+    assert hops[0].proxy_command == "nc %h %p"
+
+
+@pytest.mark.parametrize(
+    ("jump", "host"),
+    [
+        ("[::1]:2022", "me@[::1]:2022"),
+        ("u@[fe80::1]", "u@[fe80::1]:22"),
+        ("1.2.3.4:5", "me@1.2.3.4:5"),
+        ("a@b@c", "a@b@c:22"),
+        ("ssh://h/", "me@h:22"),
+        ("ssh://a%40b@c:9", "a@b@c:9"),
+    ],
+)
+def test_the_forms_of_a_jump(file, backend, jump: str, host: str) -> None:
+    path = file(f"Host t\nProxyJump {jump}\nHost *\nUser me\n")
+    assert names(route(lookup("t", ssh_config=path), ssh_config=path)) == [host]
+
+
+@pytest.mark.parametrize("jump", ["a;b", "-a", "$x", "a:0", "a:99999", "@a", "a,,b", "'x'"])
+def test_jumps_that_are_refused(file, backend, jump: str) -> None:
+    path = file(f"Host t\nProxyJump {jump}\n")
+    with pytest.raises(ConfigError):
+        route(lookup("t", ssh_config=path), ssh_config=path)
+    with pytest.raises(ConfigError):
+        route_by(jump, ssh_config=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Host *\nProxyJump b\n",
+        "Host t b\nProxyJump a\nHost a\nProxyJump b\n",
+        "Host t\nProxyJump a,b\nHost a\nProxyJump t\n",
+        "Host *\nHostName 10.0.0.1\nProxyJump b\n",
+    ],
+)
+def test_circles_are_found(file, backend, text: str) -> None:
+    path = file(text)
+    with pytest.raises(ConfigError) as caught:
+        route(lookup("t", ssh_config=path), ssh_config=path)
+    assert caught.value.errno == 40, caught.value
+    assert "circle" in str(caught.value) or "loop" in str(caught.value)
+    assert str(caught.value).count("->") < 5, "noticed at once"
+
+
+def test_a_wildcard_that_spares_the_gateway(file, backend) -> None:
+    path = file("Host * !gw\nProxyJump gw\n")
+    assert [h.name for h in route(lookup("t", ssh_config=path), ssh_config=path)] == ["gw"]
+    assert lookup("gw", ssh_config=path).proxy_jump is None
+
+
+def test_a_hop_as_parameters_of_a_gateway(file, backend, tmp_path) -> None:
+    path = file(f"Host g\nUser u\nIdentityFile {tmp_path}/k\nConnectTimeout 3\n")
+    parameters = lookup("g", ssh_config=path).gateway_parameters()
+    assert parameters["username"] == "u" and parameters["timeout"] == 3
+    assert parameters["key_filename"] == (f"{tmp_path}/k",)
+    assert parameters["look_for_keys"] is False

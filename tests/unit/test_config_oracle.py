@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The way against ssh(1) itself, on files nobody thought of.
+
+ssh(1) is started through a wrapper that writes down how; it starts itself, by
+the name it was started by, for each host of a ProxyJump, and a shell for a
+ProxyCommand.  Nothing answers at the end: all hosts are closed ports here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from server import find_program
+
+from sshgateway import ConfigError, config
+from sshgateway.route import Way, find_way
+
+pytestmark = pytest.mark.limit(120)
+
+#: More than any way without a circle has, among so few hosts.
+MOST = 9
+
+WRAPPER = """#!/bin/bash
+for word; do printf '%s\\0' "$word"; done >> {directory}/calls
+printf '\\n' >> {directory}/calls
+[ $(wc -l < {directory}/calls) -gt {most} ] && exit 99
+exec -a {directory}/ssh {ssh} "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("oracle")
+    wrapper = directory / "ssh"
+    wrapper.write_text(WRAPPER.format(directory=directory, most=MOST, ssh=find_program("ssh")))
+    wrapper.chmod(0o755)
+    return directory
+
+
+def went(directory: Path, file: Path, host: str) -> dict[str, Any]:
+    """How ssh(1) goes: the hosts it is started for, where it has each connect to, and
+    its proxy command."""
+    (directory / "calls").write_bytes(b"")
+    (directory / "command").write_bytes(b"")
+    ssh = ["-F", str(file), "-o", "BatchMode=yes", host, "true"]
+    done = subprocess.run(
+        [directory / "ssh", *ssh], capture_output=True, timeout=60, check=False, text=True,
+        stdin=subprocess.DEVNULL, env=os.environ | {"LC_ALL": "C"},
+    )  # fmt: skip
+    calls = [line.split("\0")[:-1] for line in (directory / "calls").read_text().splitlines()]
+    first = done.stderr.split("\n")[0]
+    if "jumphost loop" in done.stderr or len(calls) > MOST:
+        return {"circle": True}
+    if "Bad configuration" in done.stderr or "Invalid ProxyJump" in done.stderr:
+        return {"broken": True}
+    hops = [call[-1] for call in calls[:0:-1]]
+    to = [call[call.index("-W") + 1] for call in calls[:0:-1]]
+    assert calls, first
+    return {"hops": hops, "to": to, "command": (directory / "command").read_text()}
+
+
+def told(directory: Path, file: Path, host: str) -> dict[str, Any]:
+    """The same, as we would go."""
+    try:
+        way: Way = find_way((host, None), ssh_config=file)
+    except ConfigError as error:
+        return {"circle": True} if error.errno == 40 else {"broken": True}
+    stops = [*way.hops, way.target]
+    proxy = way.proxy or stops[0].proxy()
+    if proxy is not None:
+        (directory / "command").write_bytes(b"")
+        assert isinstance(proxy.command, str)
+        subprocess.run(["sh", "-c", proxy.command], check=False, stdin=subprocess.DEVNULL)
+    return {
+        "hops": [hop.name for hop in way.hops],
+        "to": [f"[{stop.hostname}]:{stop.port}" for stop in stops[1:]],
+        "command": (directory / "command").read_text() if proxy else "",
+    }
+
+
+NAMES = ["a", "b", "c", "d"]
+PATTERNS = [*NAMES, *NAMES, *NAMES, "*", "?", "[a-c]", "!a *", "* !b !c", "a b", "A"]
+JUMPS = [*NAMES, "none", "a,b", "c,b,a", "u@d", "d:2209", "ssh://v@c:2208", "ssh://a,b", "a,none"]
+
+jumping = st.tuples(st.just("ProxyJump"), st.sampled_from(JUMPS))
+directives = st.one_of(
+    jumping,
+    jumping,
+    st.tuples(st.just("ProxyCommand"), st.sampled_from(["none", "RECORD 1", "RECORD 2"])),
+    st.tuples(st.just("HostName"), st.sampled_from(["127.0.0.1", "127.0.0.2", "localhost"])),
+    st.tuples(st.just("Port"), st.sampled_from(["2201", "2202"])),
+    st.tuples(st.just("User"), st.sampled_from(["u", "v"])),
+    st.tuples(st.just("HostKeyAlias"), st.sampled_from(["alias"])),
+)
+named = st.sampled_from(PATTERNS).map(lambda pattern: f"Host {pattern}")
+conditions = st.one_of(
+    named,
+    named,
+    st.sampled_from(["host 127.0.0.2", "originalhost a,b", "user v", "all", 'exec "test %n = c"',
+                     "!originalhost a", "final"]).map(lambda text: f"Match {text}"),
+)  # fmt: skip
+blocks = st.tuples(conditions, st.lists(directives, min_size=1, max_size=4))
+
+
+def block(name: str, *jumps: str) -> st.SearchStrategy:
+    """Of one host, that mostly has a way without a circle."""
+    more = st.lists(directives, max_size=2)
+    way = st.sampled_from(
+        [*[("ProxyJump", jump) for jump in jumps], ("ProxyCommand", "RECORD 3"), ("Port", "2203")]
+    )
+    return st.builds(lambda first, rest: (f"Host {name}", [first, *rest]), way, more)
+
+
+orderly = st.tuples(
+    block("a", "b", "c,b", "u@b:2204,ssh://v@d:2208", "d,ssh://c", "b,c,d"),
+    block("b", "c", "d,c", "v@d"),
+    block("c", "d", "none"),
+    block("d", "none"),
+)
+files = st.builds(
+    lambda before, all_, after: [*before, *all_, *after],
+    st.lists(blocks, max_size=1),
+    orderly,
+    st.lists(blocks, max_size=2),
+)
+
+
+def text_of(directory: Path, written: list[tuple[str, list[tuple[str, str]]]]) -> str:
+    # Its stdout stays open until it is done, or ssh would end it before.
+    record = f"sh -c 'echo %h %n %p %r $0 >> {directory}/command'"
+    lines = []
+    for condition, settings_ in written:
+        lines.append(condition)
+        lines += [f"  {k} {v.replace('RECORD', record)}" for k, v in settings_]
+    # What is said last holds for those of whom nothing was said.
+    return "\n".join([*lines, "Host *", "HostName 127.0.0.1", "Port 9", "User me", ""])
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(files)
+@example([("Host a", [("ProxyJump", "c,b")]), ("Host b c", [("ProxyJump", "d")])])
+@example([("Host *", [("ProxyJump", "b")])])
+@example([("Host a", [("ProxyJump", "b")]), ("Host b", [("ProxyJump", "a")])])
+@example([("Host * !b", [("ProxyJump", "b")]), ("Host b", [("ProxyCommand", "RECORD")])])
+@example([("Host a", [("ProxyJump", "none"), ("ProxyCommand", "RECORD")])])
+@example([("Host a", [("ProxyJump", "none")]), ("Host *", [("ProxyJump", "b")])])
+def test_the_way_is_that_of_ssh(directory: Path, written) -> None:
+    file = directory / "config"
+    file.write_text(text_of(directory, written))
+    ours = told(directory, file, "a")
+    assert ours == went(directory, file, "a"), file.read_text()
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(files, st.sampled_from(NAMES))
+def test_paramiko_tells_the_same_as_ssh(directory: Path, written, name: str) -> None:
+    """But for what the documentation says."""
+    pytest.importorskip("paramiko")
+    file = directory / "config"
+    written = [
+        (c, list(dict(d).items()))
+        for c, d in written
+        if "[" not in c and ("Host" in c or "original" in c)
+    ]
+    file.write_text(text_of(directory, written))
+    answers = []
+    for which in (config.shutil.which, lambda _name: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(config.shutil, "which", which)
+            try:
+                host = config.lookup(name, ssh_config=file)
+                jump = host.proxy_jump and host.proxy_jump.replace("ssh://", "")
+                answers.append(dataclasses.replace(host, proxy_jump=jump))
+            except ConfigError as error:
+                answers.append(error.errno)
+    if isinstance(answers[0], int):  # ssh sees one circle of two: that to the host itself
+        return
+    assert answers[0] == answers[1], file.read_text()
