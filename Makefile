@@ -11,8 +11,9 @@ bootstrap = PYTHON='$(PYTHON)' VENV='$(VENV)' sh tools/bootstrap.sh
 # Variants of a build: SAN=address,undefined or SAN=thread; SG_POLLER=poll.
 SAN ?=
 SG_POLLER ?=
+SSHGATEWAY_LIBSSH2 ?= auto
 VALGRIND ?=
-export SG_POLLER
+export SG_POLLER SSHGATEWAY_LIBSSH2
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -20,13 +21,14 @@ export SG_POLLER
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@printf '\n%s\n' \
 	  'Variables: PYTHON=python3.12, VENV=.venv-312, TESTS="tests/unit -k word"'
 
 # ---- for everybody -------------------------------------------------------
 
-.PHONY: demo test test-fast test-engine test-asan test-portable test-leaks bench docs
+.PHONY: demo test test-fast test-engine test-asan test-portable test-leaks bench docs \
+  libssh2 test-libssh2
 
 demo: ready-demo ## log in behind a gateway, on this machine, in a few ways
 	@$(python) examples/demo.py
@@ -34,11 +36,11 @@ demo: ready-demo ## log in behind a gateway, on this machine, in a few ways
 test: ready-test ## everything: engine tests, both pollers, then pytest
 	@$(MAKE) --no-print-directory test-engine SG_POLLER=
 	@$(MAKE) --no-print-directory test-engine SG_POLLER=poll
+	@[ "$$(cat $(BUILD)/libssh2-chosen)" != pinned ] || sh deps/libssh2/test
 	$(python) -m pytest $(TESTS)
 
 test-fast: ready-test ## the tests that take no time (under 15 s)
-	@$(MAKE) --no-print-directory test-engine
-	$(python) -m pytest -q -m 'not slow' $(or $(TESTS),tests/contract tests/unit)
+	@sh tools/test_fast.sh $(python) $(TESTS)
 
 test-engine: ## C tests, no Python: SAN=address,undefined|thread VALGRIND=1 SG_POLLER=poll
 	@$(MAKE) --no-print-directory -f tools/engine.mk SAN=$(SAN) VALGRIND=$(VALGRIND)
@@ -55,17 +57,35 @@ test-leaks: ready-test ## descriptors, threads, zombies, memory: fresh interpret
 bench: ready-test ## side by side with Paramiko: ProxyCommand, and through a gateway
 	$(python) tests/bench
 
+libssh2: ## the pinned, patched libssh2, which builds then use (deps/libssh2)
+	@sh deps/libssh2/build
+
+test-libssh2: ## its patches' tests: SAN=address,undefined|thread
+	@SAN=$(SAN) sh deps/libssh2/test
+
 docs: ready-docs ## the manual, in build/docs
 	$(python) -m sphinx -W -n -q -b html docs $(BUILD)/docs
 
 # ---- for who changes it --------------------------------------------------
 
 .PHONY: build check check-layers check-symbols check-style format compdb dist clean
+.PHONY: test-faults test-fuzz fuzz
 
 build: ready-test ## the extension, in place
 
-check: ready-check ## format, lint, layers, symbols, types
-	@$(MAKE) --no-print-directory -k check-layers check-symbols check-style
+test-faults: ready-test ## system calls that fail, hostile servers, both with sanitizers
+	@$(MAKE) --no-print-directory -f tools/engine.mk faults SAN=
+	@$(MAKE) --no-print-directory -f tools/engine.mk faults SAN=address,undefined
+
+# One after the other, so that each has a core; LIBSSH2=libssh2.a: see tools/fuzz.mk.
+test-fuzz: ready-fuzz ## a minute of fuzzing: a session's server, buffers, known_hosts
+	@$(MAKE) --no-print-directory -f tools/fuzz.mk PYTHON=$(python) SECONDS=20
+
+fuzz: ready-fuzz ## the same for long: SECONDS=3600 for each
+	@$(MAKE) --no-print-directory -f tools/fuzz.mk PYTHON=$(python) SECONDS=$(or $(SECONDS),3600)
+
+check: ready-check ## format, lint, layers, symbols, types, the manual
+	@$(MAKE) --no-print-directory -k check-layers check-symbols check-style docs
 
 check-style: ready-check ## format, lint, types, and the stub against the module
 	@sh tools/check_style.sh $(python)
@@ -94,8 +114,8 @@ clean: ## remove what was built, .venv apart
 
 # The programs and the virtual environment (quick when there is nothing to do),
 # then the extension, rebuilt when a source is newer.
-.PHONY: ready-demo ready-test ready-check ready-docs
-ready-demo ready-test ready-check ready-docs: ready-%:
+.PHONY: ready-demo ready-test ready-check ready-docs ready-fuzz
+ready-demo ready-test ready-check ready-docs ready-fuzz: ready-%:
 	@$(bootstrap) $*
 	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built
 

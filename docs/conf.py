@@ -21,6 +21,7 @@ nitpick_ignore = [
     ("py:class", "os.PathLike"),
     ("py:class", "socket.socket"),
     ("py:class", "sshgateway._core.Stream"),
+    ("py:class", "sshgateway._build.BuildInfo"),
     ("py:class", "subprocess.PIPE"),
     ("py:class", "subprocess.DEVNULL"),
 ]

@@ -16,7 +16,7 @@ check() {
     "$@" || failed=1
 }
 
-check clang-format --dry-run -Werror $(find csrc tests -name '*.[ch]')
+check clang-format --dry-run -Werror $(find csrc tests deps -name '*.[ch]')
 check ruff check -q .
 check ruff format --check -q .
 check mypy

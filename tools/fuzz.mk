@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# libFuzzer targets, each tests/fuzz/fuzz_*.c a program with all of csrc that
+# is not py_*. See "make test-fuzz" and "make fuzz".
+#
+#   SECONDS  for each of them
+#   PYTHON   for those in Python
+#   LIBSSH2  libssh2.a to link instead of the system's, built with
+#            -fsanitize=address,undefined,fuzzer-no-link by the same clang, so
+#            that its code guides the fuzzer and its faults are seen
+
+CLANG ?= clang-14
+SECONDS ?= 20
+PYTHON ?= python3
+LIBSSH2 ?=
+
+dir := build/fuzz$(if $(LIBSSH2),-own)
+corpus := $(dir)/corpus
+flags = -std=c11 -D_GNU_SOURCE -DSG_FAULTS -pthread -g -O1 -fno-omit-frame-pointer \
+  -Wall -Wextra -Wno-unused-parameter -Werror -Icsrc $(shell pkg-config --cflags libssh2) \
+  -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+libs = -pthread $(if $(LIBSSH2),$(LIBSSH2) -lz,$(shell pkg-config --libs libssh2)) \
+  $(shell pkg-config --libs libcrypto)
+
+engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/py_%,$(wildcard csrc/*.c)))
+targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# A leak inside libssh2 is not a finding: detect_leaks would report each.
+export ASAN_OPTIONS := detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1
+
+.PHONY: run run-fuzz_known_hosts $(addprefix run-,$(targets))
+run: $(addprefix run-,$(targets)) run-fuzz_known_hosts
+
+run-fuzz_known_hosts:
+	@PYTHONPATH=python sh tools/run_fuzz.sh '$(PYTHON) tests/fuzz/fuzz_known_hosts.py' \
+	  $(corpus)/fuzz_known_hosts $(SECONDS)
+
+$(addprefix run-,$(targets)): run-%: $(dir)/% | $(corpus)/%
+	@sh tools/run_fuzz.sh $(dir)/$* $(corpus)/$* $(SECONDS)
+
+$(corpus)/%: $(dir)/%
+	@mkdir -p $@
+	@if grep -q -- --seeds tests/fuzz/$*.c; then $(dir)/$* --seeds $@; fi
+
+# From an archive, so that a target has only what it needs of the engine.
+$(dir)/engine.a: $(engine)
+	@rm -f $@
+	@ar rc $@ $^
+
+$(dir)/fuzz_session: $(dir)/tests/engine/nullcrypt.o
+$(dir)/fuzz_%: $(dir)/tests/fuzz/fuzz_%.o $(dir)/engine.a $(LIBSSH2)
+	@$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(dir)/engine.a $(libs)
+
+# The loop runs in place, and bytes come in pieces: see fuzz_session.c.
+$(dir)/csrc/loop.o: flags += -Dpthread_create=fuzz_thread
+$(dir)/csrc/sys.o: flags += -Drecv=fuzz_recv
+
+$(dir)/%.o: %.c tools/fuzz.mk
+	@mkdir -p $(@D)
+	@$(CLANG) $(flags) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(dir) -name '*.d' 2>/dev/null)
