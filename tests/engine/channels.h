@@ -43,6 +43,29 @@ listen_here(int backlog)
     return listener;
 }
 
+/* A server whose backlog is full: to connect to it takes until somebody
+ * accepts.  (Linux takes one more than the backlog.) */
+HELPER struct listener
+listen_busily(int fillers[2])
+{
+    struct listener listener = listen_here(0);
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)listener.port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    for (int i = 0; i < 2; i++) {
+        fillers[i] = socket(AF_INET,
+                            SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        CHECK_GE(fillers[i], 0);
+        if (connect(fillers[i], (struct sockaddr *)&address, sizeof(address))
+            < 0) {
+            CHECK_EQ(errno, EINPROGRESS);
+        }
+    }
+    poll(NULL, 0, 20);
+    return listener;
+}
+
 HELPER int
 accept_one(const struct listener *listener)
 {
@@ -145,6 +168,43 @@ channel_close(struct channel *channel)
     sg_request_drop(channel->request);
     sg_sys_close(&channel->stream);
     sg_report_unref(channel->report);
+}
+
+/* A channel, and what it leads from and to. */
+struct road {
+    struct gateway gateway;
+    struct listener listener;
+    struct channel channel;
+    int server;
+};
+
+HELPER struct road
+road_open(const char *options)
+{
+    struct road road = {.gateway = gateway_open(options),
+                        .listener = listen_here(4)};
+
+    road.channel = channel_open(&road.gateway, &road.listener, &road.server);
+    return road;
+}
+
+/* Another channel of the same gateway, to the same listener. */
+HELPER void
+road_reopen(struct road *road)
+{
+    channel_close(&road->channel);
+    sg_sys_close(&road->server);
+    road->channel = channel_open(&road->gateway, &road->listener,
+                                 &road->server);
+}
+
+HELPER void
+road_close(struct road *road)
+{
+    channel_close(&road->channel);
+    sg_sys_close(&road->server);
+    close(road->listener.fd);
+    gateway_close(&road->gateway);
 }
 
 HELPER void

@@ -90,6 +90,41 @@ sshd_clean_up(void)
     privsep_drop();
 }
 
+HELPER void *
+do_nothing(void *unused)
+{
+    return unused;
+}
+
+/* ThreadSanitizer has a thread of its own from the first one on, which is
+ * nothing that a case has left. */
+HELPER void
+make_first_thread(void)
+{
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, do_nothing, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+/* A program's main(). */
+HELPER int
+run_cases_with_sshd(const struct test_case *cases, size_t n, int argc,
+                    char **argv)
+{
+    int result;
+
+    if (access(SSHD, X_OK) != 0) {
+        dprintf(STDERR_FILENO, "%s is not installed\n", SSHD);
+        return 1;
+    }
+    sshd_prepare();
+    make_first_thread();
+    result = run_cases(cases, n, argc, argv);
+    sshd_clean_up();
+    return result;
+}
+
 /* What a file of that directory holds, ended with NUL; for free(). */
 HELPER char *
 sshd_file(const char *name, size_t *n)

@@ -298,14 +298,6 @@ main(int argc, char **argv)
         CASE(session_is_closed_amid_them),
         CASE(server_is_killed_amid_them),
     };
-    int result;
 
-    if (access(SSHD, X_OK) != 0) {
-        dprintf(STDERR_FILENO, "%s is not installed\n", SSHD);
-        return 1;
-    }
-    sshd_prepare();
-    result = run_cases(cases, COUNT_OF(cases), argc, argv);
-    sshd_clean_up();
-    return result;
+    return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);
 }

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Channels (channel.c, channel_open.c): there and back, and opens that come to
+ * nothing, with a real sshd.
+ */
+#include "channels.h"
+
+#define MANY 100
+#define FEW 4
+
+/* ---- There and back --------------------------------------------------- */
+
+static void
+echo(void)
+{
+    struct road road = road_open("");
+
+    for (size_t i = 0; i < 100; i++) {
+        ping(road.channel.stream, road.server, i);
+        ping(road.server, road.channel.stream, i);
+    }
+    sg_sys_close(&road.channel.stream);
+    expect_end(road.server);
+    road_close(&road);
+}
+
+static void
+half_close_leaves_the_other_way(void)
+{
+    struct road road = road_open("");
+
+    CHECK_EQ(shutdown(road.channel.stream, SHUT_WR), 0);
+    expect_end(road.server);
+    ping(road.server, road.channel.stream, 1);
+    sg_sys_close(&road.server);
+    expect_end(road.channel.stream);
+    CHECK_EQ(failure_of(road.channel.report), 0);
+    sg_sys_close(&road.channel.stream);
+
+    road_reopen(&road);
+    CHECK_EQ(shutdown(road.server, SHUT_WR), 0);
+    expect_end(road.channel.stream);
+    ping(road.channel.stream, road.server, 2);
+    sg_sys_close(&road.channel.stream);
+    expect_end(road.server);
+
+    road_reopen(&road);
+    sg_sys_close(&road.server);
+    expect_end(road.channel.stream);
+    road_close(&road);
+}
+
+/* One end of a stream that sends and hears pseudo-random numbers. */
+struct trader {
+    int fd;
+    size_t sent, heard;
+    struct random mine, theirs;
+};
+
+static void
+numbers(char *to, size_t n, struct random *random)
+{
+    for (size_t i = 0; i < n; i += sizeof(uint64_t)) {
+        uint64_t next = random_next(random);
+
+        memcpy(to + i, &next, sizeof(next));
+    }
+}
+
+/* `pending`: what is made but not yet sent, and of what is expected what
+ * has not come. */
+struct pending {
+    char out[16384], in[16384];
+    size_t out_start, in_start;
+};
+
+/* `n` bytes both ways between each pair (2i, 2i+1) of traders. */
+static void
+trade(struct trader *traders, size_t count, size_t n)
+{
+    static struct pending pending[2 * FEW];
+    static char heard[16384];
+    struct pollfd fds[2 * FEW];
+    size_t done = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        traders[i].sent = traders[i].heard = 0;
+        traders[i].mine.state = 2 * i + 1;
+        traders[i].theirs.state = 2 * (i ^ 1) + 1;
+        pending[i].out_start = pending[i].in_start = sizeof(pending[i].out);
+        fds[i].fd = traders[i].fd;
+        CHECK_EQ(sg_sys_set_blocking(traders[i].fd, false), 0);
+    }
+    while (done < count) {
+        for (size_t i = 0; i < count; i++) {
+            fds[i].events = (short)((traders[i].heard < n ? POLLIN : 0)
+                                    | (traders[i].sent < n ? POLLOUT : 0));
+        }
+        if (poll(fds, (nfds_t)count, 2 * PATIENCE * 1000) == 0) {
+            for (size_t i = 0; i < count; i++) {
+                dprintf(messages_fd, "%zu: %zu sent, %zu heard\n", i,
+                        traders[i].sent, traders[i].heard);
+            }
+            test_fail(__FILE__, __LINE__, "it stalls");
+        }
+        done = 0;
+        for (size_t i = 0; i < count; i++) {
+            struct trader *trader = &traders[i];
+            struct pending *mine = &pending[i];
+            ssize_t m;
+
+            if (fds[i].events & fds[i].revents & POLLOUT) {
+                if (mine->out_start == sizeof(mine->out)) {
+                    numbers(mine->out, sizeof(mine->out), &trader->mine);
+                    mine->out_start = 0;
+                }
+                m = write(trader->fd, mine->out + mine->out_start,
+                          sizeof(mine->out) - mine->out_start);
+                CHECK(m > 0 || errno == EAGAIN);
+                mine->out_start += m > 0 ? (size_t)m : 0;
+                trader->sent += m > 0 ? (size_t)m : 0;
+            }
+            if (fds[i].events & fds[i].revents & (POLLIN | POLLHUP)) {
+                if (mine->in_start == sizeof(mine->in)) {
+                    numbers(mine->in, sizeof(mine->in), &trader->theirs);
+                    mine->in_start = 0;
+                }
+                m = read(trader->fd, heard, sizeof(mine->in) - mine->in_start);
+                CHECK_GE(m, 1);
+                CHECK_EQ(memcmp(heard, mine->in + mine->in_start, (size_t)m),
+                         0);
+                mine->in_start += (size_t)m;
+                trader->heard += (size_t)m;
+            }
+            done += trader->sent >= n && trader->heard >= n;
+        }
+    }
+}
+
+static void
+trade_with(const char *options, size_t channels, size_t n)
+{
+    struct gateway gateway = gateway_open(options);
+    struct listener listener = listen_here(FEW);
+    struct channel channel[FEW];
+    struct trader traders[2 * FEW];
+
+    for (size_t i = 0; i < channels; i++) {
+        channel[i] = channel_open(&gateway, &listener, &traders[2 * i + 1].fd);
+        traders[2 * i].fd = channel[i].stream;
+    }
+    trade(traders, 2 * channels, under_valgrind() ? n / 10 : n);
+    for (size_t i = 0; i < channels; i++) {
+        channel_close(&channel[i]);
+        expect_end(traders[2 * i + 1].fd);
+        close(traders[2 * i + 1].fd);
+    }
+    CHECK_EQ(failure_of(gateway.report), 0);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+static void
+big_transfers_both_ways_at_once(void)
+{
+    trade_with("", FEW, 20 * MB);
+}
+
+/* In a process of its own, for libssh2 1.10 forgets to free the host key (51
+ * bytes) that came with the exchange before. */
+static void
+keys_are_exchanged_anew_meanwhile(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(CASE_LIMIT);
+        trade_with("RekeyLimit 1M", 1, 20 * MB);
+        trade_with("RekeyLimit 1M", FEW, 5 * MB);
+        leave_process();
+    }
+    join_process(pid);
+}
+
+static void
+many_at_once(void)
+{
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(MANY);
+    struct channel channels[MANY];
+    int servers[MANY];
+
+    for (size_t i = 0; i < MANY; i++) {
+        channels[i] = channel_ask(&gateway, listener.port, LONG_LINGER);
+    }
+    for (size_t i = 0; i < MANY; i++) { /* in the order of the line */
+        channel_wait_open(&channels[i]);
+        servers[i] = accept_one(&listener);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        ping(channels[i].stream, servers[i], i);
+        ping(servers[i], channels[i].stream, 1000 + i);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        if (i % 2 == 0) {
+            channel_close(&channels[i]);
+            expect_end(servers[i]);
+            close(servers[i]);
+        }
+    }
+    for (size_t i = 1; i < MANY; i += 2) {
+        ping(channels[i].stream, servers[i], i);
+        close(servers[i]);
+        expect_end(channels[i].stream);
+        channel_close(&channels[i]);
+    }
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+#define SENDERS 12
+
+/* Twelve that always have something to send get about as much through, when
+ * the connection is what holds them up. */
+static void
+who_sends_much_takes_turns(void)
+{
+    static char block[65536];
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(SENDERS);
+    struct channel channels[SENDERS];
+    struct pollfd fds[2 * SENDERS];
+    size_t heard[SENDERS] = {0}, total = 0, least = SIZE_MAX, most = 0;
+    const int small = 1;
+
+    CHECK_EQ(setsockopt(gateway.sshd.fd, SOL_SOCKET, SO_SNDBUF, &small,
+                        sizeof(small)),
+             0);
+    for (size_t i = 0; i < SENDERS; i++) {
+        fds[i].events = POLLOUT;
+        fds[SENDERS + i].events = POLLIN;
+        channels[i] = channel_open(&gateway, &listener, &fds[SENDERS + i].fd);
+        fds[i].fd = channels[i].stream;
+        CHECK_EQ(sg_sys_set_blocking(fds[i].fd, false), 0);
+    }
+    while (total < (under_valgrind() ? 2 : 4) * SENDERS * MB) {
+        CHECK_GE(poll(fds, COUNT_OF(fds), 2 * PATIENCE * 1000), 1);
+        for (size_t i = 0; i < SENDERS; i++) {
+            if (fds[i].revents & POLLOUT) {
+                CHECK(write(fds[i].fd, block, sizeof(block)) > 0
+                      || errno == EAGAIN);
+            }
+            if (fds[SENDERS + i].revents & POLLIN) {
+                ssize_t n = read(fds[SENDERS + i].fd, block, sizeof(block));
+
+                CHECK_GE(n, 1);
+                heard[i] += (size_t)n;
+                total += (size_t)n;
+            }
+        }
+    }
+    for (size_t i = 0; i < SENDERS; i++) {
+        least = heard[i] < least ? heard[i] : least;
+        most = heard[i] > most ? heard[i] : most;
+        channel_close(&channels[i]);
+        CHECK_EQ(sg_sys_set_blocking(fds[SENDERS + i].fd, true), 0);
+        while (read(fds[SENDERS + i].fd, block, sizeof(block)) > 0) {
+        }
+        close(fds[SENDERS + i].fd);
+    }
+    CHECK_LE(most, 2 * least);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+static void
+stalled_reader_stalls_nobody_else(void)
+{
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(FEW);
+    int servers[2];
+    struct channel channels[2];
+    size_t n;
+
+    channels[0] = channel_open(&gateway, &listener, &servers[0]);
+    channels[1] = channel_open(&gateway, &listener, &servers[1]);
+    n = fill_up(servers[0], 200);
+    CHECK_GE(n, WINDOW / 2);
+    CHECK_LE(n, 64 * MB);
+    for (size_t i = 0; i < 20; i++) {
+        ping(channels[1].stream, servers[1], i);
+        ping(servers[1], channels[1].stream, i);
+    }
+    expect_quiet();
+    /* Nor does the other way. */
+    ping(channels[0].stream, servers[0], 1);
+    close(servers[0]);
+    ping(channels[1].stream, servers[1], 1);
+    expect_pattern(channels[0].stream, n);
+    CHECK_EQ(failure_of(channels[0].report), 0);
+
+    channel_close(&channels[0]);
+    channels[0] = channel_open(&gateway, &listener, &servers[0]);
+    n = fill_up(channels[0].stream, 200);
+    CHECK_GE(n, WINDOW / 2);
+    ping(channels[1].stream, servers[1], 1);
+    expect_quiet();
+    CHECK_EQ(shutdown(channels[0].stream, SHUT_WR), 0);
+    expect_pattern(servers[0], n);
+    for (size_t i = 0; i < 2; i++) {
+        channel_close(&channels[i]);
+        close(servers[i]);
+    }
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+static void
+idle_session_costs_nothing(void)
+{
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(FEW);
+    struct channel channel;
+    int server;
+
+    poll(NULL, 0, 50);
+    expect_quiet();
+    channel = channel_open(&gateway, &listener, &server);
+    ping(channel.stream, server, 1);
+    expect_quiet();
+    CHECK_EQ(shutdown(channel.stream, SHUT_WR), 0);
+    expect_end(server);
+    expect_quiet();
+    channel_close(&channel);
+    close(server);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+/* sshd asks whether we live, and goes when it gets no answer: neither from a
+ * session without channels, nor from one whose only channel has been closed
+ * there and is not yet read to its end here. */
+static void
+session_answers_the_server(void)
+{
+    static const char options[] =
+        "ClientAliveInterval 1\nClientAliveCountMax 1";
+    static char data[MB];
+    struct gateway idle = gateway_open(options);
+    struct road road = road_open(options);
+    struct channel channel;
+    int server;
+
+    pattern_fill(0, data, sizeof(data));
+    CHECK_EQ(shutdown(road.channel.stream, SHUT_WR), 0);
+    expect_end(road.server);
+    say(road.server, data, sizeof(data));
+    sg_sys_close(&road.server);
+    poll(NULL, 0, 6500); /* by 5 s sshd would have lost patience */
+    CHECK_EQ(failure_of(road.gateway.report), 0);
+    expect_pattern(road.channel.stream, sizeof(data));
+    road_reopen(&road);
+    ping(road.channel.stream, road.server, 1);
+
+    CHECK_EQ(failure_of(idle.report), 0);
+    channel = channel_open(&idle, &road.listener, &server);
+    ping(channel.stream, server, 1);
+    channel_close(&channel);
+    close(server);
+    road_close(&road);
+    gateway_close(&idle);
+}
+
+/* ---- Opens that come to nothing --------------------------------------- */
+
+static void
+refuse(const char *options, unsigned port, int code)
+{
+    struct gateway gateway = gateway_open(options);
+
+    for (int i = 0; i < 3; i++) {
+        struct sg_error error = {.status = SG_OK};
+        struct channel channel = channel_ask(&gateway, port, LONG_LINGER);
+
+        CHECK_EQ(channel_wait(&channel, &error), SG_ERR_OPEN_FAILURE);
+        CHECK_EQ(error.code, code);
+        CHECK(error.text[0] != '\0');
+        channel_close(&channel);
+    }
+    CHECK_EQ(failure_of(gateway.report), 0);
+    gateway_close(&gateway);
+}
+
+static void
+refused_channel_tells_why(void)
+{
+    struct listener listener = listen_here(FEW);
+
+    close(listener.fd); /* and nobody listens there any more */
+    refuse("", listener.port, 2);
+    refuse("PermitOpen none", listener.port, 1);
+}
+
+static void
+nobody_waits_for_the_open(void)
+{
+    struct gateway gateway = gateway_open("");
+    int fillers[2], server;
+    struct listener busy = listen_busily(fillers);
+    struct listener listener = listen_here(FEW);
+    struct channel first = channel_ask(&gateway, busy.port, LONG_LINGER);
+    struct channel second = channel_ask(&gateway, busy.port, LONG_LINGER);
+    struct channel third = channel_ask(&gateway, listener.port, LONG_LINGER);
+    struct sg_error error = {.status = SG_OK};
+
+    CHECK_EQ(sg_request_wait(first.request, sg_deadline_after(50 * SG_MSEC),
+                             never_interrupt, NULL, &error),
+             SG_ERR_TIMEOUT);
+    channel_close(&first);  /* is being opened: is finished, then closed */
+    channel_close(&second); /* waits in line: never begins */
+    for (int i = 0; i < 2; i++) {
+        close(fillers[i]);
+    }
+    close(accept_one(&busy));
+    channel_wait_open(&third);
+    server = accept_one(&listener);
+    ping(third.stream, server, 3);
+    ping(server, third.stream, 3);
+    channel_close(&third);
+    expect_end(server);
+    close(server);
+    /* Who is still in the first one's line is the first, or a filler. */
+    for (;;) {
+        struct pollfd pollfd = {.fd = busy.fd, .events = POLLIN};
+
+        if (poll(&pollfd, 1, 100) != 1) {
+            break;
+        }
+        server = accept_one(&busy);
+        expect_end(server);
+        close(server);
+    }
+    close(busy.fd);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+/* Callers that leave at once, at every moment of an open. */
+static void
+callers_leave_at_any_moment(void)
+{
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(MANY);
+    struct random random = {7};
+    struct channel channel;
+    int server;
+
+    for (int i = 0; i < 3 * MANY; i++) {
+        struct channel leaving = channel_ask(&gateway, listener.port,
+                                             SHORT_LINGER);
+        struct pollfd pollfd = {.fd = listener.fd, .events = POLLIN};
+        struct timespec pause = {
+            .tv_nsec = (long)random_below(&random, 2000000)};
+
+        nanosleep(&pause, NULL);
+        if (i % 3 == 0) {
+            sg_sys_close(&leaving.stream);
+        }
+        channel_close(&leaving);
+        while (poll(&pollfd, 1, 0) == 1) {
+            close(accept_one(&listener));
+        }
+    }
+    close(listener.fd);
+    listener = listen_here(FEW);
+    channel = channel_open(&gateway, &listener, &server);
+    ping(channel.stream, server, 3);
+    channel_close(&channel);
+    close(server);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(echo),
+        CASE(half_close_leaves_the_other_way),
+        CASE(big_transfers_both_ways_at_once),
+        CASE(keys_are_exchanged_anew_meanwhile),
+        CASE(many_at_once),
+        CASE(who_sends_much_takes_turns),
+        CASE(stalled_reader_stalls_nobody_else),
+        CASE(idle_session_costs_nothing),
+        CASE(session_answers_the_server),
+        CASE(refused_channel_tells_why),
+        CASE(nobody_waits_for_the_open),
+        CASE(callers_leave_at_any_moment),
+    };
+
+    return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);
+}

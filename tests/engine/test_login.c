@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Handshakes (session.c, handshake.c) and authentication (auth.c): with a real
+ * sshd, and with peers that are none.
+ */
+#include <openssl/evp.h>
+#include <stdatomic.h>
+
+#include "sshd.h"
+
+/* ---- Handshake -------------------------------------------------------- */
+
+/* A session with something that is no server. */
+struct stranger {
+    struct sg_session *session;
+    int peer;
+};
+
+static struct stranger
+meet(void)
+{
+    struct stranger stranger;
+    int pair[2];
+
+    CHECK_EQ(sg_sys_socketpair(pair), 0);
+    stranger.session = session_on(pair[0]);
+    stranger.peer = pair[1];
+    return stranger;
+}
+
+static void
+part(struct stranger *stranger)
+{
+    sg_session_free(stranger->session);
+    sg_sys_close(&stranger->peer);
+}
+
+static void
+expect_handshake(struct stranger *stranger, struct sg_wait wait,
+                 enum sg_status status)
+{
+    struct sg_error error = {.status = SG_OK};
+
+    CHECK_EQ(sg_session_handshake(stranger->session, NULL, &wait, &error),
+             status);
+    CHECK_EQ(error.status, status);
+}
+
+static void
+handshake_with_silence(void)
+{
+    struct stranger stranger = meet();
+    int64_t start = sg_sys_now();
+
+    expect_handshake(&stranger, wait_at_most(100 * SG_MSEC), SG_ERR_TIMEOUT);
+    CHECK_GE(sg_sys_now() - start, 100 * SG_MSEC);
+    CHECK_LE(sg_sys_now() - start, 2 * SG_SEC);
+    part(&stranger);
+}
+
+static void
+handshake_with_garbage(void)
+{
+    static char garbage[30000];
+    struct random random = {1};
+
+    for (int n = 0; n < 50; n++) {
+        struct stranger stranger = meet();
+        struct sg_error error = {.status = SG_OK};
+        struct sg_wait wait = wait_at_most(PATIENCE * SG_SEC);
+        enum sg_status status;
+
+        for (size_t i = 0; i < sizeof(garbage); i++) {
+            garbage[i] = (char)random_next(&random);
+        }
+        if (n % 2 == 0) {
+            say(stranger.peer, "SSH-2.0-x\r\n", 11);
+        }
+        say(stranger.peer, garbage, random_below(&random, sizeof(garbage)));
+        CHECK_EQ(shutdown(stranger.peer, SHUT_WR), 0);
+        status = sg_session_handshake(stranger.session, NULL, &wait, &error);
+        CHECK(status == SG_ERR_SSH || status == SG_ERR_LOST);
+        part(&stranger);
+    }
+}
+
+static void
+handshake_with_one_who_leaves(void)
+{
+    static const char *const words[] = {
+        "",          "SSH-",          "SSH-2.0-x",
+        "hello\r\n", "SSH-2.0-x\r\n", "SSH-1.5-x\r\n"};
+
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        struct stranger stranger = meet();
+        struct sg_error error = {.status = SG_OK};
+        struct sg_wait wait = wait_at_most(PATIENCE * SG_SEC);
+        enum sg_status status;
+
+        say(stranger.peer, words[i], strlen(words[i]));
+        sg_sys_close(&stranger.peer);
+        status = sg_session_handshake(stranger.session, NULL, &wait, &error);
+        if (status != SG_ERR_LOST && status != SG_ERR_SSH) {
+            test_fail(__FILE__, __LINE__, "%d after \"%s\"", status, words[i]);
+        }
+        CHECK(error.text[0] != '\0' || error.err != 0);
+        part(&stranger);
+    }
+}
+
+static void *
+talk(void *arg)
+{
+    static const char text[] = "good morning to you\r\n";
+    int fd = *(int *)arg;
+
+    while (write(fd, text, sizeof(text) - 1) > 0) {
+    }
+    return NULL;
+}
+
+static void
+handshake_with_one_who_talks(void)
+{
+    struct stranger stranger = meet();
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, talk, &stranger.peer), 0);
+    expect_handshake(&stranger, wait_at_most(100 * SG_MSEC), SG_ERR_TIMEOUT);
+    sg_session_free(stranger.session);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    sg_sys_close(&stranger.peer);
+}
+
+static atomic_int interruptions;
+
+static int
+count_interruptions(void *patience)
+{
+    return ++interruptions > *(int *)patience ? -1 : 0;
+}
+
+static void
+ignore(int signal_number)
+{
+    (void)signal_number;
+}
+
+static void *
+keep_signalling(void *arg)
+{
+    int patience = 3;
+
+    while (interruptions <= patience) {
+        pthread_kill(*(pthread_t *)arg, SIGUSR1);
+        poll(NULL, 0, 10);
+    }
+    return NULL;
+}
+
+static void
+handshake_is_interrupted(void)
+{
+    struct stranger stranger = meet();
+    struct sigaction action = {.sa_handler = ignore};
+    int patience = 3;
+    struct sg_wait wait = {.deadline = SG_NEVER,
+                           .interrupt = count_interruptions,
+                           .arg = &patience};
+    pthread_t self = pthread_self(), thread;
+
+    interruptions = 0;
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, keep_signalling, &self), 0);
+    expect_handshake(&stranger, wait, SG_ERR_INTERRUPTED);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    part(&stranger);
+}
+
+/* ---- Authentication --------------------------------------------------- */
+
+static void
+login_with_a_key(void)
+{
+    struct sshd sshd = sshd_start("");
+    struct sg_session *session = session_on(sshd.fd);
+    struct sg_error error = {.status = SG_OK};
+    size_t n;
+
+    shake_hands(session);
+    CHECK(sg_session_host_key(session, &n) != NULL);
+    CHECK_EQ(n, 4 + 11 + 4 + 32);
+    CHECK_TEXT(sg_session_method(session, SG_METHOD_HOST_KEY), "ssh-ed25519");
+    CHECK_EQ(strncmp(sg_session_method(session, SG_METHOD_BANNER),
+                     "SSH-2.0-OpenSSH", 15),
+             0);
+    CHECK(!sg_auth_is_done(session));
+    CHECK_OK(log_in(session, "user", &error), error);
+    CHECK(sg_auth_is_done(session));
+    sg_session_free(session);
+    sshd_join(&sshd);
+}
+
+static void
+refused_key_and_then_the_right_one(void)
+{
+    struct sshd sshd = sshd_start("");
+    struct sg_session *session = session_on(sshd.fd);
+    struct sg_error error = {.status = SG_OK}, refusal = {.status = SG_OK};
+    struct sg_wait wait = patiently();
+    const char *methods;
+
+    shake_hands(session);
+    CHECK_OK(sg_auth_none(session, user_name(), &methods, &wait, &error),
+             error);
+    CHECK_TEXT(methods, "publickey");
+    CHECK_EQ(log_in(session, "stranger", &refusal), SG_ERR_REFUSED);
+    CHECK(refusal.text[0] != '\0');
+    refusal = (struct sg_error){.status = SG_OK};
+    CHECK_EQ(sg_auth_password(session, user_name(), "x", 1, &wait, &refusal),
+             SG_ERR_REFUSED);
+    refusal = (struct sg_error){.status = SG_OK};
+    CHECK_EQ(sg_auth_key(session, user_name(), "nonsense", 8, NULL, &wait,
+                         &refusal),
+             SG_ERR_REFUSED);
+    CHECK(!sg_auth_is_done(session));
+    CHECK_OK(log_in(session, "user", &error), error);
+    sg_session_free(session);
+    sshd_join(&sshd);
+}
+
+static void
+server_that_has_had_enough(void)
+{
+    struct sshd sshd = sshd_start("MaxAuthTries 2");
+    struct sg_session *session = session_on(sshd.fd);
+    enum sg_status status = SG_ERR_REFUSED;
+    struct sg_error error = {.status = SG_OK};
+
+    shake_hands(session);
+    for (int i = 0; i < 5 && status == SG_ERR_REFUSED; i++) {
+        error = (struct sg_error){.status = SG_OK};
+        status = log_in(session, "stranger", &error);
+    }
+    CHECK_EQ(status, SG_ERR_LOST);
+    CHECK(strstr(error.text, "Too many") != NULL);
+    CHECK_EQ(error.code, 2); /* SSH_DISCONNECT_PROTOCOL_ERROR */
+    sg_session_free(session);
+    sshd_join(&sshd);
+}
+
+/* The bytes of the base64 in a key file: the second word of a public one,
+ * what is between the dashes of a private one.  For free(). */
+static unsigned char *
+decode(const char *name, size_t *n)
+{
+    size_t length, used = 0;
+    char *text = sshd_file(name, &length), *from, *end;
+    unsigned char *data = calloc(1, length + 4);
+    int got;
+
+    CHECK(data != NULL);
+    if (text[0] == '-') {
+        from = strchr(text, '\n') + 1;
+        end = strstr(from, "-----END");
+    }
+    else {
+        from = strchr(text, ' ') + 1;
+        end = from + strcspn(from, " \n");
+    }
+    CHECK(end != NULL);
+    for (char *c = from; c < end; c++) {
+        if (*c != '\n') {
+            text[used++] = *c;
+        }
+    }
+    got = EVP_DecodeBlock(data, (unsigned char *)text, (int)used);
+    CHECK_GE(got, 1);
+    *n = (size_t)got - (text[used - 1] == '=') - (text[used - 2] == '=');
+    free(text);
+    return data;
+}
+
+/* Both halves of an ed25519 key are the only string of 64 bytes there. */
+static int
+sign(void *arg, const char *algorithm, const unsigned char *data, size_t n,
+     unsigned char **signature, size_t *signature_len)
+{
+    static const unsigned char head[4] = {0, 0, 0, 64};
+    size_t length;
+    unsigned char *key = decode("user", &length);
+    unsigned char *seed = memmem(key, length, head, sizeof(head));
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    EVP_PKEY *private;
+
+    CHECK_TEXT(algorithm, "ssh-ed25519");
+    CHECK(seed != NULL);
+    CHECK(context != NULL);
+    private = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed + 4,
+                                           32);
+    CHECK(private != NULL);
+    *signature_len = 64;
+    *signature = malloc(*signature_len);
+    CHECK_EQ(EVP_DigestSignInit(context, NULL, NULL, NULL, private), 1);
+    CHECK_EQ(EVP_DigestSign(context, *signature, signature_len, data, n), 1);
+    EVP_PKEY_free(private);
+    EVP_MD_CTX_free(context);
+    free(key);
+    ++*(int *)arg;
+    return 0;
+}
+
+static int
+sign_nothing(void *arg, const char *algorithm, const unsigned char *data,
+             size_t n, unsigned char **signature, size_t *signature_len)
+{
+    (void)algorithm;
+    (void)data;
+    (void)n;
+    (void)signature;
+    (void)signature_len;
+    ++*(int *)arg;
+    return -1;
+}
+
+static void
+login_with_a_signer(void)
+{
+    struct sshd sshd = sshd_start("");
+    struct sg_session *session = session_on(sshd.fd);
+    int signed_ones = 0;
+    struct sg_signer signer = {.sign = sign_nothing, .arg = &signed_ones};
+    struct sg_error error = {.status = SG_OK};
+    struct sg_wait wait = patiently();
+    size_t n, m;
+    unsigned char *blob = decode("user.pub", &n);
+    unsigned char *stranger = decode("stranger.pub", &m);
+
+    shake_hands(session);
+    CHECK_EQ(
+        sg_auth_signer(session, user_name(), blob, n, &signer, &wait, &error),
+        SG_ERR_REFUSED);
+    CHECK_EQ(signed_ones, 1);
+    error = (struct sg_error){.status = SG_OK};
+    signer.sign = sign;
+    CHECK_EQ(sg_auth_signer(session, user_name(), stranger, m, &signer, &wait,
+                            &error),
+             SG_ERR_REFUSED);
+    CHECK_EQ(signed_ones, 1); /* not asked for what would be refused */
+    error = (struct sg_error){.status = SG_OK};
+    CHECK_OK(
+        sg_auth_signer(session, user_name(), blob, n, &signer, &wait, &error),
+        error);
+    CHECK_EQ(signed_ones, 2);
+    CHECK(sg_auth_is_done(session));
+    free(blob);
+    free(stranger);
+    sg_session_free(session);
+    sshd_join(&sshd);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(handshake_with_silence),
+        CASE(handshake_with_garbage),
+        CASE(handshake_with_one_who_leaves),
+        CASE(handshake_with_one_who_talks),
+        CASE(handshake_is_interrupted),
+        CASE(login_with_a_key),
+        CASE(refused_key_and_then_the_right_one),
+        CASE(server_that_has_had_enough),
+        CASE(login_with_a_signer),
+    };
+
+    return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * How channels and sessions end: closed here, closed there, lost, at exit; with
+ * a real sshd.
+ */
+#include "channels.h"
+
+#define FEW 4
+
+static void
+close_with_data_in_flight_arrives_whole(void)
+{
+    struct road road = road_open("");
+    size_t n = fill_up(road.channel.stream, 200);
+
+    CHECK_GE(n, WINDOW / 2);
+    sg_sys_close(&road.channel.stream);
+    expect_pattern(road.server, n);
+
+    /* With unread data on our side, which a socket would make a reset. */
+    road_reopen(&road);
+    say(road.server, "unread", 6);
+    wait_for(road.channel.stream, POLLIN);
+    n = fill_up(road.channel.stream, 200);
+    sg_sys_close(&road.channel.stream);
+    expect_pattern(road.server, n);
+
+    /* The other way. */
+    road_reopen(&road);
+    n = fill_up(road.server, 200);
+    sg_sys_close(&road.server);
+    expect_pattern(road.channel.stream, n);
+    road_close(&road);
+}
+
+/* Nobody takes what was sent: it is dropped after `linger`. */
+static void
+linger_ends(void)
+{
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(FEW);
+    struct channel channel = channel_ask(&gateway, listener.port,
+                                         SHORT_LINGER);
+    struct channel other;
+    int server, other_server;
+
+    channel_wait_open(&channel);
+    server = accept_one(&listener);
+    fill_up(channel.stream, 200);
+    channel_close(&channel);
+    other = channel_open(&gateway, &listener, &other_server);
+    poll(NULL, 0, 100); /* CLOSE has gone; sshd keeps what it has */
+    expect_quiet();
+    ping(other.stream, other_server, 1);
+    ping(other_server, other.stream, 1);
+    channel_close(&other);
+    close(other_server);
+    gateway_close(&gateway);
+    close(server);
+    close(listener.fd);
+}
+
+static void
+expect_lost(struct channel *channel)
+{
+    static char block[65536];
+    ssize_t n;
+
+    do {
+        wait_for(channel->stream, POLLIN);
+        n = read(channel->stream, block, sizeof(block));
+        CHECK_GE(n, 0);
+    } while (n > 0);
+    CHECK_EQ(failure_of(channel->report), ECONNRESET);
+}
+
+static void
+expect_no_more_channels(const struct gateway *gateway)
+{
+    struct sg_error error = {.status = SG_OK};
+    struct channel channel;
+    enum sg_status status = channel_try(&channel, gateway->loop, 1,
+                                        SHORT_LINGER, &error);
+
+    if (status == SG_OK) {
+        status = channel_wait(&channel, &error);
+    }
+    CHECK_EQ(status, SG_ERR_LOST);
+    channel_close(&channel);
+}
+
+static void
+server_is_killed(void)
+{
+    struct gateway gateway = gateway_open("");
+    int fillers[2];
+    struct listener busy = listen_busily(fillers);
+    struct listener listener = listen_here(FEW);
+    struct channel channels[FEW], waiting[2];
+    int servers[FEW];
+    struct sg_error error = {.status = SG_OK};
+
+    for (size_t i = 0; i < FEW; i++) {
+        channels[i] = channel_open(&gateway, &listener, &servers[i]);
+    }
+    waiting[0] = channel_ask(&gateway, busy.port, LONG_LINGER);
+    waiting[1] = channel_ask(&gateway, busy.port, LONG_LINGER);
+    fill_up(channels[0].stream, 20);
+    fill_up(servers[1], 20);
+    fill_up(servers[2], 20);
+    fill_up(channels[2].stream, 20);
+    kill(gateway.sshd.pid, SIGKILL);
+    for (size_t i = 0; i < 2; i++) {
+        error = (struct sg_error){.status = SG_OK};
+        CHECK_EQ(channel_wait(&waiting[i], &error), SG_ERR_LOST);
+        CHECK_EQ(error.err, ECONNRESET);
+        channel_close(&waiting[i]);
+        close(fillers[i]);
+    }
+    for (size_t i = 0; i < FEW; i++) {
+        expect_lost(&channels[i]);
+    }
+    expect_no_more_channels(&gateway);
+    for (size_t i = 0; i < FEW; i++) {
+        channel_close(&channels[i]);
+        close(servers[i]);
+    }
+    close(busy.fd);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+/* All that had arrived is the caller's, read or not. */
+static void
+what_came_before_the_loss_is_delivered(void)
+{
+    static char data[MB];
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(FEW);
+    int servers[2];
+    struct channel channels[2];
+
+    pattern_fill(0, data, sizeof(data));
+    channels[0] = channel_open(&gateway, &listener, &servers[0]);
+    channels[1] = channel_open(&gateway, &listener, &servers[1]);
+    say(servers[0], data, sizeof(data));
+    for (size_t i = 0; i < 20; i++) { /* by then the rest has come, too */
+        ping(servers[1], channels[1].stream, i);
+        poll(NULL, 0, 10);
+    }
+    kill(gateway.sshd.pid, SIGKILL);
+    expect_lost(&channels[1]);
+    expect_pattern(channels[0].stream, sizeof(data));
+    expect_lost(&channels[0]);
+    for (size_t i = 0; i < 2; i++) {
+        channel_close(&channels[i]);
+        close(servers[i]);
+    }
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+/* The same, found out by a failing send, with the end still unread. */
+static void
+what_came_before_a_failing_send_is_delivered(void)
+{
+    static char data[100000];
+    struct road road = road_open("");
+
+    pattern_fill(0, data, sizeof(data));
+    for (int i = 0; i < 3; i++) {
+        say(road.server, data, sizeof(data));
+        CHECK_EQ(hear(road.channel.stream, data, sizeof(data)), sizeof(data));
+        CHECK(pattern_is(0, data, sizeof(data)));
+    }
+    say(road.server, data, sizeof(data));
+    poll(NULL, 0, 100);
+    kill(road.gateway.sshd.pid, SIGKILL);
+    send(road.channel.stream, "x", 1,
+         MSG_NOSIGNAL); /* it may be over already */
+    expect_pattern(road.channel.stream, sizeof(data));
+    expect_lost(&road.channel);
+    road_close(&road);
+}
+
+static void
+closed_session_ends_its_channels(void)
+{
+    struct gateway gateway = gateway_open("");
+    struct listener listener = listen_here(FEW);
+    struct channel channels[FEW];
+    int servers[FEW];
+    size_t n;
+
+    for (size_t i = 0; i < FEW; i++) {
+        channels[i] = channel_open(&gateway, &listener, &servers[i]);
+    }
+    say(channels[0].stream, "farewell", 8);
+    n = fill_up(servers[1], 50);
+    CHECK_GE(n, 1);
+    sg_sys_close(&gateway.control);
+    for (size_t i = 0; i < FEW; i++) {
+        expect_lost(&channels[i]);
+    }
+    expect(servers[0], "farewell");
+    expect_end(servers[0]);
+    expect_no_more_channels(&gateway);
+    for (size_t i = 0; i < FEW; i++) {
+        channel_close(&channels[i]);
+        close(servers[i]);
+    }
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+/* The program ends with channels in every state; the server may be stopped
+ * dead. */
+static void
+stop_all(bool is_dead)
+{
+    struct gateway gateway = gateway_open("");
+    int fillers[2];
+    struct listener busy = listen_busily(fillers);
+    struct listener listener = listen_here(FEW);
+    struct channel channels[FEW], waiting;
+    int servers[FEW];
+    const int64_t bound = SG_SEC;
+    int64_t start;
+
+    for (size_t i = 0; i < FEW; i++) {
+        channels[i] = channel_open(&gateway, &listener, &servers[i]);
+    }
+    fill_up(channels[0].stream, 50);
+    fill_up(servers[1], 50);
+    CHECK_EQ(shutdown(channels[2].stream, SHUT_WR), 0);
+    waiting = channel_ask(&gateway, busy.port, LONG_LINGER);
+    if (is_dead) {
+        kill(gateway.sshd.pid, SIGSTOP);
+    }
+    start = sg_sys_now();
+    sg_loop_stop_all(sg_deadline_after(bound));
+    CHECK_EQ(sg_loop_count(), 0);
+    CHECK_LE(sg_sys_now() - start, bound + 50 * SG_MSEC);
+    if (is_dead) {
+        kill(gateway.sshd.pid, SIGCONT);
+    }
+    for (size_t i = 0; i < FEW; i++) {
+        channel_close(&channels[i]);
+        close(servers[i]);
+    }
+    channel_close(&waiting);
+    for (size_t i = 0; i < 2; i++) {
+        close(fillers[i]);
+    }
+    close(busy.fd);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
+static void
+program_ends(void)
+{
+    stop_all(false);
+}
+
+static void
+program_ends_and_the_server_hangs(void)
+{
+    stop_all(true);
+}
+
+/* Closing does not take for ever when the server hangs. */
+static void
+closed_session_whose_server_hangs(void)
+{
+    struct road road = road_open("");
+    int64_t start;
+
+    kill(road.gateway.sshd.pid, SIGSTOP);
+    fill_up(road.channel.stream, 50);
+    start = sg_sys_now();
+    sg_sys_close(&road.gateway.control);
+    wait_until(no_loop_runs, NULL);
+    CHECK_LE(sg_sys_now() - start, 2 * SG_SEC);
+    kill(road.gateway.sshd.pid, SIGCONT);
+    road_close(&road);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        CASE(close_with_data_in_flight_arrives_whole),
+        CASE(linger_ends),
+        CASE(server_is_killed),
+        CASE(what_came_before_the_loss_is_delivered),
+        CASE(what_came_before_a_failing_send_is_delivered),
+        CASE(closed_session_ends_its_channels),
+        CASE(program_ends),
+        CASE(program_ends_and_the_server_hangs),
+        CASE(closed_session_whose_server_hangs),
+    };
+
+    return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);
+}
