@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""asyncio, ssl, http.client, selectors and file objects over a ProxyCommand."""
+"""asyncio, ssl, http.client, selectors and file objects over both kinds of stream."""
 
 from __future__ import annotations
 
@@ -8,19 +8,43 @@ import http.client
 import selectors
 import socket
 import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import gateways
 import pytest
 import web
 from streams import digest, open_proxycommand, payload, recv_all, recv_exactly
 from waiting import DEADLINE, Worker
 
-from sshgateway import ProxyCommand
+from sshgateway import Gateway, ProxyCommand
+
+Connect = Callable[[tuple[str, int]], Any]
 
 
 def through_socat(address: tuple[str, int]) -> ProxyCommand:
-    sock = ProxyCommand("socat - TCP:{}:{}".format(*address))
-    sock.settimeout(DEADLINE)
-    return sock
+    return ProxyCommand("socat - TCP:{}:{}".format(*address), peername=address)
+
+
+@pytest.fixture(scope="module")
+def gateway(sshd) -> Iterator[Gateway]:
+    with gateways.to(sshd) as gateway:
+        yield gateway
+
+
+@pytest.fixture(params=["ProxyCommand", "DirectTcpipChannel"])
+def connect(request, gateway) -> Connect:
+    """A stream to an address, by each road."""
+
+    def connect(address: tuple[str, int]) -> Any:
+        if request.param == "ProxyCommand":
+            stream: Any = through_socat(address)
+        else:
+            stream = gateway.open_channel("direct-tcpip", address)
+        stream.settimeout(DEADLINE)
+        return stream
+
+    return connect
 
 
 # --- http.client, ssl -----------------------------------------------------------------
@@ -29,19 +53,19 @@ def through_socat(address: tuple[str, int]) -> ProxyCommand:
 class Connection(http.client.HTTPConnection):
     """http.client asks for a connection and sets TCP_NODELAY on it."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], connect: Connect) -> None:
         super().__init__("localhost", address[1])
-        self._create_connection = lambda *_args, **_options: through_socat(address)
+        self._create_connection = lambda *_args, **_options: connect(address)
 
 
-def test_http_client_talks_over_it(http_address) -> None:
-    connection = Connection(http_address)
+def test_http_client_talks_over_it(connect, http_address) -> None:
+    connection = Connection(http_address, connect)
     web.exchange(connection)
     connection.close()
 
 
-def test_https_over_socat(https_address, contexts) -> None:
-    sock = through_socat(https_address)
+def test_https_over_it(connect, https_address, contexts) -> None:
+    sock = connect(https_address)
     connection = http.client.HTTPConnection("localhost")
     connection.sock = contexts[1].wrap_socket(sock, server_hostname="localhost")
     assert connection.sock.version().startswith("TLS")
@@ -50,23 +74,23 @@ def test_https_over_socat(https_address, contexts) -> None:
     connection.close()
 
 
-def test_a_wrapped_stream_outlives_our_object(https_address, contexts) -> None:
-    wrapped = contexts[1].wrap_socket(through_socat(https_address), server_hostname="localhost")
+def test_a_wrapped_stream_outlives_our_object(connect, https_address, contexts) -> None:
+    wrapped = contexts[1].wrap_socket(connect(https_address), server_hostname="localhost")
     with wrapped:
         wrapped.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert recv_all(wrapped).endswith(web.BODY[-1000:])
 
 
-def test_ssl_finds_a_wrong_name(https_address, contexts) -> None:
-    with through_socat(https_address) as sock, pytest.raises(ssl.SSLCertVerificationError):
+def test_ssl_finds_a_wrong_name(connect, https_address, contexts) -> None:
+    with connect(https_address) as sock, pytest.raises(ssl.SSLCertVerificationError):
         contexts[1].wrap_socket(sock, server_hostname="other.example")
 
 
-def test_ssl_over_memory_leaves_the_object_alone(https_address, contexts) -> None:
+def test_ssl_over_memory_leaves_the_object_alone(connect, https_address, contexts) -> None:
     """SSLObject: no descriptor is taken over; what recv returns is fed in."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = contexts[1].wrap_bio(incoming, outgoing, server_hostname="localhost")
-    with through_socat(https_address) as sock:
+    with connect(https_address) as sock:
         while True:
             try:
                 tls.do_handshake()
@@ -101,11 +125,14 @@ def test_asyncio_streams_over_it() -> None:
     run(talk())
 
 
-def test_asyncio_moves_much_both_ways() -> None:
-    async def talk() -> None:
-        sock = ProxyCommand("cat")
+def test_asyncio_moves_much_both_ways(connect) -> None:
+    async def talk(address: tuple[str, int]) -> None:
+        sock = connect(address)
         sock.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=sock)
+        assert writer.get_extra_info("peername") == address
+        assert writer.get_extra_info("sockname") == ("", 0)
+        assert writer.get_extra_info("socket").fileno() == sock.fileno()
         data = payload(2_000_000)
 
         async def send() -> None:
@@ -119,21 +146,8 @@ def test_asyncio_moves_much_both_ways() -> None:
         writer.close()
         await writer.wait_closed()
 
-    run(talk())
-
-
-def test_asyncio_knows_its_peer() -> None:
-    async def ask() -> None:
-        sock = ProxyCommand("cat", peername=("db1", 22))
-        sock.setblocking(False)
-        _, writer = await asyncio.open_connection(sock=sock)
-        assert writer.get_extra_info("peername") == ("db1", 22)
-        assert writer.get_extra_info("sockname") == ("", 0)
-        assert writer.get_extra_info("socket").fileno() == sock.fileno()
-        writer.close()
-        await writer.wait_closed()
-
-    run(ask())
+    with gateways.Target(gateways.echo) as target:
+        run(talk(target.address))
 
 
 def test_asyncio_tells_the_reason_of_the_end() -> None:
@@ -166,9 +180,9 @@ def test_asyncio_low_level_calls_take_it() -> None:
     run(talk())
 
 
-def test_asyncio_starts_tls_on_it(https_address, contexts) -> None:
+def test_asyncio_starts_tls_on_it(connect, https_address, contexts) -> None:
     async def talk() -> None:
-        sock = through_socat(https_address)
+        sock = connect(https_address)
         sock.setblocking(False)
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=contexts[1], server_hostname="localhost"
@@ -185,29 +199,29 @@ def test_asyncio_starts_tls_on_it(https_address, contexts) -> None:
 # --- selectors and files ----------------------------------------------------------------
 
 
-def test_one_selector_serves_many_streams() -> None:
-    streams = {}
-    with selectors.DefaultSelector() as selector:
-        for number in range(20):
-            sock = ProxyCommand("cat")
+def test_one_selector_serves_many_streams(connect) -> None:
+    """On one connection, too: a packet of one channel must not hide those of another."""
+    with gateways.Target(gateways.echo) as target, selectors.DefaultSelector() as selector:
+        wanted, sent, got = {}, {}, {}
+        for number in range(30):
+            sock = connect(target.address)
             sock.setblocking(False)
-            streams[sock] = b"%d " % number * 1000
+            wanted[sock] = b"%d " % number * 20_000
+            sent[sock], got[sock] = 0, b""
             selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
-        sent = dict.fromkeys(streams, 0)
-        got = dict.fromkeys(streams, b"")
-        while any(got[sock] != data for sock, data in streams.items()):
+        while any(got[sock] != data for sock, data in wanted.items()):
             ready = selector.select(DEADLINE)
             assert ready, "nothing is ready"
             for key, events in ready:
-                sock, data = key.fileobj, streams[key.fileobj]
+                sock, data = key.fileobj, wanted[key.fileobj]
                 if events & selectors.EVENT_WRITE:
                     sent[sock] += sock.send(data[sent[sock] :])
                     if sent[sock] == len(data):
                         selector.modify(sock, selectors.EVENT_READ)
                 if events & selectors.EVENT_READ:
                     got[sock] += sock.recv(65536)
-    for sock in streams:
-        sock.close()
+        for sock in wanted:
+            sock.close()
 
 
 def test_a_file_reads_lines_while_another_thread_writes() -> None:
