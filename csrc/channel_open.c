@@ -104,26 +104,34 @@ sg_channel_answer(struct sg_channel *channel, const struct sg_error *error)
 
 /* ---- Opening ---------------------------------------------------------- */
 
-/* libssh2 gives RFC 4254's reason only as a text. */
-static int
-reason_code(const char *text)
+/* libssh2 gives RFC 4254's reason as a text, and the pinned one the server's
+ * description behind it; that is what remains. */
+static void
+split_refusal(struct sg_error *error)
 {
-    static const struct {
-        const char *text;
-        int code;
-    } reasons[] = {
-        {"administratively prohibited", 1},
-        {"connect failed", 2},
-        {"unknown channel type", 3},
-        {"resource shortage", 4},
+    static const char head[] = "Channel open failure";
+    static const char *const reasons[] = {
+        " (administratively prohibited)",
+        " (connect failed)",
+        " (unknown channel type)",
+        " (resource shortage)",
     };
+    const char *rest = error->text;
 
+    error->code = 0;
+    if (strncmp(rest, head, strlen(head)) != 0) {
+        return;
+    }
+    rest += strlen(head);
     for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
-        if (strstr(text, reasons[i].text) != NULL) {
-            return reasons[i].code;
+        if (strncmp(rest, reasons[i], strlen(reasons[i])) == 0) {
+            error->code = (int)i + 1;
+            rest += strlen(reasons[i]);
+            break;
         }
     }
-    return 0;
+    rest += strncmp(rest, ": ", 2) == 0 ? 2 : 0;
+    memmove(error->text, rest, strlen(rest) + 1);
 }
 
 /* A server that tries to connect for longer than libssh2 waits for an answer
@@ -144,7 +152,7 @@ open_failed(struct sg_channel *channel, int rc)
     }
     else {
         sg_session_fail(channel->session, SG_ERR_OPEN_FAILURE, &error);
-        error.code = reason_code(error.text);
+        split_refusal(&error);
     }
     sg_channel_answer(channel, &error);
     sg_channel_leave(channel);

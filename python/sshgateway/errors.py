@@ -467,8 +467,8 @@ def channel_refused(
     to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
     name, cure = _REFUSALS.get(reason, (f"reason {reason}", "see the gateway's log"))
     said = printable(words)
-    # libssh2 keeps nothing of the server's description, and repeats the reason.
-    repeated = ("", name, f"channel open failure ({name})")
+    # The system's libssh2 drops the description; sshd's "open failed" says nothing new.
+    repeated = ("", name, "open failed")
     description = f" ({said})" if said.lower() not in repeated else ""
     text = f"gateway {gateway!r} refused a channel to {to!r}: {name}{description}; {cure}"
     return ChannelOpenError(

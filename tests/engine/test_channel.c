@@ -3,6 +3,8 @@
  * Channels (channel.c, channel_open.c): there and back, and opens that come to
  * nothing, with a real sshd.
  */
+#include <libssh2.h>
+
 #include "channels.h"
 
 #define MANY 100
@@ -373,8 +375,15 @@ session_answers_the_server(void)
 
 /* ---- Opens that come to nothing --------------------------------------- */
 
+/* The system's libssh2 drops them. */
+#ifdef LIBSSH2_CHANNEL_OPEN_START
+#define IN_SERVERS_WORDS(words) words
+#else
+#define IN_SERVERS_WORDS(words) ""
+#endif
+
 static void
-refuse(const char *options, unsigned port, int code)
+refuse(const char *options, unsigned port, int code, const char *words)
 {
     struct gateway gateway = gateway_open(options);
 
@@ -384,7 +393,7 @@ refuse(const char *options, unsigned port, int code)
 
         CHECK_EQ(channel_wait(&channel, &error), SG_ERR_OPEN_FAILURE);
         CHECK_EQ(error.code, code);
-        CHECK(error.text[0] != '\0');
+        CHECK_TEXT(error.text, words);
         channel_close(&channel);
     }
     CHECK_EQ(failure_of(gateway.report), 0);
@@ -397,8 +406,9 @@ refused_channel_tells_why(void)
     struct listener listener = listen_here(FEW);
 
     close(listener.fd); /* and nobody listens there any more */
-    refuse("", listener.port, 2);
-    refuse("PermitOpen none", listener.port, 1);
+    refuse("", listener.port, 2, IN_SERVERS_WORDS("Connection refused"));
+    refuse("PermitOpen none", listener.port, 1,
+           IN_SERVERS_WORDS("open failed"));
 }
 
 static void
