@@ -16,6 +16,7 @@ struct attempt {
     const char *secret; /* a password, or a key */
     size_t secret_len;
     const char *passphrase;
+    const char *certificate;
     const unsigned char *blob;
     size_t blob_len;
     const struct sg_signer *signer;
@@ -130,19 +131,21 @@ key_step(struct sg_session *session, void *arg)
     struct attempt *what = arg;
 
     return libssh2_userauth_publickey_frommemory(
-        session->ssh, what->user, strlen(what->user), NULL, 0, what->secret,
-        what->secret_len, what->passphrase);
+        session->ssh, what->user, strlen(what->user), what->certificate,
+        what->certificate != NULL ? strlen(what->certificate) : 0,
+        what->secret, what->secret_len, what->passphrase);
 }
 
 enum sg_status
 sg_auth_key(struct sg_session *session, const char *user, const char *key,
-            size_t key_len, const char *passphrase, const struct sg_wait *wait,
-            struct sg_error *error)
+            size_t key_len, const char *passphrase, const char *certificate,
+            const struct sg_wait *wait, struct sg_error *error)
 {
     struct attempt what = {.user = user,
                            .secret = key,
                            .secret_len = key_len,
-                           .passphrase = passphrase};
+                           .passphrase = passphrase,
+                           .certificate = certificate};
 
     return attempt(session, key_step, &what, wait, error);
 }

@@ -30,11 +30,12 @@ enum sg_status sg_auth_password(struct sg_session *session, const char *user,
                                 struct sg_error *error);
 
 /* A private key in memory, in a format that libssh2 reads (OpenSSH's, PEM,
- * PKCS8); `passphrase` may be NULL. */
+ * PKCS8).  `passphrase` may be NULL; so may `certificate`, the line of a
+ * file beside the key, that the server is shown instead of the public key. */
 enum sg_status sg_auth_key(struct sg_session *session, const char *user,
                            const char *key, size_t key_len,
-                           const char *passphrase, const struct sg_wait *wait,
-                           struct sg_error *error);
+                           const char *passphrase, const char *certificate,
+                           const struct sg_wait *wait, struct sg_error *error);
 
 /* A key that somebody else signs with.  sign() returns 0 and the signature,
  * in memory from malloc() (without the algorithm's name around it), or -1.

@@ -197,21 +197,21 @@ session_auth_password(PyObject *op, PyObject *args)
 static PyObject *
 session_auth_key(PyObject *op, PyObject *args)
 {
-    const char *user, *passphrase;
+    const char *user, *passphrase, *certificate;
     Py_buffer key;
     PyObject *timeout, *result = NULL;
     struct step step;
     enum sg_status status;
 
-    if (!PyArg_ParseTuple(args, "sy*zO:auth_key", &user, &key, &passphrase,
-                          &timeout)) {
+    if (!PyArg_ParseTuple(args, "sy*zzO:auth_key", &user, &key, &passphrase,
+                          &certificate, &timeout)) {
         return NULL;
     }
     if (step_begin(&step, (sg_session_object *)op, timeout) == 0) {
         STEP_WITHOUT_GIL(&step);
         status = sg_auth_key(step.self->session, user, key.buf,
-                             (size_t)key.len, passphrase, &step.wait,
-                             &step.error);
+                             (size_t)key.len, passphrase, certificate,
+                             &step.wait, &step.error);
         result = step_answer(&step, status);
     }
     PyBuffer_Release(&key);
@@ -547,8 +547,10 @@ static PyMethodDef session_methods[] = {
      PyDoc_STR("auth_password($self, user, password, timeout, /)\n--\n\n"
                "None, or why it was refused (RFC 4252 8).")},
     {"auth_key", session_auth_key, METH_VARARGS,
-     PyDoc_STR("auth_key($self, user, key, passphrase, timeout, /)\n--\n\n"
-               "A private key as bytes; None, or why it was refused.")},
+     PyDoc_STR("auth_key($self, user, key, passphrase, certificate, timeout,"
+               " /)\n--\n\n"
+               "A private key as bytes, with its certificate's line or None;\n"
+               "None, or why it was refused.")},
     {"auth_signer", session_auth_signer, METH_VARARGS,
      PyDoc_STR("auth_signer($self, user, blob, sign, timeout, /)\n--\n\n"
                "A public key, and sign(algorithm, data) that returns the\n"

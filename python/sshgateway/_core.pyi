@@ -132,7 +132,13 @@ class Session:
         self, user: str, password: Buffer, timeout: float | None, /
     ) -> str | None: ...
     def auth_key(
-        self, user: str, key: Buffer, passphrase: str | None, timeout: float | None, /
+        self,
+        user: str,
+        key: Buffer,
+        passphrase: str | None,
+        certificate: str | None,
+        timeout: float | None,
+        /,
     ) -> str | None: ...
     def auth_signer(
         self,

@@ -28,7 +28,8 @@ Prompt = Callable[[str, bool], str | None]
 #: ssh_config(5), IdentityFile; libssh2 has no security keys of its own.
 _USUAL_FILES = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
 _CERTIFICATE = "-cert-v01@openssh.com"
-_RSA_SHA2 = 0x010B00  # the libssh2 that knows it, and certificates
+_CERTIFICATE_FILE = "-cert.pub"
+_KNOWS_ALL = 0x010B00  # the libssh2 that signs with RSA and SHA-2, and sends certificates
 
 Left = Callable[[], float | None]
 
@@ -37,7 +38,8 @@ class Login:
     """Who logs in, and with what.
 
     pkey: a Paramiko key, or a sequence; key_filename: a private key file, or
-    several, with passphrase; allow_agent: ask the agent at SSH_AUTH_SOCK, or
+    several, with passphrase, and with a certificate where FILE-cert.pub lies
+    beside FILE; allow_agent: ask the agent at SSH_AUTH_SOCK, or
     identity_agent; look_for_keys: try the usual files of ~/.ssh when no key
     was given; identities_only: of the agent's keys only those whose files are
     given (ssh_config's IdentitiesOnly).  password: for the methods password
@@ -62,10 +64,12 @@ class Login:
         self._username = username
         self._password = password
         self._pkeys = _as_list(pkey)
-        self._files = [os.path.expanduser(os.fspath(f)) for f in _as_list(key_filename)]
+        named = [os.path.expanduser(os.fspath(f)) for f in _as_list(key_filename)]
+        self._files = [f.removesuffix(_CERTIFICATE_FILE) for f in named]
+        usual = [os.path.expanduser(f) for f in _USUAL_FILES] if look_for_keys else []
+        self._usual_files = [] if self._files or self._pkeys else usual
         self._passphrase = passphrase
         self._agent_path = socket_path(identity_agent) if allow_agent else None
-        self._look_for_keys = look_for_keys
         self._identities_only = identities_only
         self._prompt = prompt
 
@@ -95,16 +99,17 @@ class Login:
         raise errors.authentication_failed(gateway, run.tried, run.accepted)
 
     def _attempts(self, run: _Run, keys_only: bool) -> Iterator[Callable[[], bool]]:
-        """In OpenSSH's order: publickey, keyboard-interactive, password."""
+        """In OpenSSH's order: publickey, certificates first; then
+        keyboard-interactive, password."""
         if "publickey" in run.accepted:
+            files = self._files or self._usual_files
+            for file in files:
+                yield partial(self._with_file, run, file, file + _CERTIFICATE_FILE)
             yield partial(self._with_agent, run)
             for key in self._pkeys:
                 yield partial(run.with_key, key, "key")
-            for file in self._files:
-                yield partial(self._with_file, run, file, True)
-            if self._look_for_keys and not self._files and not self._pkeys:
-                for name in _USUAL_FILES:
-                    yield partial(self._with_file, run, os.path.expanduser(name), False)
+            for file in files:
+                yield partial(self._with_file, run, file)
         if keys_only:
             return
         if "keyboard-interactive" in run.accepted and (self._password or self._prompt):
@@ -115,8 +120,7 @@ class Login:
     def _with_agent(self, run: _Run) -> bool:
         if self._agent_path is None:
             return False
-        usual = [os.path.expanduser(name) for name in _USUAL_FILES if self._look_for_keys]
-        named = [_public_of(file) for file in self._files or usual]
+        named = [_public_of(file) for file in self._files or self._usual_files]
         with Agent(self._agent_path, timeout=run.left()) as agent:
             try:
                 keys = agent.keys()
@@ -133,27 +137,39 @@ class Login:
                     return True
         return False
 
-    def _with_file(self, run: _Run, file: str, was_named: bool) -> bool:
+    def _with_file(self, run: _Run, file: str, certified_by: str | None = None) -> bool:
+        """What is wrong with the file itself is told without the certificate."""
+        certificate = None if certified_by is None else _line_of_certificate(certified_by)
+        if certified_by is not None and certificate is None:
+            return False
         try:
-            with open(file, "rb") as opened:
-                key = bytearray(opened.read(1 << 20))
+            key = bytearray(_read(file))
         except OSError as error:
-            if was_named:
+            if file in self._files and certificate is None:
                 run.tried.append(f"key file {file}: {error.strerror}")
             return False
         try:
-            if _public_in(bytes(key)) is not None:
-                run.tried.append(f"key file {file}: a public key, and no agent has its other half")
-                return False
             passphrase = self._passphrase
-            if is_encrypted(key) and passphrase is None and self._prompt is not None:
-                passphrase = self._prompt(f"Enter passphrase for key '{file}': ", False)
             if is_encrypted(key) and passphrase is None:
-                run.tried.append(f"key file {file}: it needs a passphrase")
-                return False
-            return run.with_file(file, key, passphrase)
+                passphrase = self._ask_passphrase(run, file)
+            if _public_in(bytes(key)) is not None:
+                problem = "a public key, and no agent has its other half"
+            elif is_encrypted(key) and passphrase is None:
+                problem = "it needs a passphrase"
+            else:
+                return run.with_file(file, key, passphrase, certificate)
+            if certificate is None:
+                run.tried.append(f"key file {file}: {problem}")
+            return False
         finally:
             _wipe(key)
+
+    def _ask_passphrase(self, run: _Run, file: str) -> str | None:
+        """Once: the key may be tried again without its certificate."""
+        if file not in run.passphrases and self._prompt is not None:
+            text = f"Enter passphrase for key '{file}': "
+            run.passphrases[file] = self._prompt(text, False)
+        return run.passphrases.get(file)
 
     def _answerer(self) -> Callable[[str, str, str, bool], str | None]:
         """The password answers the first hidden prompt; a person the others."""
@@ -180,6 +196,8 @@ class _Run:
         self.accepted_by = ""
         #: What was tried, in words, never a secret.
         self.tried: list[str] = []
+        #: What a person typed, by key file.
+        self.passphrases: dict[str, str | None] = {}
 
     def _note(self, what: str, refusal: str | None) -> bool:
         _log.debug("%s: %s", what, "accepted" if refusal is None else "refused")
@@ -189,19 +207,27 @@ class _Run:
         self.tried.append(f"{what} ({refusal})" if refusal else what)
         return False
 
+    def _is_beyond_libssh2(self, what: str, blob: bytes) -> bool:
+        """Then it would only be refused; the libssh2 in use says why."""
+        if _core.LIBSSH2_NUMBER >= _KNOWS_ALL:
+            return False
+        kind = key_type(blob)
+        if kind.endswith(_CERTIFICATE):
+            why = _NO_CERTIFICATES
+        elif kind == "ssh-rsa":
+            why = _NO_RSA
+        elif kind.startswith("sk-"):
+            why = f"libssh2 {_core.LIBSSH2_VERSION} has no security keys"
+        else:
+            return False
+        self.tried.append(f"{what} ({why})")
+        return True
+
     def with_key(self, key: Any, what: str) -> bool:
         """A key that signs for itself, with Paramiko's interface."""
         blob = getattr(getattr(key, "public_blob", None), "key_blob", None) or key.asbytes()
-        kind = key_type(blob)
-        what = f"{what} {kind} {fingerprint(_certified(blob))}"
-        if kind.endswith(_CERTIFICATE) and _core.LIBSSH2_NUMBER < _RSA_SHA2:
-            self.tried.append(f"{what} ({_NO_CERTIFICATES})")
-            return False
-        if kind.startswith("ssh-rsa") and _core.LIBSSH2_NUMBER < _RSA_SHA2:
-            self.tried.append(f"{what} ({_NO_RSA})")
-            return False
-        if kind.startswith("sk-") and _core.LIBSSH2_NUMBER < _RSA_SHA2:
-            self.tried.append(f"{what} (libssh2 {_core.LIBSSH2_VERSION} has no security keys)")
+        what = f"{what} {_describe(blob)}"
+        if self._is_beyond_libssh2(what, blob):
             return False
 
         def sign(algorithm: str, data: bytes) -> bytes:
@@ -213,15 +239,16 @@ class _Run:
             return self._note(what, refusal)
         return self._note(what, "the agent did not sign")
 
-    def with_file(self, file: str, key: bytearray, passphrase: str | None) -> bool:
+    def with_file(
+        self, file: str, key: bytearray, passphrase: str | None, certificate: str | None
+    ) -> bool:
         what = f"key file {file}"
-        public = _public_of(file)
+        public = _public_in(certificate.encode()) if certificate else _public_of(file)
         if public is not None:
-            what += f" {key_type(public)} {fingerprint(public)}"
-            if key_type(public) == "ssh-rsa" and _core.LIBSSH2_NUMBER < _RSA_SHA2:
-                self.tried.append(f"{what} ({_NO_RSA})")
+            what += f" {_describe(public)}"
+            if self._is_beyond_libssh2(what, public):
                 return False
-        refusal = self.session.auth_key(self.username, key, passphrase, self.left())
+        refusal = self.session.auth_key(self.username, key, passphrase, certificate, self.left())
         # A key that the server has seen and refused was decrypted first.
         is_refused = refusal is not None and "combination invalid" in refusal
         if refusal is not None and is_encrypted(key) and not is_refused:
@@ -284,6 +311,20 @@ def _public_of(file: str) -> bytes | None:
             size = struct.unpack(">I", rest[4:8])[0]
             return rest[8 : 8 + size] or None
     return None
+
+
+def _line_of_certificate(file: str) -> str | None:
+    """What ssh-keygen -s has made of a public key."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        line = b" ".join(_read(file).split(None, 2)[:2])  # no comment
+        blob = _public_in(line)
+        if blob is not None and key_type(blob).endswith(_CERTIFICATE):
+            return line.decode("ascii")
+    return None
+
+
+def _describe(blob: bytes) -> str:
+    return f"{key_type(blob)} {fingerprint(_certified(blob))}"
 
 
 def _certified(blob: bytes) -> bytes:

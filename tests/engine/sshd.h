@@ -287,7 +287,7 @@ log_in(struct sg_session *session, const char *name, struct sg_error *error)
     size_t n;
     char *key = sshd_file(name, &n);
     enum sg_status status = sg_auth_key(session, user_name(), key, n, NULL,
-                                        &wait, error);
+                                        NULL, &wait, error);
 
     free(key);
     return status;

@@ -220,8 +220,8 @@ refused_key_and_then_the_right_one(void)
     CHECK_EQ(sg_auth_password(session, user_name(), "x", 1, &wait, &refusal),
              SG_ERR_REFUSED);
     refusal = (struct sg_error){.status = SG_OK};
-    CHECK_EQ(sg_auth_key(session, user_name(), "nonsense", 8, NULL, &wait,
-                         &refusal),
+    CHECK_EQ(sg_auth_key(session, user_name(), "nonsense", 8, NULL, NULL,
+                         &wait, &refusal),
              SG_ERR_REFUSED);
     CHECK(!sg_auth_is_done(session));
     CHECK_OK(log_in(session, "user", &error), error);

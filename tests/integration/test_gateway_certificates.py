@@ -109,11 +109,16 @@ def test_ssh_and_we_agree_on_a_certificate(server, authority, tmp_path, kind: st
     subprocess.run(
         command, check=True, env=peer_environment(), stdin=subprocess.DEVNULL, capture_output=True
     )
-    gateway = login(server, load(path, kind))
-    if OLD_LIBSSH2:
-        check_told(refusal(gateway), path)
-    else:
-        assert opens(gateway)
+    gateways_of_ours = [
+        login(server, load(path, kind)),
+        gateways.to(server, key_filename=str(path)),
+        gateways.to(server, key_filename=f"{path}-cert.pub"),
+    ]
+    for gateway in gateways_of_ours:
+        if OLD_LIBSSH2:
+            check_told(refusal(gateway), path)
+        else:
+            assert opens(gateway)
 
 
 def test_a_certificate_for_somebody_else(server, authority, tmp_path) -> None:
@@ -152,6 +157,38 @@ def test_a_key_after_a_certificate_that_is_refused(server, authority, tmp_path) 
         assert opens(gateways.to(server, key_filename=None, pkey=[load(wrong), good]))
     finally:
         allowed.write_text("")
+
+
+def test_a_file_with_a_certificate_that_is_refused(server, authority, tmp_path) -> None:
+    """The certificate first, as ssh does; then the key alone, for one passphrase."""
+    path = make_certified(tmp_path / "key", authority, "somebody-else")
+    keygen("-p", "-P", "", "-N", "secret", "-f", path)
+    asked = []
+
+    def prompt(text: str, echo: bool) -> str:
+        asked.append(text)
+        return "secret"
+
+    gateway = gateways.to(server, key_filename=str(path), prompt=prompt)
+    check_told(refusal(gateway), path)
+    allowed = server.directory / "authorized_keys"
+    allowed.write_text(path.with_suffix(".pub").read_text())
+    try:
+        with gateway:
+            assert gateway.is_connected
+            assert gateway.methods["login"].startswith(f"key file {path} ssh-ed25519 SHA256:")
+    finally:
+        allowed.write_text("")
+    assert asked == [f"Enter passphrase for key '{path}': "] * 2, "once a login"
+
+
+@pytest.mark.parametrize("line", [b"", b"ssh-ed25519 AAAA", b"\xff\0", b"x" * 100])
+def test_what_is_no_certificate_is_none(sshd, tmp_path, line: bytes) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(sshd.user_key.read_bytes())
+    key.chmod(0o600)
+    (tmp_path / "key-cert.pub").write_bytes(line)
+    assert opens(gateways.to(sshd, key_filename=str(key)))
 
 
 @pytest.fixture
