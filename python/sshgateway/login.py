@@ -64,6 +64,12 @@ class Login:
         self._username = username
         self._password = password
         self._pkeys = _as_list(pkey)
+        for key in self._pkeys:
+            if not (hasattr(key, "asbytes") and hasattr(key, "sign_ssh_data")):
+                raise TypeError(
+                    "pkey must be a key with Paramiko's interface, or several, not "
+                    f"{type(key).__name__}; a file is for key_filename"
+                )
         named = [os.path.expanduser(os.fspath(f)) for f in _as_list(key_filename)]
         self._files = [f.removesuffix(_CERTIFICATE_FILE) for f in named]
         usual = [os.path.expanduser(f) for f in _USUAL_FILES] if look_for_keys else []

@@ -9,6 +9,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import gateways
 import paramiko
@@ -280,6 +281,12 @@ def test_a_uri_is_no_host() -> None:
 def test_a_gateway_goes_through_a_gateway(gateway) -> None:
     with pytest.raises(TypeError, match="gateway must be a Gateway"):
         Gateway("h", gateway=gateway)
+
+
+@pytest.mark.parametrize("pkey", ["/a/path", b"key", [5], Path("/a/path")])
+def test_a_key_is_no_path(pkey) -> None:
+    with pytest.raises(TypeError, match=r"pkey must be a key.*key_filename"):
+        Gateway("h", pkey=pkey)
 
 
 @pytest.mark.parametrize("known_hosts", ["/a/path", b"/a/path"])
