@@ -12,10 +12,10 @@ from pathlib import Path
 
 from contestants import ALL, USUAL, Contestant
 from crowdwork import take_many_channels
-from gateway import ROADS, site
+from gateway import CIPHERS, ROADS, proxies, site
 from gatewaywork import gateway_works
 from report import Machine, Results, footer, table, write_json
-from work import Work, all_works, take_footprint
+from work import Work, all_works, take_footprint, through_works
 
 
 class Progress:
@@ -64,10 +64,14 @@ Group = tuple[list[Contestant], list[tuple[Work, int]]]
 
 
 def proxy_command_group(options: argparse.Namespace) -> Iterator[Group]:
-    works = chosen_works(options, all_works(options.quick))
     contestants = [ALL[name] for name in chosen_names(options, ALL, USUAL)]
-    if works and contestants:
+    if not contestants:
+        return
+    if works := chosen_works(options, all_works(options.quick)):
         yield contestants, works
+    if chosen_works(options, through_works(options.quick, {name: [] for name in CIPHERS})):
+        with proxies() as programs:
+            yield contestants, chosen_works(options, through_works(options.quick, programs))
 
 
 def gateway_group(options: argparse.Namespace) -> Iterator[Group]:

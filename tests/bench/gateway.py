@@ -71,6 +71,21 @@ def site() -> Iterator[Site]:
         yield Site(gateway, inner, ("127.0.0.1", target), crowd.echo, distant_port)
 
 
+#: What an ssh is told, by what the table calls it.
+CIPHERS: dict[str, list[str]] = {
+    "ssh -W": [],
+    "ssh -W, aes128-gcm": ["-c", "aes128-gcm@openssh.com"],
+}
+
+
+@contextlib.contextmanager
+def proxies() -> Iterator[dict[str, list[str]]]:
+    """Real proxy commands: what leads by ssh to a peer.py that serves."""
+    with PrivateSshd(name="gateway") as sshd, _listening([*PEER, "--serve"]) as port:
+        ssh, *rest = sshd.ssh_forward("127.0.0.1", port)
+        yield {name: [ssh, *options, *rest] for name, options in CIPHERS.items()}
+
+
 @contextlib.contextmanager
 def _listening(command: list[str]) -> Iterator[int]:
     """A server that writes its port to stdout and ends with its stdin."""
@@ -176,7 +191,7 @@ class Ssh(Road):
 
     name = "ssh"
     about = "ssh -W on a socketpair, default cipher"
-    options: ClassVar[list[str]] = []
+    options: ClassVar[list[str]] = CIPHERS["ssh -W"]
     multiplexes = False
 
     def connect(self) -> Opened:
@@ -204,7 +219,7 @@ class Ssh(Road):
 class SshGcm(Ssh):
     name = "ssh-gcm"
     about = "the same with aes128-gcm@openssh.com"
-    options: ClassVar[list[str]] = ["-c", "aes128-gcm@openssh.com"]
+    options: ClassVar[list[str]] = CIPHERS["ssh -W, aes128-gcm"]
 
 
 class Direct(Road):

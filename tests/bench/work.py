@@ -83,9 +83,11 @@ class Down:
     )
     #: What recv is asked for; PIECE is what tools that copy streams use.
     chunk: int = peer.PIECE
+    #: peer.py, or what leads to one.
+    program: list[str] = field(default_factory=lambda: PEER)
 
     def run(self, contestant: Contestant) -> Figures:
-        with opened(contestant, PEER, TIMEOUT) as link:
+        with opened(contestant, self.program, TIMEOUT) as link:
             self._receive(contestant, link, MB, whole=True)
             watch = Stopwatch(link.pids)
             self._receive(contestant, link, self.size, whole=False)
@@ -113,9 +115,10 @@ class Up:
         default_factory=lambda: [Metric("rate", "MB/s", higher_is_better=True), *CPU_METRICS]
     )
     chunk: int = peer.PIECE
+    program: list[str] = field(default_factory=lambda: PEER)
 
     def run(self, contestant: Contestant) -> Figures:
-        with opened(contestant, PEER, TIMEOUT) as link:
+        with opened(contestant, self.program, TIMEOUT) as link:
             self._send(contestant, link, MB)
             watch = Stopwatch(link.pids)
             self._send(contestant, link, self.size)
@@ -148,11 +151,12 @@ class Echo:
             Metric("CPU, this process", "us"),
         ]
     )
+    program: list[str] = field(default_factory=lambda: PEER)
 
     def run(self, contestant: Contestant) -> Figures:
         message = bytes(range(self.size))
         times = []
-        with opened(contestant, PEER, TIMEOUT) as link:
+        with opened(contestant, self.program, TIMEOUT) as link:
             send, recv, clock = link.send, link.recv, time.perf_counter
             link.send_all(b"echo %d\n" % (self.size * (self.count + 100)))
             for _ in range(100):
@@ -357,3 +361,17 @@ def all_works(quick: bool) -> list[tuple[Work, int]]:
         (Idle(0.3 if quick else 1), 1 if quick else 3),
         (Footprint(50 if quick else 200), 1 if quick else 3),
     ]
+
+
+def through_works(quick: bool, proxies: dict[str, list[str]]) -> list[tuple[Work, int]]:
+    """The same with real proxy commands, which lead to a peer.py: by their names."""
+    size, count = (48 * MB, 500) if quick else (192 * MB, 2000)
+    rounds = 3 if quick else 7
+    works: list[tuple[Work, int]] = []
+    for name, program in proxies.items():
+        works += [
+            (Down(size, f"{name}: raw stream down", program=program), rounds),
+            (Up(size, f"{name}: raw stream up", program=program), rounds),
+            (Echo(count, title=f"{name}: echo of 64 bytes", program=program), rounds),
+        ]
+    return works
