@@ -27,8 +27,8 @@ help: ## list the targets
 
 # ---- for everybody -------------------------------------------------------
 
-.PHONY: demo test test-fast test-engine test-asan test-portable test-leaks bench docs \
-  libssh2 test-libssh2
+.PHONY: demo test test-fast test-engine test-asan test-portable test-leaks \
+  bench bench-curves bench-docs docs libssh2 test-libssh2
 
 demo: ready-demo ## log in behind a gateway, on this machine, in a few ways
 	@$(python) examples/demo.py
@@ -54,8 +54,14 @@ test-portable: ready-test ## pytest on the portable twin (poll instead of epoll 
 test-leaks: ready-test ## descriptors, threads, zombies, memory: fresh interpreters
 	$(python) -m pytest tests/isolated
 
-bench: ready-test ## side by side with Paramiko: ProxyCommand, and through a gateway
+bench: ready-bench ## side by side with Paramiko, ssh -W and asyncssh, in tables
 	$(python) tests/bench
+
+bench-curves: ready-bench ## the same as channels, messages and distances grow
+	$(python) tests/bench --curves
+
+bench-docs: ready-bench ## both, for the manual: docs/performance, in a quarter of an hour
+	$(python) tests/bench --all --pages docs/performance
 
 libssh2: ## the pinned, patched libssh2, which builds then use (deps/libssh2)
 	@sh deps/libssh2/build
@@ -118,6 +124,12 @@ clean: ## remove what was built, .venv apart
 ready-demo ready-test ready-check ready-docs ready-fuzz: ready-%:
 	@$(bootstrap) $*
 	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built
+
+# And what it is on the system's libssh2, when it is not on that itself.
+.PHONY: ready-bench
+ready-bench: ready-test
+	@[ "$$(cat $(BUILD)/libssh2-chosen)" != pinned ] || SSHGATEWAY_LIBSSH2=system \
+	  $(python) setup.py -q build --build-base $(BUILD)/system --build-lib $(BUILD)/system/lib
 
 # egg_info is for importlib.metadata; what it says is of use only if it fails.
 $(VENV)/sshgateway-built: $(csrc) setup.py pyproject.toml $(VENV)/pyvenv.cfg

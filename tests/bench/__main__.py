@@ -4,88 +4,81 @@
 from __future__ import annotations
 
 import argparse
-import json
+import shlex
 import sys
-import time
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
+import pages
 from contestants import ALL, USUAL, Contestant
-from crowdwork import take_many_channels
-from gateway import CIPHERS, ROADS, proxies, site
+from curvework import curve_works
+from gateway import CIPHERS, proxies, site
 from gatewaywork import gateway_works
-from report import Machine, Results, footer, table, write_json
-from work import Work, all_works, take_footprint, through_works
+from machine import Machine
+from proxywork import all_works, through_works
+from report import footer, judged, table
+from results import Report, Results
+from roads import ROADS
+from run import Run, Works
 
 
-class Progress:
-    """A line on stderr that tells what is going on now."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._is_terminal = sys.stderr.isatty()
-        self._last = ""
-
-    def show(self, work: str, done: int, of: int, who: str) -> None:
-        if self._is_terminal:
-            self._write(f"\r\033[K{self._elapsed()}  {work}: round {done + 1} of {of}, {who}")
-        elif work != self._last:
-            self._write(f"{self._elapsed()}  {work}, {of} rounds\n")
-        self._last = work
-
-    def clear(self) -> None:
-        if self._is_terminal:
-            self._write("\r\033[K")
-
-    def _elapsed(self) -> str:
-        return f"{time.monotonic() - self._start:4.0f} s"
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+def measure(options: argparse.Namespace) -> Report:
+    machine = Machine()
+    run = Run()
+    groups: list[Results] = []
+    contestants: list[Contestant] = []
+    for title, who, works in _groups(options):
+        present = [each for each in who if each.path is None or each.path.exists()]
+        if absent := [each.name for each in who if each not in present]:
+            run.progress.say(f"not there: {', '.join(absent)}")
+        groups.append(run.measure(title, present, works))
+        contestants += [each for each in present if each.name not in {c.name for c in contestants}]
+    return Report(_command(options), machine.describe(contestants), groups, run.failures)
 
 
-def measure(contestants: list[Contestant], works: list[tuple[Work, int]]) -> Results:
-    results = Results(contestants)
-    progress = Progress()
-    try:
-        for work, rounds in works:
-            for done in range(rounds):
-                for contestant in contestants:
-                    progress.show(work.title, done, rounds, contestant.name)
-                    figures = work.run(contestant)
-                    results.add(work.title, work.metrics, contestant.name, figures)
-    finally:
-        progress.clear()
-    return results
+def _command(options: argparse.Namespace) -> str:
+    """What was typed, without where the figures go."""
+    words = ["python", "tests/bench"]
+    words += [f"--{name}" for name in ("quick", "curves", "all") if getattr(options, name)]
+    for name in ("only", "contestants", "rounds"):
+        if (value := getattr(options, name)) is not None:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
 
 
-Group = tuple[list[Contestant], list[tuple[Work, int]]]
+Group = tuple[str, list[Contestant], Works]
 
 
-def proxy_command_group(options: argparse.Namespace) -> Iterator[Group]:
-    contestants = [ALL[name] for name in chosen_names(options, ALL, USUAL)]
+def _groups(options: argparse.Namespace) -> Iterator[Group]:
+    if not options.curves or options.all:
+        yield from _proxy_command(options)
+        yield from _gateway(options, "Through a gateway", gateway_works(options.quick))
+    if options.curves or options.all:
+        yield from _gateway(options, "Curves", curve_works(options.quick))
+
+
+def _proxy_command(options: argparse.Namespace) -> Iterator[Group]:
+    contestants = [ALL[name] for name in _chosen_names(options, ALL, USUAL)]
     if not contestants:
         return
-    if works := chosen_works(options, all_works(options.quick)):
-        yield contestants, works
-    if chosen_works(options, through_works(options.quick, {name: [] for name in CIPHERS})):
+    if works := _chosen_works(options, all_works(options.quick)):
+        yield "ProxyCommand", contestants, works
+    if _chosen_works(options, through_works(options.quick, {name: [] for name in CIPHERS})):
         with proxies() as programs:
-            yield contestants, chosen_works(options, through_works(options.quick, programs))
+            works = _chosen_works(options, through_works(options.quick, programs))
+            yield "ProxyCommand with ssh", contestants, works
 
 
-def gateway_group(options: argparse.Namespace) -> Iterator[Group]:
+def _gateway(options: argparse.Namespace, title: str, works: Works) -> Iterator[Group]:
     """Its servers live until the caller has done with it."""
-    works = chosen_works(options, gateway_works(options.quick))
-    names = chosen_names(options, ROADS, tuple(ROADS))
+    works = _chosen_works(options, works)
+    names = _chosen_names(options, ROADS, tuple(ROADS))
     if works and names:
         with site() as servers:
-            yield [ROADS[name](servers) for name in names], works
+            yield title, [ROADS[name](servers) for name in names], works
 
 
-def chosen_works(
-    options: argparse.Namespace, works: list[tuple[Work, int]]
-) -> list[tuple[Work, int]]:
+def _chosen_works(options: argparse.Namespace, works: Works) -> Works:
     return [
         (work, options.rounds or rounds)
         for work, rounds in works
@@ -93,7 +86,7 @@ def chosen_works(
     ]
 
 
-def chosen_names(
+def _chosen_names(
     options: argparse.Namespace, known: Container[str], usual: Iterable[str]
 ) -> list[str]:
     names = options.contestants.split(",") if options.contestants else usual
@@ -105,6 +98,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="less exact, in a fraction of the time"
     )
+    parser.add_argument(
+        "--curves", action="store_true", help="instead of the tables: what becomes of it as "
+        "channels, messages and distances grow"
+    )  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="the tables and the curves")
     parser.add_argument("--only", metavar="WORD", help="only works with WORD in their title")
     parser.add_argument(
         "--contestants",
@@ -120,42 +118,40 @@ def parse() -> argparse.Namespace:
         default=Path("build/bench.json"),
         help="where all figures go; default: %(default)s",
     )
-    parser.add_argument("--footprint", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--many-channels", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--from", dest="read", type=Path, metavar="FILE", help="measure nothing: figures of before"
+    )
+    parser.add_argument(
+        "--pages", type=Path, metavar="DIRECTORY", help="tables and plots for the manual go there"
+    )
     options = parser.parse_args()
     if options.contestants:
         unknown = set(options.contestants.split(",")) - set(ALL) - set(ROADS)
         if unknown:
             parser.error(f"no contestant {', '.join(sorted(unknown))}; see --help")
+    if options.pages and not (options.all or options.read):
+        parser.error("--pages shows all: with --all, or --from a run that had it")
     return options
 
 
-def main() -> None:
+def main() -> int:
     options = parse()
-    if options.footprint:
-        name, count = options.footprint
-        print(json.dumps(take_footprint(ALL[name], int(count))))
-        return
-    if options.many_channels:
-        print(json.dumps(take_many_channels(options.many_channels)))
-        return
-    machine = Machine()
-    groups = [
-        measure(contestants, works)
-        for prepare in (proxy_command_group, gateway_group)
-        for contestants, works in prepare(options)
-    ]
-    where = machine.describe()
-    for results in groups:
-        print(table(results), end="\n\n")
-    print(footer(groups, where))
-    chosen = {"quick": options.quick, "only": options.only, "rounds": options.rounds}
-    write_json(options.json, groups, where, chosen)
-    print(f"All figures: {options.json}")
+    if options.read:
+        report = Report.read(options.read)
+    else:
+        report = measure(options)
+        report.write(options.json)
+    for group in report.groups:
+        print(f"{group.title}\n{'=' * len(group.title)}\n\n{table(group)}\n\n")
+    print("\n".join([*judged(report), "", *footer(report)]))
+    if options.pages:
+        pages.write(report, options.pages)
+    print(f"All figures: {options.read or options.json}")
+    return 1 if report.failures else 0
 
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)

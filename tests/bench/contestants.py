@@ -18,6 +18,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from meter import await_reaped
@@ -65,6 +66,10 @@ class Link:
 class Contestant(Protocol):
     name: str
     about: str
+    #: The distribution that is measured: its version is told.
+    package: str = ""
+    #: Where that is, unless it is what this interpreter imports anyway.
+    path: Path | None = None
     #: recv_end() tells what the program wrote to stderr.
     tells_stderr: bool
     #: So many bytes can wait for recv when the program has ended.
@@ -74,8 +79,9 @@ class Contestant(Protocol):
         """A stream to that program, which is started for it."""
 
 
-class Ours:
+class Ours(Contestant):
     name = "sshgateway"
+    package = "sshgateway"
     about = "sshgateway.ProxyCommand"
     tells_stderr = True
     holds = 250_000
@@ -107,11 +113,12 @@ class Ours:
         return proxy.returncode, proxy.stderr
 
 
-class OursAsSocket:
+class OursAsSocket(Contestant):
     """The same by way of the kernel's socket alone, as asyncio, ssl and all
     that take a descriptor use it."""
 
     name = "sshgateway-dup"
+    package = "sshgateway"
     about = "the plain socket that sshgateway.ProxyCommand.dup() returns"
     tells_stderr = False
     holds = Ours.holds
@@ -138,7 +145,7 @@ class OursAsSocket:
         return proxy.returncode, ""
 
 
-class Paramiko:
+class Paramiko(Contestant):
     """Its defects are worked around where a careful user could.
 
     It never sees the end of a stream, so nothing is read past what is due; its
@@ -146,6 +153,7 @@ class Paramiko:
     """
 
     name = "paramiko"
+    package = "paramiko"
     about = "paramiko.ProxyCommand"
     tells_stderr = False
     holds = 60_000
@@ -171,7 +179,7 @@ class Paramiko:
         return process.wait(), ""
 
 
-class Pipes:
+class Pipes(Contestant):
     """What it costs at least: the child's own pipes, and nothing in between."""
 
     name = "pipes"

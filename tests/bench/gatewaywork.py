@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -10,14 +11,22 @@ from typing import cast
 
 from contestants import Contestant
 from crowdwork import crowd_works
-from gateway import ROUND_TRIP, TIMEOUT, Address, Inside, Opened, Road, login_inside
-from meter import Stopwatch
-from work import MB, Down, Echo, Figures, Metric, Up, Work, require
+from gateway import Address
+from inside import Inside, login_inside
+from meter import Stopwatch, cpu_of
+from roads import TIMEOUT, Opened, Road
+from work import MB, Down, Echo, Figures, Metric, Up, Work, nothing, require
 
-AFAR = f"gateway: {ROUND_TRIP * 1000:.0f} ms away, raw stream down"
 STREAM = [
     Metric("rate", "MB/s", higher_is_better=True),
     Metric("CPU, client side", "ms/MB"),
+]
+
+
+ECHO = [
+    Metric("median", "us"),
+    Metric("99th percentile", "us"),
+    Metric("CPU, client side", "us"),
 ]
 
 
@@ -36,7 +45,8 @@ class InSession:
         return self.work.metrics
 
     def run(self, contestant: Contestant) -> Figures:
-        return self.work.run(Inside(cast(Road, contestant)))
+        road = cast(Road, contestant)
+        return self.work.run(Inside(road)) if road.carries_paramiko else nothing(self)
 
 
 @dataclass
@@ -44,7 +54,11 @@ class FromAfar:
     """A work done over a distance to the gateway."""
 
     work: Down
-    title: str
+    round_trip: int
+
+    @property
+    def title(self) -> str:
+        return f"gateway: {self.round_trip} ms away, raw stream down"
 
     @property
     def metrics(self) -> list[Metric]:
@@ -53,8 +67,8 @@ class FromAfar:
     def run(self, contestant: Contestant) -> Figures:
         road = cast(Road, contestant)
         if not road.has_gateway:
-            return {metric.name: None for metric in self.metrics}
-        return self.work.run(road.from_afar())
+            return nothing(self)
+        return self.work.run(road.from_afar(self.round_trip))
 
 
 @dataclass
@@ -65,19 +79,23 @@ class FirstLogin:
     metrics: list[Metric] = field(
         default_factory=lambda: [
             Metric("gateway, channel, inner login", "ms"),
-            Metric("CPU, this process", "ms"),
+            Metric("CPU, client side", "ms"),
         ]
     )
 
     def run(self, contestant: Contestant) -> Figures:
+        road = cast(Road, contestant)
+        if not road.carries_paramiko:
+            return nothing(self)
         watch = Stopwatch()
-        way, client = login_inside(cast(Road, contestant))
+        way, client = login_inside(road)
         watch.stop()
+        others = cpu_of(way.pids)
         client.close()
         way.close()
         return {
             "gateway, channel, inner login": watch.seconds * 1000,
-            "CPU, this process": watch.cpu * 1000,
+            "CPU, client side": (watch.cpu + others) * 1000,
         }
 
 
@@ -125,19 +143,76 @@ class FurtherChannel:
         return opened, answered
 
 
+@dataclass
+class BlackHole:
+    """Channels are opened, one after the other, while one to a target that never
+    answers is being opened."""
+
+    count: int
+    title: str = ""
+    metrics: list[Metric] = field(
+        default_factory=lambda: [
+            Metric("all of them, alone", "ms"),
+            Metric("all of them, behind it", "ms", when_none="never"),
+        ]
+    )
+
+    def __post_init__(self) -> None:
+        self.title = self.title or f"gateway: {self.count} channels behind a black hole"
+
+    def run(self, contestant: Contestant) -> Figures:
+        road = cast(Road, contestant)
+        if not (road.multiplexes and road.has_gateway):
+            return nothing(self)
+        way = road.connect()
+        alone, behind = self.metrics
+        try:
+            self._opened(road, way)
+            figures: Figures = {alone.name: self._opened(road, way), behind.name: None}
+            way.begin(road.site.hole)
+            while not is_being_connected(road.site.hole):
+                way.wait(0.01)
+            with contextlib.suppress(OSError):
+                figures[behind.name] = self._opened(road, way)
+            require(is_being_connected(road.site.hole), road, "the black hole has answered")
+        finally:
+            way.close()
+        return figures
+
+    def _opened(self, road: Road, way: Opened) -> float:
+        start = time.perf_counter()
+        streams = [way.stream(road.site.echo) for _ in range(self.count)]
+        seconds = time.perf_counter() - start
+        for stream in streams:
+            stream.close()
+        return seconds * 1000
+
+
+def is_being_connected(address: Address) -> bool:
+    """Whether anybody on this machine waits for that one to accept."""
+    syn_sent = "02"
+    wanted = f":{address[1]:04X}"
+    with open("/proc/net/tcp") as connections:
+        next(connections)
+        fields = [line.split()[2:4] for line in connections]
+    return any(remote.endswith(wanted) and state == syn_sent for remote, state in fields)
+
+
 def gateway_works(quick: bool) -> list[tuple[Work, int]]:
     raw = (48 if quick else 192) * MB
     inside = (8 if quick else 32) * MB
-    rounds = 3 if quick else 5
+    rounds = 2 if quick else 5
+    few = 1 if quick else 3
     within = "gateway: Paramiko session inside"
     return [
         (Down(raw, "gateway: raw stream down", STREAM), rounds),
         (Up(raw, "gateway: raw stream up", STREAM), rounds),
-        (Echo(500 if quick else 2000, title="gateway: echo of 64 bytes"), rounds),
+        (Echo(500 if quick else 2000, title="gateway: echo of 64 bytes", metrics=ECHO), rounds),
         (InSession(Down(inside, f"{within}, down", STREAM)), rounds),
         (InSession(Up(inside, f"{within}, up", STREAM)), rounds),
-        (FirstLogin(), 5 if quick else 15),
+        (FirstLogin(), 3 if quick else 15),
         (FurtherChannel(30 if quick else 100), rounds),
         *crowd_works(quick),
-        (FromAfar(Down((24 if quick else 96) * MB, metrics=STREAM), AFAR), 1 if quick else 3),
+        (BlackHole(20 if quick else 100), few),
+        (FromAfar(Down((24 if quick else 64) * MB, metrics=STREAM), 100), few),
     ]

@@ -34,14 +34,14 @@ GOOD = b"good"
 class Pattern:
     """The bytes that are moved, and the check of those that arrive."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = PIECE) -> None:
         block = hashlib.shake_128(b"sshgateway").digest(PERIOD)
-        self._bytes = block + block
+        self._bytes = block * (longest // PERIOD + 2)
         self._view = memoryview(self._bytes)
         self.position = 0
 
     def take(self, n: int) -> memoryview:
-        """The next n bytes, 64 KiB at most."""
+        """The next n bytes, *longest* at most."""
         start = self.position % PERIOD
         self.position += n
         return self._view[start : start + n]
@@ -113,7 +113,8 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.create_server(("127.0.0.1", 0), backlog=100)
     write_all(memoryview(b"%d\n" % listener.getsockname()[1]))
-    while 0 not in select.select([0, listener], [], [])[0]:
+    inputs: list[int | socket.socket] = [0, listener]
+    while 0 not in select.select(inputs, [], [])[0]:
         connection, _ = listener.accept()
         with connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

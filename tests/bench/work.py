@@ -3,24 +3,22 @@
 
 A work that is done wrongly (bytes lost, the wrong end told) raises; how long
 it takes never does.  To add one, write a dataclass with ``title``, ``metrics``
-and ``run()``, and put it into ``all_works()``.
+and ``run()``, and put it into one of the lists: ``proxywork.all_works()``,
+``gatewaywork.gateway_works()``, ``curvework.curve_works()``.
 """
 
 from __future__ import annotations
 
-import json
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import peer
 from contestants import Contestant, Link, opened
-from meter import Stopwatch, footprint
+from meter import Stopwatch
 
 MB = 1_000_000
 HERE = Path(__file__).parent
@@ -44,14 +42,24 @@ class Metric:
     higher_is_better: bool = False
     #: What the table says where the figure is None.
     when_none: str = "-"
+    #: Where on a curve.
+    x: float | None = None
 
 
 class Work(Protocol):
+    """It is done in the contestant's own process; one that has ``fresh = True`` in a
+    new one each time, whose memory nobody has used before."""
+
     @property
     def title(self) -> str: ...
     @property
     def metrics(self) -> list[Metric]: ...
     def run(self, contestant: Contestant) -> Figures: ...
+
+
+def nothing(work: Work) -> Figures:
+    """The figures of who has no part in it."""
+    return {metric.name: None for metric in work.metrics}
 
 
 def require(truth: bool, contestant: Contestant, complaint: str) -> None:
@@ -95,7 +103,7 @@ class Down:
         return stream_figures(watch, self.size)
 
     def _receive(self, contestant: Contestant, link: Link, size: int, whole: bool) -> None:
-        pattern = peer.Pattern()
+        pattern = peer.Pattern(self.chunk)
         recv, chunk = link.recv, self.chunk
         link.send_all(b"down %d\n" % size)
         while pattern.position < size:
@@ -119,14 +127,14 @@ class Up:
 
     def run(self, contestant: Contestant) -> Figures:
         with opened(contestant, self.program, TIMEOUT) as link:
-            self._send(contestant, link, MB)
+            self.send(contestant, link, MB)
             watch = Stopwatch(link.pids)
-            self._send(contestant, link, self.size)
+            self.send(contestant, link, self.size)
             watch.stop()
         return stream_figures(watch, self.size)
 
-    def _send(self, contestant: Contestant, link: Link, size: int) -> None:
-        pattern = peer.Pattern()
+    def send(self, contestant: Contestant, link: Link, size: int) -> None:
+        pattern = peer.Pattern(self.chunk)
         send, chunk = link.send, self.chunk
         link.send_all(b"up %d\n" % size)
         while pattern.position < size:
@@ -161,7 +169,7 @@ class Echo:
             link.send_all(b"echo %d\n" % (self.size * (self.count + 100)))
             for _ in range(100):
                 self._once(contestant, link, message)
-            watch = Stopwatch()
+            watch = Stopwatch(link.pids)
             for _ in range(self.count):
                 start = clock()
                 send(message)
@@ -174,204 +182,10 @@ class Echo:
             "median": statistics.median(times) * 1e6,
             "99th percentile": times[len(times) * 99 // 100] * 1e6,
             "CPU, this process": watch.cpu / self.count * 1e6,
+            "CPU, client side": (watch.cpu + watch.cpu_others) / self.count * 1e6,
         }
 
     def _once(self, contestant: Contestant, link: Link, message: bytes) -> None:
         link.send_all(message)
         answer = link.recv_exactly(self.size)
         require(answer == message, contestant, f"the echo is {answer!r}")
-
-
-@dataclass
-class Connect:
-    """From the constructor to the first byte; from close to the reaped child."""
-
-    title: str = "connect"
-    metrics: list[Metric] = field(
-        default_factory=lambda: [
-            Metric("constructor to first byte", "ms"),
-            Metric("close until reaped", "ms"),
-            Metric("CPU, this process", "ms"),
-        ]
-    )
-    program: ClassVar[list[str]] = ["/bin/sh", "-c", "printf x; read -r line"]
-
-    def run(self, contestant: Contestant) -> Figures:
-        opening = Stopwatch()
-        link = contestant.open(self.program)
-        try:
-            byte = link.recv(1)
-            opening.stop()
-            require(byte == b"x", contestant, f"{byte!r} came instead of the first byte")
-        finally:
-            closing = Stopwatch()
-            link.close()
-            link.finish()
-            closing.stop()
-        return {
-            "constructor to first byte": opening.seconds * 1000,
-            "close until reaped": closing.seconds * 1000,
-            "CPU, this process": (opening.cpu + closing.cpu) * 1000,
-        }
-
-
-@dataclass
-class End:
-    """How soon recv tells that, and how, the program ended."""
-
-    title: str
-    #: What the shell does at the word from us.
-    last: str
-    expected: tuple[int | None, str]
-    timeout: float = 1.0
-    metrics: list[Metric] = field(
-        default_factory=lambda: [
-            Metric("until recv has told", "ms", when_none="never"),
-            Metric("CPU, meanwhile", "ms"),
-        ]
-    )
-
-    def run(self, contestant: Contestant) -> Figures:
-        program = ["/bin/sh", "-c", f"printf x; read -r line; {self.last}"]
-        with opened(contestant, program) as link:
-            link.recv_exactly(1)
-            link.settimeout(self.timeout)
-            time.sleep(0.01)
-            watch = Stopwatch()
-            link.send_all(b"\n")
-            try:
-                returncode, stderr = link.recv_end()
-            except TimeoutError:
-                returncode = stderr = None
-            watch.stop()
-            never = stderr is None
-            if stderr is not None:
-                wanted, words = self.expected
-                require(returncode == wanted, contestant, f"return code {returncode}")
-                if contestant.tells_stderr:
-                    require(words in stderr, contestant, f"stderr is {stderr!r}")
-        return {
-            "until recv has told": None if never else watch.seconds * 1000,
-            "CPU, meanwhile": watch.cpu * 1000,
-        }
-
-
-@dataclass
-class Idle:
-    """The CPU time of a stream on which nothing happens."""
-
-    seconds: float
-    title: str = "an idle stream"
-    metrics: list[Metric] = field(
-        default_factory=lambda: [
-            Metric("CPU a second", "ms"),
-            Metric("after EOF, unread", "ms"),
-        ]
-    )
-
-    def run(self, contestant: Contestant) -> Figures:
-        with opened(contestant, PEER, TIMEOUT):
-            idle = self._cpu()
-        script = f"import os; os.write(1, bytes({contestant.holds}))"
-        with opened(contestant, [*PEER[:-1], "-c", script], TIMEOUT) as link:
-            time.sleep(0.2)
-            ended = self._cpu()
-            data = link.recv_exactly(contestant.holds)
-            require(data == bytes(contestant.holds), contestant, "the unread data is wrong")
-        return {"CPU a second": idle, "after EOF, unread": ended}
-
-    def _cpu(self) -> float:
-        watch = Stopwatch()
-        time.sleep(self.seconds)
-        watch.stop()
-        return watch.cpu * 1000 / watch.seconds
-
-
-@dataclass
-class Footprint:
-    """What a stream takes of this process, with many of them open.
-
-    In an interpreter of its own, whose memory nobody has used before.
-    """
-
-    count: int
-    title: str = ""
-    metrics: list[Metric] = field(
-        default_factory=lambda: [
-            Metric("RSS a stream", "KiB"),
-            Metric("descriptors a stream", ""),
-            Metric("threads, all streams", ""),
-            Metric("CPU a second, all idle", "ms"),
-        ]
-    )
-
-    def __post_init__(self) -> None:
-        self.title = self.title or f"{self.count} open streams"
-
-    def run(self, contestant: Contestant) -> Figures:
-        command = [sys.executable, str(HERE), "--footprint", contestant.name, str(self.count)]
-        run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-        figures: Figures = json.loads(run.stdout)
-        return figures
-
-
-def take_footprint(contestant: Contestant, count: int) -> Figures:
-    """The other side of Footprint.run()."""
-    warm_up = [contestant.open(["/bin/cat"]) for _ in range(3)]
-    before = footprint()
-    links = [contestant.open(["/bin/cat"]) for _ in range(count)]
-    try:
-        for link in links:
-            link.send_all(b"x")
-            require(link.recv_exactly(1) == b"x", contestant, "a byte got lost")
-        after = footprint()
-        watch = Stopwatch()
-        time.sleep(0.5)
-        watch.stop()
-    finally:
-        for link in warm_up + links:
-            link.close()
-        for link in warm_up + links:
-            link.finish()
-    return {
-        "RSS a stream": (after["rss"] - before["rss"]) / count,
-        "descriptors a stream": (after["fds"] - before["fds"]) / count,
-        "threads, all streams": after["threads"] - 1,
-        "CPU a second, all idle": watch.cpu * 1000 / watch.seconds,
-    }
-
-
-WORDS = "no route to host"
-
-
-def all_works(quick: bool) -> list[tuple[Work, int]]:
-    """Every work with how often it is done."""
-    size = (64 if quick else 256) * MB
-    killed = (-signal.SIGKILL, "")
-    few = 2 if quick else 5
-    return [
-        (Down(size), 3 if quick else 7),
-        (Up(size), 3 if quick else 7),
-        (Echo(1000 if quick else 5000), 3 if quick else 7),
-        (Connect(), 10 if quick else 50),
-        (End("end: exit 255", f"echo {WORDS} >&2; exit 255", (255, WORDS)), few),
-        (End("end: killed", "kill -9 $$", killed), few),
-        (End("end: exit 0", "exit 0", (0, "")), few),
-        (End("end: stdout closed, lives on", "exec 1>&-; read -r line", (None, "")), few),
-        (Idle(0.3 if quick else 1), 1 if quick else 3),
-        (Footprint(50 if quick else 200), 1 if quick else 3),
-    ]
-
-
-def through_works(quick: bool, proxies: dict[str, list[str]]) -> list[tuple[Work, int]]:
-    """The same with real proxy commands, which lead to a peer.py: by their names."""
-    size, count = (48 * MB, 500) if quick else (192 * MB, 2000)
-    rounds = 3 if quick else 7
-    works: list[tuple[Work, int]] = []
-    for name, program in proxies.items():
-        works += [
-            (Down(size, f"{name}: raw stream down", program=program), rounds),
-            (Up(size, f"{name}: raw stream up", program=program), rounds),
-            (Echo(count, title=f"{name}: echo of 64 bytes", program=program), rounds),
-        ]
-    return works

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is measured over and over as something grows; see work.py.
+
+A metric is a point of a curve here: its ``x`` says where.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from contestants import Contestant, Link, opened
+from crowdwork import connected, echo_on_all
+from gateway import ROUND_TRIPS
+from roads import Road
+from work import MB, PEER, TIMEOUT, Down, Figures, Metric, Up, Work, nothing
+
+CHANNELS = (1, 10, 100, 1000)
+SIZES = (64, 512, 4096, 32768, 262144, 1048576)
+FIRST = 100_000  # bytes; so many times more until it takes long enough
+MORE = 4
+#: Without multiplexing a channel is a process.
+PROCESSES_AT_MOST = 10
+
+
+@dataclass
+class ByChannels:
+    """An echo on all channels of one gateway, the more of them."""
+
+    rounds: int
+    title: str = "curve: 512-byte echo on all channels"
+    metrics: list[Metric] = field(
+        default_factory=lambda: [
+            Metric("1 channel" if n == 1 else f"{n} channels", "ms", x=n) for n in CHANNELS
+        ]
+    )
+
+    def run(self, contestant: Contestant) -> Figures:
+        road = cast(Road, contestant)
+        figures = nothing(self)
+        with connected(road) as way:
+            streams: list[Any] = []
+            for metric, count in zip(self.metrics, CHANNELS, strict=True):
+                if not road.multiplexes and count > PROCESSES_AT_MOST:
+                    break
+                while len(streams) < count:
+                    streams.append(way.stream(road.site.echo))
+                figures[metric.name] = echo_on_all(road, streams, self.rounds)[0] * 1000
+        return figures
+
+
+@dataclass
+class BySize:
+    """A stream up, in messages of one size: the larger they are.  So long that what
+    there is once, such as an acknowledgement that takes its time, does not show."""
+
+    seconds: float
+    title: str = "curve: raw stream up by the size of a send"
+    metrics: list[Metric] = field(
+        default_factory=lambda: [
+            Metric(_bytes(size), "MB/s", higher_is_better=True, x=size) for size in SIZES
+        ]
+    )
+
+    def run(self, contestant: Contestant) -> Figures:
+        with opened(contestant, PEER, TIMEOUT) as link:
+            Up(FIRST).send(contestant, link, FIRST)  # an ssh has only been started
+            return {
+                metric.name: self._rate(contestant, link, size)
+                for metric, size in zip(self.metrics, SIZES, strict=True)
+            }
+
+    def _rate(self, contestant: Contestant, link: Link, size: int) -> float:
+        total = FIRST // size * size or size
+        while True:
+            start = time.perf_counter()
+            Up(total, chunk=size).send(contestant, link, total)
+            seconds = time.perf_counter() - start
+            if seconds >= self.seconds:
+                return total / MB / seconds
+            total *= MORE
+
+
+@dataclass
+class ByDistance:
+    """A stream down, the farther the gateway is away."""
+
+    size: int
+    title: str = "curve: raw stream down by the round trip"
+    metrics: list[Metric] = field(
+        default_factory=lambda: [
+            Metric(f"{ms} ms away", "MB/s", higher_is_better=True, x=ms) for ms in ROUND_TRIPS
+        ]
+    )
+
+    def run(self, contestant: Contestant) -> Figures:
+        road = cast(Road, contestant)
+        if not road.has_gateway:
+            return nothing(self)
+        return {
+            metric.name: Down(self.size).run(road.from_afar(ms))["rate"]
+            for metric, ms in zip(self.metrics, ROUND_TRIPS, strict=True)
+        }
+
+
+def _bytes(size: int) -> str:
+    if size < 1024:
+        return f"{size} B"
+    return f"{size // 1024} KiB" if size < 1 << 20 else f"{size >> 20} MiB"
+
+
+def curve_works(quick: bool) -> list[tuple[Work, int]]:
+    rounds = 1 if quick else 3
+    return [
+        (ByChannels(3 if quick else 9), rounds),
+        (BySize(0.1 if quick else 0.25), rounds),
+        (ByDistance((16 if quick else 48) * MB), rounds),
+    ]
