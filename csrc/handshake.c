@@ -93,21 +93,26 @@ prefer_host_keys(struct sg_session *session, const char *wanted)
 }
 
 /* The one that is going to be checked; a rekey brings another, perhaps before
- * the login is over.  False without memory. */
-static bool
-keep_host_key(struct sg_session *session)
+ * the login is over.  There is none after a rekey within the handshake that
+ * failed, of which libssh2 says nothing. */
+static enum sg_status
+keep_host_key(struct sg_session *session, struct sg_error *error)
 {
+    static const char none[] = "the server has shown no host key in the end";
     const char *key = sg_session_host_key(session, &session->host_key_len);
 
+    if (key == NULL) {
+        return sg_fail_text(error, SG_ERR_SSH, 0, none, sizeof(none) - 1);
+    }
     session->memory.watched = key;
     session->memory.watched_freed = false;
     free(session->host_key); /* of a handshake before */
     session->host_key = malloc(session->host_key_len + 1);
     if (session->host_key == NULL) {
-        return false;
+        return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
     }
     memcpy(session->host_key, key, session->host_key_len);
-    return true;
+    return SG_OK;
 }
 
 enum sg_status
@@ -142,8 +147,7 @@ sg_session_handshake(struct sg_session *session, const char *host_key_types,
     if (rc != 0) {
         return sg_session_fail(session, SG_ERR_SSH, error);
     }
-    return keep_host_key(session) ? SG_OK
-                                  : sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
+    return keep_host_key(session, error);
 }
 
 const char *

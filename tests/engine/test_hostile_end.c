@@ -590,6 +590,30 @@ strike_before_the_login(size_t moment, size_t blow)
     script_close(&script);
 }
 
+/* Keys again before the login, as far as a reply that is none, and then on as
+ * if nothing were.  libssh2 takes the handshake for complete, and has no host
+ * key then. */
+static void
+no_host_key_in_the_end(void)
+{
+    struct bytes words = {0};
+    struct sg_error error = {.status = SG_OK};
+    struct sg_wait wait = patiently();
+    struct sg_session *session;
+
+    bytes_add(&words, SERVER_BANNER, sizeof(SERVER_BANNER) - 1);
+    put_kex(&words, 0);
+    put_kexinit(&words, 1);
+    packet_put(&words, 1, MSG_KEX_ECDH_REPLY, "sss", "", "", "");
+    packet_put(&words, 1, MSG_SERVICE_ACCEPT, "s", "ssh-userauth");
+    session = script_meet(&script, &words);
+    free(words.data);
+    CHECK_EQ(sg_session_handshake(session, NULL, &wait, &error), SG_ERR_SSH);
+    CHECK(strstr(error.text, "host key") != NULL);
+    sg_session_free(session);
+    script_close(&script);
+}
+
 static void
 reach(size_t moment)
 {
@@ -696,6 +720,7 @@ main(int argc, char **argv)
         CASE(reply_that_is_cut_short),
         CASE(rekey_again_and_again),
         CASE(rekey_upon_rekey),
+        CASE(no_host_key_in_the_end),
         CASE(data_in_the_middle_of_a_rekey),
         CASE(close_in_the_middle_of_a_rekey),
         CASE(rekey_while_much_is_going_on),
