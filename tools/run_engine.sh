@@ -24,7 +24,7 @@ fi
 
 export RUN variant
 failed=$(printf '%s\n' "$@" | xargs -P "${JOBS:-1}" -n 1 sh -c '
-    timeout 120 $RUN "$0" >&2 || {
+    timeout 600 $RUN "$0" >&2 || {
         echo "engine ($variant): $0 failed with status $?" >&2
         echo "$0"
     }' | wc -l)

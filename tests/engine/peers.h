@@ -399,19 +399,26 @@ cpu_time(void)
 }
 
 /* The engine does nothing for a while, once it is done with what happened
- * just before.  A loop that spins makes thousands of calls. */
+ * before.  A loop that spins makes thousands of calls. */
 HELPER void
 expect_quiet(void)
 {
     const int ms = 200;
-    int64_t before = cpu_time();
+    int64_t used = 0;
+    bool is_quiet = false;
 
-    calls_made = 0;
-    active_hook = count_call;
-    poll(NULL, 0, ms);
-    active_hook = NULL;
+    for (int i = 0; i < ATTEMPTS && !is_quiet; i++) {
+        int64_t before = cpu_time();
+
+        calls_made = 0;
+        active_hook = count_call;
+        poll(NULL, 0, ms);
+        active_hook = NULL;
+        used = cpu_time() - before;
+        is_quiet = calls_made <= 10 && used <= ms * SG_MSEC / 4;
+    }
     CHECK_LE(calls_made, 10);
-    CHECK_LE(cpu_time() - before, ms * SG_MSEC / 4);
+    CHECK_LE(used, ms * SG_MSEC / 4);
 }
 
 #endif

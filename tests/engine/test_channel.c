@@ -346,7 +346,7 @@ static void
 session_answers_the_server(void)
 {
     static const char options[] =
-        "ClientAliveInterval 1\nClientAliveCountMax 1";
+        "ClientAliveInterval 1\nClientAliveCountMax 3";
     static char data[MB];
     struct gateway idle = gateway_open(options);
     struct road road = road_open(options);

@@ -74,13 +74,17 @@ reason_is_known_before_the_end_is_seen(void)
 static void
 end_is_withheld_to_learn_its_reason(void)
 {
-    struct proxy proxy = proxy_role("end_late", NULL, LONG_LINGER);
     int returncode = 0;
 
-    expect_end(proxy.stream);
-    CHECK(sg_report_returncode(proxy.report, &returncode));
+    /* it takes less than the 200 ms, unless the machine is busy */
+    for (int i = 0; i < 4 * ATTEMPTS && returncode == 0; i++) {
+        struct proxy proxy = proxy_role("end_late", NULL, LONG_LINGER);
+
+        expect_end(proxy.stream);
+        (void)sg_report_returncode(proxy.report, &returncode);
+        proxy_close(&proxy);
+    }
     CHECK_EQ(returncode, 7);
-    proxy_close(&proxy);
 }
 
 static void
@@ -216,8 +220,8 @@ check_slow_reader(const char *size, size_t total, int64_t linger)
 static void
 data_in_flight_arrives_whole(void)
 {
-    check_slow_reader("65536", 300000, SG_SEC);
-    check_slow_reader("8192", 300000, SG_SEC);
+    check_slow_reader("65536", 300000, PATIENCE * SG_SEC);
+    check_slow_reader("8192", 300000, PATIENCE * SG_SEC);
 }
 
 #ifndef SG_PORTABLE
@@ -226,8 +230,8 @@ data_in_flight_arrives_whole(void)
 static void
 data_in_flight_arrives_at_a_very_slow_reader(void)
 {
-    check_slow_reader("3000", 70000, 200 * SG_MSEC);
-    check_slow_reader("200", 5000, 200 * SG_MSEC);
+    check_slow_reader("600", 70000, SG_SEC);
+    check_slow_reader("60", 5000, SG_SEC);
 }
 #endif
 
@@ -240,9 +244,9 @@ very_slow_reader_of_more_than_a_pipe(void)
     static char data[9000];
 
     CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
-    command_role(&command, "read_slowly", "300");
+    command_role(&command, "read_slowly", "100");
     command.options.stderr_fd = pipe_fd[1];
-    proxy = proxy_start(&command, 200 * SG_MSEC);
+    proxy = proxy_start(&command, SG_SEC);
     fill_up(proxy.stream, 50);
     sg_sys_close(&proxy.stream);
     close(pipe_fd[1]);

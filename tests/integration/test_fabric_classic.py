@@ -349,6 +349,7 @@ def fails(done: subprocess.CompletedProcess[str]) -> str:
 def test_a_gateway_that_refuses_the_login(fab, hosts, tmp_path, sshd) -> None:
     make_key(tmp_path / "stranger")
     key = str(tmp_path / "stranger")
+    gateways.logins(sshd)  # those of before are told
     before = sshd.log.count("Connection closed by authenticating user")
     done = fab("serially", "-H", hosts[0], "-n", "3", expected=1, key_filename=key)
     assert "accepted no login" in fails(done)

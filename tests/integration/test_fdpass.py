@@ -203,8 +203,8 @@ def test_waiting_for_it_can_be_interrupted() -> None:
     import signal
 
     signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     with pytest.raises(ZeroDivisionError):
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
         ProxyCommand("sleep 60", fdpass=True, linger=0).close()
 
 

@@ -135,12 +135,10 @@ def read_slowly(go: threading.Event):
 
 
 def read_a_little_at_a_time(sock: socket.socket) -> tuple[int, str]:
-    """Serve: pauses shorter than the linger, longer than it in sum.  (What sshd
-    takes in the meantime comes in lumps: its kernel lets it write again only
-    when a third of a large socket buffer is free, a second's worth here.)"""
+    """Serve: pauses much shorter than the linger, longer than it in sum."""
     never = threading.Event()
     size, total = 0, hashlib.sha256()
-    while data := sock.recv(65536):
+    while data := sock.recv(32768):
         size += len(data)
         total.update(data)
         never.wait(0.02)
@@ -157,7 +155,7 @@ def test_a_megabyte_then_the_end_arrives_whole(how: str, sshd) -> None:
     """The target begins to read only after the end."""
     data, go = payload(1_000_000), threading.Event()
     with small_buffered(gateways.Target(read_slowly(go))) as target, gateways.to(sshd) as gateway:
-        channel = gateway.open_channel("direct-tcpip", target.address)
+        channel = gateways.connect(gateway, target.address, linger=DEADLINE)
         channel.settimeout(4 * DEADLINE)
         channel.sendall(data)
         if how == "close":
@@ -183,12 +181,16 @@ def test_a_megabyte_then_the_end_arrives_whole(how: str, sshd) -> None:
 
 
 @pytest.mark.slow
-def test_more_than_the_window_then_close_reaches_a_slow_reader(sshd) -> None:
+def test_more_than_the_window_then_close_reaches_a_slow_reader(sshd, short_path) -> None:
+    """By a Unix socket, whose buffer is small: behind a TCP socket sshd is held up, and
+    goes on, by the megabyte."""
     data = payload(6_000_000)
     with (
-        small_buffered(gateways.Target(read_a_little_at_a_time)) as target,
+        gateways.Target(read_a_little_at_a_time, str(short_path / "slow")) as target,
         gateways.to(sshd) as gateway,
-        gateways.connect(gateway, target.address, linger=2.5) as channel,
+        gateways.connect(
+            gateway, target.address, kind="direct-streamlocal@openssh.com", linger=3
+        ) as channel,
     ):
         channel.settimeout(4 * DEADLINE)
         channel.sendall(data)

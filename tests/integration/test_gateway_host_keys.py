@@ -38,6 +38,7 @@ def file(tmp_path):
 
 def mistrust(gateway: Gateway, sshd: PrivateSshd) -> HostKeyError:
     """The error, after which nothing has been tried to log in."""
+    gateways.logins(sshd)  # those of before are told
     before = sshd.log
     with pytest.raises(HostKeyError) as caught:
         gateway.open()

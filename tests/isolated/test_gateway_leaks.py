@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import os
-
 import fresh
 import pytest
 
 # A sanitizer's quarantine and shadow grow as it likes.
-SANITIZED = "LD_PRELOAD" in os.environ
+SANITIZED = fresh.PRELOAD is not None
 
 
 def grown(what: str, cycles: int) -> int:

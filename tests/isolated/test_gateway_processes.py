@@ -13,9 +13,9 @@ import gateways
 import pytest
 import scripted
 from gateways import Target
-from waiting import DEADLINE
+from waiting import DEADLINE, at_last
 
-LIMIT = 2.0  # seconds an exit may take
+LIMIT = 2.0  # seconds an exit may take, the quickest of three
 
 
 @pytest.mark.slow
@@ -25,6 +25,18 @@ def test_a_forks_child_cannot_touch_the_parents_gateway() -> None:
 
 def leave(way: str, sshd, target: Target, *more: str) -> str:
     """Run gateway_leave.py; its stderr."""
+    said = ""
+
+    def attempt() -> None:
+        nonlocal said
+        took, said = leave_once(way, sshd, target, *more)
+        assert took < LIMIT
+
+    at_last(attempt, 3)
+    return said
+
+
+def leave_once(way: str, sshd, target: Target, *more: str) -> tuple[float, str]:
     process = subprocess.Popen(
         fresh.command(
             fresh.SCRIPTS / "gateway_leave.py",
@@ -48,8 +60,7 @@ def leave(way: str, sshd, target: Target, *more: str) -> str:
         took = time.monotonic() - start
     assert process.returncode == 0, said
     assert line == "leaving\n", said
-    assert took < LIMIT
-    return said
+    return took, said
 
 
 def only_resource_warnings(said: str) -> bool:

@@ -40,7 +40,7 @@ def _children_of(pid: int) -> list[int]:
             with open(f"/proc/{pid}/task/{tid}/children", encoding="ascii") as f:
                 pids += [int(word) for word in f.read().split()]
         return pids
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         pass
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -36,7 +36,7 @@ def command(script: str | Path, *arguments: str, warnings: str = "error") -> lis
 def run(
     script: str | Path,
     *arguments: str,
-    timeout: float = 60,
+    timeout: float = 100,
     expected: int = 0,
     warnings: str = "error",
     path: Sequence[str] = (),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -72,7 +73,20 @@ def shared() -> Gateway:
 
 
 def logins(sshd: PrivateSshd) -> int:
-    """How many have logged in to *sshd* so far."""
+    """How many have logged in to *sshd* so far.
+
+    A client may know of its login before sshd's monitor has told it.  So what becomes
+    of each connection is waited for; not for long, as it may be meant to wait itself.
+    """
+
+    def is_decided() -> bool:
+        log = sshd.log
+        ports = set(re.findall(r"^Connection from \S+ port (\d+) on", log, re.MULTILINE))
+        ports -= set(re.findall(r"^Accepted \S+ for .* port (\d+) ", log, re.MULTILINE))
+        return ports <= set(re.findall(r" port (\d+)\b.* \[preauth\]$", log, re.MULTILINE))
+
+    with contextlib.suppress(AssertionError):
+        waiting.until(is_decided, "all have logged in or gone", 2)
     return sshd.log.count("Accepted publickey for")
 
 

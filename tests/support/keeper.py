@@ -26,6 +26,8 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 
+PAUSE = 5  # ms between two looks into a log that is a file
+
 # The mode by which we know a shared directory as made by one of us.
 OURS = 0o700
 
@@ -81,38 +83,34 @@ def kill_descendants() -> None:
             os.waitpid(-1, 0)
 
 
-def relay(output: int, log: int, ready: bytes) -> None:
-    """Copy output to log until standard input ends; tell the parent twice at most."""
-    said = b""
-    told = False
+def tell_when_ready(server: subprocess.Popen[bytes], log: Path, ready: bytes) -> None:
+    """Unless standard input ends before."""
     poller = select.poll()
     poller.register(0, select.POLLIN)
-    poller.register(output, select.POLLIN)
     while True:
-        events = dict(poller.poll())
-        if output in events:
-            data = os.read(output, 65536)
-            os.write(log, data)
-            said += b"" if told else data
-            if not told and (ready in said or not data):
-                os.write(1, b"ready\n" if ready in said else b"ended\n")
-                told, said = True, b""
-            if not data:
-                poller.unregister(output)
-        if 0 in events and not os.read(0, 1):
-            return
+        has_ended = server.poll() is not None
+        if ready in log.read_bytes():
+            os.write(1, b"ready\n")
+        elif has_ended:
+            os.write(1, b"ended\n")
+        elif poller.poll(PAUSE):
+            pass
+        else:
+            continue
+        return
 
 
 def serve(directory: Path, ready: str, command: tuple[str, ...]) -> None:
     """Run the command until standard input ends."""
     adopt_orphans()
-    log = os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    server = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    assert server.stdout is not None
+    # A file and no pipe: what it has said before it answered somebody is there then.
+    path = directory / "log"
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     with suppress(BrokenPipeError):
-        relay(server.stdout.fileno(), log, ready.encode())
+        tell_when_ready(server, path, ready.encode())
+    while os.read(0, 1):
+        pass
 
 
 def main(directory: str, shared: str, ready: str, *command: str) -> None:

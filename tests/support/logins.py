@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sshd import PrivateSshd
 
 MEGABYTE = 1_000_000
-TIMEOUT = 20.0  # seconds; generous, for loaded machines
+TIMEOUT = 60.0  # seconds; generous, for loaded machines
 
 
 def settings(

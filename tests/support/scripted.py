@@ -224,14 +224,17 @@ def black_hole() -> Iterator[tuple[socket.socket, list[socket.socket]]]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         fillers = []
-        while True:
+        refused = 0
+        while refused < 2:  # once may be a busy machine
             filler = stack.enter_context(socket.socket())
             filler.settimeout(0.1)
             try:
                 filler.connect(listener.getsockname())
             except TimeoutError:
                 filler.close()
-                break
-            fillers.append(filler)
+                refused += 1
+            else:
+                fillers.append(filler)
+                refused = 0
         listener.settimeout(4 * waiting.DEADLINE)
         yield listener, fillers

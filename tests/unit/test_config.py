@@ -246,8 +246,11 @@ def test_a_broken_file_is_told_in_openssh_s_words(file) -> None:
 def test_a_match_that_takes_too_long_leaves_nothing(file, tmp_path) -> None:
     pid = tmp_path / "pid"
     path = file(f'Match exec "echo $$ > {pid}; exec sleep 60"\nUser x\n')
-    with pytest.raises(TimeoutError) as caught:
-        lookup("h", ssh_config=path, timeout=1)
+    for timeout in (1, 30):  # a busy machine may not come to that line in time
+        with pytest.raises(TimeoutError) as caught:
+            lookup("h", ssh_config=path, timeout=timeout)
+        if pid.exists() and pid.read_text():
+            break
     assert caught.value.errno == 110 and "'h'" in caught.value.args[1]
     assert exited(int(pid.read_text()))
 

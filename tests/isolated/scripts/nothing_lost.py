@@ -16,20 +16,22 @@ from waiting import exited
 from sshgateway import ProxyCommand
 
 READER = """
-import hashlib, os, time
+import hashlib, os, sys, time
 total = hashlib.sha256()
 count = 0
 while data := os.read(0, 65536 if count < 900_000 else 4096):
     total.update(data)
     count += len(data)
-    time.sleep(0.03)
+    time.sleep(float(sys.argv[1]))
 os.write(2, f"{count} {total.hexdigest()}".encode())
 """
 
-how, path = sys.argv[1:]
+how, path, pause = sys.argv[1:]
 data = payload(1_000_000)
 with open(path, "wb") as log:
-    sock = ProxyCommand([sys.executable, "-S", "-c", READER], stderr=log, linger=0.3)
+    sock = ProxyCommand(
+        [sys.executable, "-S", "-c", READER, pause], stderr=log, linger=10 * float(pause)
+    )
 sock.sendall(data)
 if how == "close":
     sock.close()
@@ -47,5 +49,5 @@ elif how == "makefile":
     sock.close()
     file.close()
 for pid in children():  # exit would wait for 1 s at most
-    assert exited(pid, 20)
+    assert exited(pid, 60)
 print(len(data), digest(data))
