@@ -27,7 +27,7 @@ help: ## list the targets
 
 # ---- for everybody -------------------------------------------------------
 
-.PHONY: demo test test-fast test-engine test-asan test-portable test-leaks \
+.PHONY: demo test test-system test-fast test-engine test-asan test-portable test-leaks \
   bench bench-curves bench-docs docs libssh2 test-libssh2
 
 demo: ready-demo ## log in behind a gateway, on this machine, in a few ways
@@ -38,6 +38,12 @@ test: ready-test ## everything: engine tests, both pollers, then pytest
 	@$(MAKE) --no-print-directory test-engine SG_POLLER=poll
 	@[ "$$(cat $(BUILD)/libssh2-chosen)" != pinned ] || sh deps/libssh2/test
 	$(python) -m pytest $(TESTS)
+
+# A build of its own, so that the one in place stays what it is.
+test-system: ready-test ## the same with the system's libssh2 instead of ours
+	@$(MAKE) --no-print-directory test-engine SSHGATEWAY_LIBSSH2=system SG_POLLER=
+	@$(MAKE) --no-print-directory test-engine SSHGATEWAY_LIBSSH2=system SG_POLLER=poll
+	PYTHON=$(python) sh tools/test_variant.sh system $(TESTS)
 
 test-fast: ready-test ## the tests that take no time (under 15 s)
 	@sh tools/test_fast.sh $(python) $(TESTS)
@@ -83,7 +89,7 @@ test-faults: ready-test ## system calls that fail, hostile servers, both with sa
 	@$(MAKE) --no-print-directory -f tools/engine.mk faults SAN=
 	@$(MAKE) --no-print-directory -f tools/engine.mk faults SAN=address,undefined
 
-# One after the other, so that each has a core; LIBSSH2=libssh2.a: see tools/fuzz.mk.
+# One after the other, so that each has a core.
 test-fuzz: ready-fuzz ## a minute of fuzzing: a session's server, buffers, known_hosts
 	@$(MAKE) --no-print-directory -f tools/fuzz.mk PYTHON=$(python) SECONDS=20
 

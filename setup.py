@@ -7,6 +7,7 @@ Environment variables of the build:
   SSHGATEWAY_LIBSSH2    system: the shared library; pinned: ours, which is fetched,
                         patched and built (deps/libssh2); auto, which is the default:
                         ours when it has been built, else the system's
+  SSHGATEWAY_PINNED     where ours is, when not in build/libssh2-pinned
   PKG_CONFIG            the pkg-config program to use
 """
 
@@ -19,7 +20,7 @@ from glob import glob
 from setuptools import Extension, setup
 
 LIBSSH2_AT_LEAST = "1.10"
-PINNED = os.path.abspath("build/libssh2-pinned")
+PINNED = os.path.abspath(os.environ.get("SSHGATEWAY_PINNED") or "build/libssh2-pinned")
 
 MISSING_LIBSSH2 = """\
 error: {reason}
@@ -79,15 +80,21 @@ def choose_libssh2() -> str:
     return "pinned"
 
 
+def build_base() -> str:
+    """Where this build keeps its objects: builds that differ lie side by side."""
+    option = "--build-base"
+    return sys.argv[sys.argv.index(option) + 1] if option in sys.argv else "build"
+
+
 def note(name: str, text: str) -> str:
-    """The name of a file in build/ with that text, new only if the text is."""
-    path = os.path.join("build", name)
+    """The name of a file beside the objects with that text, new only if the text is."""
+    path = os.path.join(build_base(), name)
     try:
         with open(path) as file:
             if file.read() == text:
                 return path
     except OSError:
-        os.makedirs("build", exist_ok=True)
+        os.makedirs(build_base(), exist_ok=True)
     with open(path, "w") as file:
         file.write(text)
     return path

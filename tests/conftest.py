@@ -30,6 +30,8 @@ from footprint import Snapshot
 from http_proxy import HttpProxy
 from sshd import PrivateSshd
 
+import sshgateway
+
 LIMIT = 120.0  # seconds a test may take; the marker "limit" gives it more
 GRACE = 30.0  # seconds from the first stage to the second
 
@@ -54,6 +56,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     # The real stderr, past the capture, for the second stage.
     _stderr = os.dup(sys.__stderr__.fileno()) if sys.__stderr__ else -1
+
+
+def pytest_report_header() -> str:
+    """Which of the builds is tested."""
+    info = sshgateway.build_info()
+    return (
+        f"sshgateway: {info['libssh2']} libssh2 {info['libssh2_version']}, {info['poller']},"
+        f" {Path(sshgateway.__file__).parent}"
+    )
 
 
 def pytest_unconfigure() -> None:

@@ -2,6 +2,7 @@
 """Print compile_commands.json for clangd and clang-tidy."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,8 @@ FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-Icsrc", 
 
 
 def main() -> None:
+    if Path("build/libssh2-chosen").read_text() == "pinned":
+        os.environ["PKG_CONFIG_PATH"] = "build/libssh2-pinned/lib/pkgconfig"
     libssh2 = subprocess.check_output(["pkg-config", "--cflags", "libssh2"], text=True)
     python = f"-I{sysconfig.get_path('include')}"
     command = ["cc", *FLAGS, *shlex.split(libssh2), python, "-c"]

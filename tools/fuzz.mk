@@ -4,22 +4,36 @@
 #
 #   SECONDS  for each of them
 #   PYTHON   for those in Python
-#   LIBSSH2  libssh2.a to link instead of the system's, built with
-#            -fsanitize=address,undefined,fuzzer-no-link by the same clang, so
-#            that its code guides the fuzzer and its faults are seen
+#
+# The pinned libssh2 is built for it by the same clang with the same sanitizers,
+# so that its code guides the fuzzer and its faults are seen. The system's, which
+# is taken with SSHGATEWAY_LIBSSH2=system or where ours is not, is neither.
 
 CLANG ?= clang-14
 SECONDS ?= 20
 PYTHON ?= python3
-LIBSSH2 ?=
 
-dir := build/fuzz$(if $(LIBSSH2),-own)
+sanitizers := address,undefined,fuzzer-no-link
+
+# The same choice as in tools/engine.mk.
+libssh2 := $(or $(filter system pinned,$(SSHGATEWAY_LIBSSH2)),$(if \
+  $(wildcard build/libssh2-pinned/made-of),pinned,system))
+pkg_config := $(or $(PKG_CONFIG),pkg-config)
+ifeq ($(libssh2),pinned)
+ours := build/libssh2-pinned-fuzz
+ifneq ($(shell SAN=$(sanitizers) CC=$(CLANG) OUT=$(ours) sh deps/libssh2/build && echo done),done)
+$(error no pinned libssh2)
+endif
+made_of := $(ours)/made-of
+pkg_config := PKG_CONFIG_PATH='$(CURDIR)/$(ours)/lib/pkgconfig' $(pkg_config)
+endif
+
+dir := build/fuzz-$(libssh2)
 corpus := $(dir)/corpus
 flags = -std=c11 -D_GNU_SOURCE -DSG_FAULTS -pthread -g -O1 -fno-omit-frame-pointer \
-  -Wall -Wextra -Wno-unused-parameter -Werror -Icsrc $(shell pkg-config --cflags libssh2) \
-  -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
-libs = -pthread $(if $(LIBSSH2),$(LIBSSH2) -lz,$(shell pkg-config --libs libssh2)) \
-  $(shell pkg-config --libs libcrypto)
+  -Wall -Wextra -Wno-unused-parameter -Werror -Icsrc $(shell $(pkg_config) --cflags libssh2) \
+  -fsanitize=$(sanitizers) -fno-sanitize-recover=all
+libs = -pthread $(shell $(pkg_config) --libs libssh2 libcrypto)
 
 engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/py_%,$(wildcard csrc/*.c)))
 targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -50,14 +64,14 @@ $(dir)/engine.a: $(engine)
 	@ar rc $@ $^
 
 $(dir)/fuzz_session: $(dir)/tests/engine/nullcrypt.o
-$(dir)/fuzz_%: $(dir)/tests/fuzz/fuzz_%.o $(dir)/engine.a $(LIBSSH2)
+$(dir)/fuzz_%: $(dir)/tests/fuzz/fuzz_%.o $(dir)/engine.a
 	@$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(dir)/engine.a $(libs)
 
 # The loop runs in place, and bytes come in pieces: see fuzz_session.c.
 $(dir)/csrc/loop.o: flags += -Dpthread_create=fuzz_thread
 $(dir)/csrc/sys.o: flags += -Drecv=fuzz_recv
 
-$(dir)/%.o: %.c tools/fuzz.mk
+$(dir)/%.o: %.c tools/fuzz.mk $(made_of)
 	@mkdir -p $(@D)
 	@$(CLANG) $(flags) -MMD -MP -c -o $@ $<
 

@@ -1,23 +1,33 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# test_variant.sh asan|poll [PYTEST ARGUMENT...]: pytest on another build of
-# the extension, kept in build/VARIANT:
-#   asan   with the address and undefined behaviour sanitizers
-#   poll   the portable twin
-# PYTHON is the interpreter.
+# test_variant.sh asan|poll|system [PYTEST ARGUMENT...]: pytest on another build
+# of the extension, kept in build/VARIANT beside that of the source tree:
+#   asan    with the address and undefined behaviour sanitizers, in libssh2 too
+#           when that is ours
+#   poll    the portable twin
+#   system  with the system's libssh2
+# PYTHON is the interpreter. With SSHGATEWAY_LIBSSH2=system the other two have
+# the system's libssh2, in build/VARIANT-system.
 set -eu
 
 variant=$1
 shift
+[ "$variant" != system ] || export SSHGATEWAY_LIBSSH2=system
 build=build/$variant
+[ "$variant" = system ] || [ "${SSHGATEWAY_LIBSSH2:-}" != system ] || build=$build-system
 
-if [ "$variant" = asan ]; then
-    sanitizers=-fsanitize=address,undefined
-    export CC=gcc LDFLAGS=$sanitizers
-    export CFLAGS="-g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined $sanitizers"
-else
-    export SG_POLLER=poll
-fi
+case $variant in
+asan)
+    if [ "${SSHGATEWAY_LIBSSH2:-}" != system ] && [ -f build/libssh2-pinned/made-of ]; then
+        SAN=address,undefined sh deps/libssh2/build
+        export SSHGATEWAY_LIBSSH2=auto # it is there now
+        export SSHGATEWAY_PINNED=build/libssh2-pinned-address-undefined
+    fi
+    export CC=gcc LDFLAGS=-fsanitize=address,undefined
+    export CFLAGS="-g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined $LDFLAGS"
+    ;;
+poll) export SG_POLLER=poll ;;
+esac
 SSHGATEWAY_WERROR=1 "$PYTHON" setup.py -q build --build-base "$build" --build-lib "$build/lib"
 
 # The interpreter is the stock one, so the sanitizers are preloaded. Leaks are
