@@ -28,7 +28,7 @@ help: ## list the targets
 # ---- for everybody -------------------------------------------------------
 
 .PHONY: demo test test-system test-fast test-engine test-asan test-portable test-leaks \
-  bench bench-curves bench-docs docs libssh2 test-libssh2
+  bench bench-curves bench-docs docs libssh2 test-libssh2 test-upstream
 
 demo: ready-demo ## log in behind a gateway, on this machine, in a few ways
 	@$(python) examples/demo.py
@@ -74,6 +74,9 @@ libssh2: ## the pinned, patched libssh2, which builds then use (deps/libssh2)
 
 test-libssh2: ## its patches' tests: SAN=address,undefined|thread
 	@SAN=$(SAN) sh deps/libssh2/test
+
+test-upstream: ready-test ## libssh2's own, as released and with our patches
+	@$(python) deps/libssh2/test-upstream
 
 docs: ready-docs ## the manual, in build/docs
 	$(python) -m sphinx -W -n -q -b html docs $(BUILD)/docs
