@@ -131,7 +131,9 @@ split_refusal(struct sg_error *error)
         }
     }
     rest += strncmp(rest, ": ", 2) == 0 ? 2 : 0;
-    memmove(error->text, rest, strlen(rest) + 1);
+    if (error->code != 0 || *rest != '\0') {
+        memmove(error->text, rest, strlen(rest) + 1);
+    }
 }
 
 /* A server that tries to connect for longer than libssh2 waits for an answer

@@ -318,7 +318,8 @@ look_after_channel(struct channel *channel)
                                                 never_interrupt, NULL, &error);
 
         demand(status != SG_ERR_TIMEOUT, "the open is answered");
-        demand(status == SG_OK || error.text[0] != '\0' || error.err != 0,
+        demand(status == SG_OK || error.text[0] != '\0' || error.err != 0
+                   || error.code != 0,
                "the answer has a reason");
         sg_request_drop(channel->request);
     }
