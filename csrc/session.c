@@ -189,6 +189,7 @@ sg_session_receive(struct sg_session *session)
     }
     session->rx_start = 0;
     session->rx_len = n > 0 ? (size_t)n : 0;
+    session->owes_ack = session->is_tcp && n > 0;
     session->rx_eof = n == 0;
     session->rx_error = n < 0 ? (int)n : 0;
     session->heard = session->alive_interval != 0 ? sg_sys_now() : 0;
@@ -214,12 +215,32 @@ sg_session_send(struct sg_session *session)
                     session->tx.len, MSG_DONTWAIT);
     if (n > 0) {
         sg_buffer_consume(&session->tx, (size_t)n);
+        session->owes_ack = false;
         sg_report_count(session->report, SG_COUNT_SENT, n);
     }
     else if (n != -EAGAIN && n != -EWOULDBLOCK && n != -EINTR) {
         session->tx_error = (int)n;
         sg_buffer_clear(&session->tx);
     }
+}
+
+/* sshd has Nagle's algorithm on unless there is a terminal: of two small
+ * pieces it sends the second when the first has been acknowledged, which is
+ * when we send something, or 40 ms later. */
+void
+sg_session_acknowledge(struct sg_session *session)
+{
+#ifdef TCP_QUICKACK
+    const int now = 2; /* 1 would be: and from now on at once */
+
+    if (session->owes_ack) {
+        session->owes_ack = false;
+        sg_sys_setsockopt(session->socket.fd, IPPROTO_TCP, TCP_QUICKACK, &now,
+                          sizeof(now));
+    }
+#else
+    (void)session;
+#endif
 }
 
 bool
@@ -246,8 +267,10 @@ wait_for_socket(struct sg_session *session, const struct sg_wait *wait,
     struct pollfd pollfd = {
         .fd = session->socket.fd,
         .events = (short)(POLLIN | (session->tx.len != 0 ? POLLOUT : 0))};
-    int n = sg_sys_poll(&pollfd, 1, sg_deadline_ms(wait->deadline));
+    int n;
 
+    sg_session_acknowledge(session);
+    n = sg_sys_poll(&pollfd, 1, sg_deadline_ms(wait->deadline));
     if (n == 0) {
         return sg_fail(error, SG_ERR_TIMEOUT, ETIMEDOUT);
     }
@@ -355,16 +378,17 @@ mixes_up_memory(void)
 }
 
 /* Small messages are not to wait for more, nor behind more than the kernel
- * needs.  What is no TCP socket refuses, and is none the worse. */
-static void
+ * needs.  What is no TCP socket refuses, and is none the worse.  Is it one? */
+static bool
 tune_socket(int fd)
 {
     const int on = 1, low = TX_SOFT_LIMIT / 2;
 
-    sg_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 #ifdef TCP_NOTSENT_LOWAT
     sg_sys_setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
 #endif
+    return sg_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
+           == 0;
 }
 
 struct sg_session *
@@ -391,7 +415,7 @@ sg_session_new(int fd, struct sg_report *report, struct sg_error *error)
     libssh2_session_set_read_timeout(session->ssh, INT_MAX);
 #endif
     install_callbacks(session->ssh);
-    tune_socket(fd);
+    session->is_tcp = tune_socket(fd);
     session->report = sg_report_ref(report);
     session->tx.keep = TX_SOFT_LIMIT * 2;
     session->socket.fd = fd;

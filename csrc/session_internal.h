@@ -33,6 +33,8 @@ struct sg_session {
     int rx_error;   /* negative errno of the socket */
     int tx_error;   /* the same, of send: rx_error when all is received */
     bool rx_eof;
+    bool is_tcp;
+    bool owes_ack; /* nothing was sent since something was received */
     struct sg_buffer tx; /* sent by libssh2, for the socket */
     struct sg_memory memory;
 
@@ -89,6 +91,9 @@ bool sg_session_receive(struct sg_session *session);
 
 /* One send of everything out. */
 void sg_session_send(struct sg_session *session);
+
+/* What was received is acknowledged now, if what was sent did not. */
+void sg_session_acknowledge(struct sg_session *session);
 
 /* So much waits to be sent that channels must not add to it. */
 bool sg_session_is_full(const struct sg_session *session);

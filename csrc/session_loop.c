@@ -321,6 +321,7 @@ carry(struct sg_session *session)
     }
     session->rx_left = session->rx_len;
     sg_session_send(session);
+    sg_session_acknowledge(session);
     give_room(session);
 }
 
