@@ -22,12 +22,6 @@ channel_of(const struct sg_relay *relay)
     return (struct sg_channel *)relay;
 }
 
-struct sg_farend *
-sg_channel_farend(struct sg_channel *channel)
-{
-    return &channel->relay.farend;
-}
-
 struct sg_channel *
 sg_channel_next(struct sg_channel *channel)
 {
@@ -58,6 +52,13 @@ sg_channel_give_room(struct sg_channel *channel)
     sg_loop_again(&channel->relay.farend);
     /* If it has no use for it after all, the next ones come. */
     sg_session_touch(channel->session);
+}
+
+void
+sg_channel_try_again(struct sg_channel *channel)
+{
+    sg_channel_unqueue(channel, SG_LINE_KEYS);
+    sg_loop_again(&channel->relay.farend);
 }
 
 /* How many packets there is room for in tx: one for who has waited for it,
@@ -116,6 +117,10 @@ channel_write(struct sg_relay *relay, const char *from, size_t n)
         wrote = result_of(channel, libssh2_channel_write_ex(
                                        channel->ssh, 0, from + done, piece));
         done += wrote > 0 ? (size_t)wrote : 0; /* 0: the window is closed */
+    }
+    if (wrote == -EAGAIN
+        && libssh2_channel_window_write_ex(channel->ssh, NULL) != 0) {
+        sg_channel_queue(channel, SG_LINE_KEYS);
     }
     if (done > 0) {
         sg_session_touch(channel->session);
@@ -191,19 +196,17 @@ static const struct sg_relay_kind channel_relay_kind = {
 
 /* ---- What comes ------------------------------------------------------- */
 
-bool
-sg_channel_is_open(const struct sg_channel *channel)
-{
-    return channel->ssh != NULL;
-}
-
 /* Both read all there is, and keep it for whom it concerns; but not when
  * what they wait for has come. */
 bool
 sg_channel_pump(struct sg_channel *channel)
 {
-    int rc = libssh2_channel_wait_eof(channel->ssh);
+    int rc;
 
+    if (channel->ssh == NULL) {
+        return false;
+    }
+    rc = libssh2_channel_wait_eof(channel->ssh);
     if (rc == 0) {
         rc = libssh2_channel_wait_closed(channel->ssh);
     }
@@ -283,17 +286,19 @@ take_queued(struct sg_channel *channel)
     } while (n > 0 && sg_buffer_append(&relay->down, scratch, (size_t)n));
 }
 
-bool
-sg_channel_has_news(struct sg_channel *channel)
+void
+sg_channel_take_news(struct sg_channel *channel)
 {
-    if (channel->ssh == NULL) {
-        return false;
+    struct sg_relay *relay = &channel->relay;
+
+    if (channel->ssh != NULL
+        && (receive(channel) || channel->is_closing
+            || relay->far_eof != channel->remote_closed
+            || ((relay->up.len != 0 || relay->up_full)
+                && libssh2_channel_window_write_ex(channel->ssh, NULL)
+                       != 0))) {
+        sg_loop_again(&relay->farend);
     }
-    return receive(channel) || channel->grant != 0 || channel->is_closing
-           || channel->eof_wanted != channel->eof_sent
-           || channel->relay.far_eof != channel->remote_closed
-           || ((channel->relay.up.len != 0 || channel->relay.up_full)
-               && libssh2_channel_window_write_ex(channel->ssh, NULL) != 0);
 }
 
 /* What the caller has read may be sent again. */
@@ -322,7 +327,8 @@ replenish(struct sg_channel *channel)
     rc = libssh2_channel_receive_window_adjust2(channel->ssh, channel->grant,
                                                 1, NULL);
     if (rc == LIBSSH2_ERROR_EAGAIN) {
-        return; /* keys are exchanged: the same again afterwards */
+        sg_channel_queue(channel, SG_LINE_KEYS);
+        return; /* the same again afterwards */
     }
     channel->grant = 0;
     if (rc < 0) {
@@ -360,6 +366,9 @@ finish(struct sg_channel *channel)
         && !channel->is_closing) {
         channel->eof_sent = libssh2_channel_send_eof(channel->ssh)
                             != LIBSSH2_ERROR_EAGAIN;
+        if (!channel->eof_sent) {
+            sg_channel_queue(channel, SG_LINE_KEYS);
+        }
         sg_session_touch(channel->session);
     }
     if ((sg_relay_is_done(relay)
@@ -376,7 +385,8 @@ finish(struct sg_channel *channel)
         sg_channel_leave(channel);
         return true;
     }
-    if (channel->is_closing) {
+    if (channel->is_closing) { /* theirs has not come, or ours not gone */
+        sg_channel_queue(channel, SG_LINE_KEYS);
         sg_session_touch(channel->session);
     }
     return has_news;

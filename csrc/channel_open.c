@@ -63,8 +63,9 @@ sg_channel_leave(struct sg_channel *channel)
     if (session == NULL) {
         return;
     }
-    sg_channel_unqueue(channel, SG_LINE_OPEN);
-    sg_channel_unqueue(channel, SG_LINE_FULL);
+    for (enum sg_line line = 0; line < SG_LINES; line++) {
+        sg_channel_unqueue(channel, line);
+    }
     if (channel->opening != NULL) {
         libssh2_channel_free(channel->opening); /* closed when it is open */
         channel->opening = NULL;
@@ -169,6 +170,7 @@ opened(struct sg_channel *channel)
     struct sg_error none = {0};
 
     sg_channel_unqueue(channel, SG_LINE_OPEN);
+    sg_session_name(channel->ssh, channel);
     sg_window_answered(&channel->session->windows,
                        sg_sys_now() - channel->open_began);
     channel->is_open = true;

@@ -12,11 +12,13 @@
 #include "window.h"
 
 struct sg_channel;
+struct _LIBSSH2_CHANNEL;
 
 /* What channels wait for, first come, first served. */
 enum sg_line {
     SG_LINE_OPEN, /* to be opened; the first one is */
     SG_LINE_FULL, /* for room in tx */
+    SG_LINE_KEYS, /* for the end of a key exchange */
     SG_LINES,
 };
 
@@ -108,6 +110,9 @@ void sg_session_release(struct sg_session *session);
 /* Something was given to libssh2: see to it in a turn. */
 void sg_session_touch(struct sg_session *session);
 
+/* An open channel of libssh2's is from now on known to be this one. */
+void sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel);
+
 /* libssh2 makes one packet of a write, of at most so much. */
 #define SG_MAX_WRITE 32700
 
@@ -117,20 +122,20 @@ void sg_session_touch(struct sg_session *session);
  * more than one at a time; true when it is done with. */
 bool sg_channel_open_step(struct sg_channel *channel);
 struct sg_channel *sg_channel_next_to_open(struct sg_channel *channel);
-bool sg_channel_is_open(const struct sg_channel *channel);
 /* libssh2 takes all in; false when this one is of no use for that. */
 bool sg_channel_pump(struct sg_channel *channel);
-/* Something was received: is it, or may it be, of interest to this one?
- * Takes what has come for it out of libssh2. */
-bool sg_channel_has_news(struct sg_channel *channel);
+/* Something has come, perhaps for this one: out of libssh2, and a turn for the
+ * channel if that has to see to it. */
+void sg_channel_take_news(struct sg_channel *channel);
 /* There is room in tx for it, and it may write one packet.  Out of line. */
 void sg_channel_give_room(struct sg_channel *channel);
+/* libssh2 may take what it did not.  Out of line. */
+void sg_channel_try_again(struct sg_channel *channel);
 /* The session is gone, with all of libssh2's channels. */
 void sg_channel_orphan(struct sg_channel *channel);
 /* The session ends: no more goes up, and then it closes.  What has come stays
  * the caller's. */
 void sg_channel_close(struct sg_channel *channel);
-struct sg_farend *sg_channel_farend(struct sg_channel *channel);
 struct sg_channel *sg_channel_next(struct sg_channel *channel);
 
 #endif

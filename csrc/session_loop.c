@@ -4,8 +4,8 @@
  *
  * EAGAIN from libssh2 does not mean that nothing is left to do: a call on one
  * channel takes in packets of all, and the socket will not become readable
- * again for them.  So whenever libssh2 has taken in something, every channel
- * is asked for news.
+ * again for them.  So whenever libssh2 has taken in something, the channels
+ * are asked for news: those it names, or all where it names none.
  */
 #include "session_internal.h"
 
@@ -161,18 +161,82 @@ look_at_host_key(struct sg_session *session)
 
 /* ---- Turns ------------------------------------------------------------ */
 
+#ifdef LIBSSH2_SESSION_READY_CHANNEL
+
+void
+sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
+{
+    *libssh2_channel_abstract(ssh) = channel;
+}
+
 /* Have libssh2 take in all that was received. */
 static void
-pump(struct sg_session *session)
+take_in(struct sg_session *session)
+{
+    int rc = libssh2_session_receive(session->ssh);
+
+    if (rc != LIBSSH2_ERROR_EAGAIN) {
+        sg_session_check(session, rc);
+    }
+}
+
+static void
+ask_channels(struct sg_session *session)
+{
+    LIBSSH2_CHANNEL *ssh;
+
+    while (!session->is_lost
+           && (ssh = libssh2_session_ready_channel(session->ssh)) != NULL) {
+        struct sg_channel *channel = *libssh2_channel_abstract(ssh);
+
+        if (channel != NULL) {
+            sg_channel_take_news(channel);
+        }
+    }
+}
+
+#else
+
+void
+sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
+{
+    (void)ssh;
+    (void)channel;
+}
+
+/* libssh2 does so on behalf of any channel, but needs one. */
+static void
+take_in(struct sg_session *session)
 {
     struct sg_channel *channel = session->channels;
 
-    while (channel != NULL
-           && !(sg_channel_is_open(channel) && sg_channel_pump(channel))) {
+    while (channel != NULL && !sg_channel_pump(channel)) {
         channel = sg_channel_next(channel);
     }
-    if (session->is_probing
-        || (channel == NULL && session->lines[SG_LINE_OPEN].first == NULL)) {
+    if (channel == NULL && session->lines[SG_LINE_OPEN].first == NULL
+        && !session->is_probing) {
+        probe(session);
+    }
+}
+
+static void
+ask_channels(struct sg_session *session)
+{
+    struct sg_channel *channel = session->channels;
+
+    while (channel != NULL && !session->is_lost) {
+        sg_channel_take_news(channel);
+        channel = sg_channel_next(channel);
+    }
+}
+
+#endif
+
+static void
+pump(struct sg_session *session)
+{
+    take_in(session);
+    if (session->is_probing) {
         probe(session);
     }
     look_at_host_key(session);
@@ -212,16 +276,12 @@ open_channels(struct sg_session *session)
     }
 }
 
+/* What libssh2 did not take while keys were exchanged, it may take now. */
 static void
-ask_channels(struct sg_session *session)
+try_again(struct sg_session *session)
 {
-    struct sg_channel *channel = session->channels;
-
-    while (channel != NULL && !session->is_lost) {
-        if (sg_channel_has_news(channel)) {
-            sg_loop_again(sg_channel_farend(channel));
-        }
-        channel = sg_channel_next(channel);
+    while (session->lines[SG_LINE_KEYS].first != NULL) {
+        sg_channel_try_again(session->lines[SG_LINE_KEYS].first);
     }
 }
 
@@ -318,6 +378,7 @@ carry(struct sg_session *session)
     }
     if (has_news) {
         ask_channels(session);
+        try_again(session);
     }
     session->rx_left = session->rx_len;
     sg_session_send(session);

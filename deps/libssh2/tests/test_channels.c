@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches channels-by-number, a-queue-a-channel, many-opens-at-once and
- * a-refusal-in-the-servers-words.
+ * Patches channels-by-number, a-queue-a-channel, many-opens-at-once,
+ * a-refusal-in-the-servers-words and who-is-ready.
  */
 #include "pair.h"
 
@@ -440,6 +440,93 @@ a_refusal_is_told_in_the_servers_words(void)
     }
 }
 
+/* ---- Who is ready ----------------------------------------------------- */
+
+static void
+say_to(struct pair *pair, int type, const LIBSSH2_CHANNEL *channel)
+{
+    said.n = 0;
+    put_byte(&said, (unsigned)type);
+    put_u32(&said, channel->local.id);
+    put_u32(&said, 1); /* WINDOW_ADJUST alone has it */
+    say(&pair->theirs, &said);
+}
+
+static void
+all_is_taken_in_without_a_channel(void)
+{
+    struct pair pair;
+
+    pair_open(&pair, GCM, GCM);
+    said.n = 0;
+    put_byte(&said, SSH_MSG_GLOBAL_REQUEST);
+    put_text(&said, "are you there?");
+    put_byte(&said, 1);
+    say(&pair.theirs, &said);
+    say(&pair.theirs, &said);
+    CHECK_EQ(libssh2_session_receive(pair.ours.session), LIBSSH2_ERROR_EAGAIN);
+    CHECK(they_hear(&pair, SSH_MSG_REQUEST_FAILURE, &heard));
+    CHECK(they_hear(&pair, SSH_MSG_REQUEST_FAILURE, &heard));
+    pair.ours.session->socket_state = LIBSSH2_SOCKET_DISCONNECTED;
+    CHECK_EQ(libssh2_session_receive(pair.ours.session),
+             LIBSSH2_ERROR_SOCKET_DISCONNECT);
+    pair_close(&pair);
+}
+
+static void
+who_is_ready_is_told_once_in_order(void)
+{
+    static const int types[] = {SSH_MSG_CHANNEL_WINDOW_ADJUST,
+                                SSH_MSG_CHANNEL_EOF, SSH_MSG_CHANNEL_CLOSE};
+    LIBSSH2_CHANNEL *first, *second, *idle;
+    struct pair pair;
+
+    pair_open(&pair, GCM, GCM);
+    first = open_channel(&pair);
+    idle = open_channel(&pair);
+    second = open_channel(&pair);
+    CHECK(*libssh2_channel_abstract(first) == NULL);
+    *libssh2_channel_abstract(first) = &pair;
+    CHECK(libssh2_session_ready_channel(pair.ours.session) == NULL);
+    say_data(&pair, second->local.id, "ab", 2);
+    say_data(&pair, first->local.id, "c", 1);
+    say_data(&pair, second->local.id, "d", 1);
+    CHECK_EQ(libssh2_session_receive(pair.ours.session), LIBSSH2_ERROR_EAGAIN);
+    CHECK(libssh2_session_ready_channel(pair.ours.session) == second);
+    CHECK(libssh2_session_ready_channel(pair.ours.session) == first);
+    CHECK(libssh2_session_ready_channel(pair.ours.session) == NULL);
+    CHECK(*libssh2_channel_abstract(first) == &pair);
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        say_to(&pair, types[i], second);
+        libssh2_session_receive(pair.ours.session);
+        CHECK(libssh2_session_ready_channel(pair.ours.session) == second);
+        CHECK(libssh2_session_ready_channel(pair.ours.session) == NULL);
+    }
+    CHECK_EQ(libssh2_channel_eof(idle), 0);
+    pair_close(&pair);
+}
+
+static void
+who_is_ready_may_be_freed(void)
+{
+    LIBSSH2_CHANNEL *first, *second, *third;
+    struct pair pair;
+
+    pair_open(&pair, GCM, GCM);
+    first = open_channel(&pair);
+    second = open_channel(&pair);
+    third = open_channel(&pair);
+    say_to(&pair, SSH_MSG_CHANNEL_WINDOW_ADJUST, first);
+    say_to(&pair, SSH_MSG_CHANNEL_CLOSE, second);
+    say_to(&pair, SSH_MSG_CHANNEL_WINDOW_ADJUST, third);
+    libssh2_session_receive(pair.ours.session);
+    CHECK_EQ(libssh2_channel_free(second), 0);
+    CHECK(libssh2_session_ready_channel(pair.ours.session) == first);
+    CHECK(libssh2_session_ready_channel(pair.ours.session) == third);
+    CHECK(libssh2_session_ready_channel(pair.ours.session) == NULL);
+    pair_close(&pair);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -461,5 +548,8 @@ main(int argc, char **argv)
     RUN(opens_under_way_are_finished_before_they_are_freed);
     RUN(opens_are_refused_for_every_reason);
     RUN(a_refusal_is_told_in_the_servers_words);
+    RUN(all_is_taken_in_without_a_channel);
+    RUN(who_is_ready_is_told_once_in_order);
+    RUN(who_is_ready_may_be_freed);
     return 0;
 }
