@@ -93,7 +93,9 @@ sg_window_answered(struct sg_windows *all, int64_t took)
 
 /* All of a window used within four round trips, in which two steps of half
  * of it have been granted, and hardly anything unread each time: it may be
- * what holds the sender back. */
+ * what holds the sender back.  One that is small because it is one of many
+ * grows without hurry, too: an sshd with a thousand channels is slow, and the
+ * slower the smaller the pieces are that it works in. */
 static void
 consider_growing(struct sg_window *window, const struct sg_windows *all,
                  size_t grant, size_t unread, int64_t now)
@@ -110,7 +112,8 @@ consider_growing(struct sg_window *window, const struct sg_windows *all,
         return;
     }
     window->kept_up = 0;
-    if (now - window->since <= 4 * all->round_trip
+    if ((window->size < SG_WINDOW_FIRST
+         || now - window->since <= 4 * all->round_trip)
         && window->size < window->limit) {
         window->size = smaller(window->size * 2, window->limit);
     }

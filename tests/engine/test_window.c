@@ -225,6 +225,25 @@ a_thousand_have_their_share(void)
     CHECK_LE(all.outstanding, 192 * MIB);
 }
 
+static void
+one_of_a_thousand_that_keeps_up_gets_what_few_have(void)
+{
+    static struct channel channels[1000];
+    struct sg_windows all = {.round_trip = ROUND_TRIP};
+    struct channel *busy = &channels[999];
+
+    for (size_t i = 0; i < 1000; i++) {
+        channel_open(&channels[i], &all, 0);
+        grant(&channels[i], &all);
+    }
+    CHECK_LE(busy->credit, MIB / 4);
+    for (int i = 0; i < 100; i++) {
+        now += 100 * ROUND_TRIP;
+        send_and_read(busy, &all);
+    }
+    CHECK_EQ(busy->credit, SG_WINDOW_FIRST);
+}
+
 #define MANY 4000
 
 static void
@@ -271,6 +290,7 @@ main(int argc, char **argv)
         CASE(a_size_that_was_asked_for_stays),
         CASE(the_reserve_never_holds_up_a_grant),
         CASE(a_thousand_have_their_share),
+        CASE(one_of_a_thousand_that_keeps_up_gets_what_few_have),
         CASE(the_bound_of_all_holds_and_everybody_gets_on),
     };
 
