@@ -14,6 +14,9 @@
 
 #define STACK_SIZE (256 * 1024)
 #define MAX_EVENTS 64
+/* What comes is the session's first and then a channel's, what goes the other
+ * way round: both have a turn before the poller is asked again. */
+#define ROUNDS 2
 /* After the poller has failed. */
 #define PAUSE (10 * SG_MSEC)
 
@@ -281,7 +284,7 @@ look_at_clock(struct sg_loop *loop)
 }
 
 /* A turn for each that is due now; who becomes due meanwhile waits for the
- * next round, after the poller has been asked. */
+ * next round. */
 static void
 run_due(struct sg_loop *loop)
 {
@@ -399,7 +402,9 @@ loop_main(void *arg)
             read_mail(loop); /* last, for it may free what was found */
         }
         look_at_clock(loop);
-        run_due(loop);
+        for (int i = 0; i < ROUNDS && loop->first_due != NULL; i++) {
+            run_due(loop);
+        }
     } while (!may_end(loop));
     sg_sys_trace("loop %p ends", arg);
     loop_free(loop);

@@ -265,6 +265,83 @@ loop_does_not_spin_when_it_can_not_wait(void)
     proxy_close(&proxy);
 }
 
+/* ---- Rounds ----------------------------------------------------------- */
+
+static struct sg_farend leader, follower;
+static atomic_int polls_before[2], ended;
+
+static int
+count_polls(const char *call)
+{
+    if ((strcmp(call, "epoll_wait") == 0 || strcmp(call, "poll") == 0)
+        && !pthread_equal(pthread_self(), tester)) {
+        polls++;
+    }
+    return 0;
+}
+
+static void
+turn_of_leader(struct sg_farend *farend)
+{
+    polls_before[0] = polls;
+    sg_loop_again(&follower);
+    sg_loop_over(farend);
+}
+
+/* The first of its turns is its arrival. */
+static void
+turn_of_follower(struct sg_farend *farend)
+{
+    if (polls_before[0] != 0) {
+        polls_before[1] = polls;
+        sg_loop_over(farend);
+    }
+}
+
+static void
+stop_nothing(struct sg_farend *farend, sg_deadline by)
+{
+    (void)farend;
+    (void)by;
+}
+
+static void
+note_end(struct sg_farend *farend)
+{
+    (void)farend;
+    ended++;
+}
+
+static bool
+both_have_ended(void *unused)
+{
+    (void)unused;
+    return ended == 2;
+}
+
+static void
+who_is_made_due_in_a_turn_has_its_own_before_the_next_poll(void)
+{
+    static const struct sg_farend_kind kinds[] = {
+        {"leader", turn_of_leader, stop_nothing, note_end},
+        {"follower", turn_of_follower, stop_nothing, note_end},
+    };
+    struct sg_loop *loop = sg_loop_hold(NULL);
+
+    tester = pthread_self();
+    polls = 1;
+    active_hook = count_polls;
+    CHECK(sg_loop_hold(NULL) == loop);
+    leader.kind = &kinds[0];
+    follower.kind = &kinds[1];
+    sg_loop_adopt(loop, &follower);
+    sg_loop_adopt(loop, &leader);
+    wait_until(both_have_ended, NULL);
+    active_hook = NULL;
+    CHECK_EQ(polls_before[1], polls_before[0]);
+    wait_until(no_loop_runs, NULL);
+}
+
 #ifndef SG_PORTABLE
 /* The descriptor of this name in /proc, or -1. */
 static int
@@ -453,6 +530,7 @@ main(int argc, char **argv)
         CASE(stop_comes_back_in_time_whatever_holds),
         CASE(stopped_while_threads_start_proxies),
         CASE(loop_does_not_spin_when_it_can_not_wait),
+        CASE(who_is_made_due_in_a_turn_has_its_own_before_the_next_poll),
 #ifndef SG_PORTABLE
         CASE(poller_that_is_lost_is_replaced),
 #endif
