@@ -36,7 +36,7 @@ struct sg_session {
     int tx_error;   /* the same, of send: rx_error when all is received */
     bool rx_eof;
     bool is_tcp;
-    bool owes_ack; /* nothing was sent since something was received */
+    bool owes_ack;       /* nothing was sent since something was received */
     struct sg_buffer tx; /* sent by libssh2, for the socket */
     struct sg_memory memory;
 
