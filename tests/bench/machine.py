@@ -37,6 +37,7 @@ class Machine:
             "cpus": cpus,
             "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
             "kernel": f"{platform.system()} {platform.release()}",
+            "tcp": _congestion_control(),
             "libc": " ".join(platform.libc_ver()),
             "python": f"{platform.python_implementation()} {platform.python_version()}",
             "openssl": ssl.OPENSSL_VERSION,
@@ -48,6 +49,15 @@ class Machine:
             "load_average": [round(load, 2) for load in os.getloadavg()],
             "others_percent": round(max(0.0, 100 * others / (seconds * cpus)), 1),
         }
+
+
+def _congestion_control() -> str:
+    """bbr paces what goes over loopback, too."""
+    try:
+        with open("/proc/sys/net/ipv4/tcp_congestion_control") as name:
+            return name.read().strip()
+    except OSError:
+        return "unknown"
 
 
 def _cpu_model() -> str:

@@ -101,10 +101,15 @@ def tables(group: Results) -> str:
 
 def goals(report: Report) -> str:
     lines = [
-        (each.work.removeprefix("gateway: "), each.what, each.reached, "" if each.is_met else "no")
+        (
+            each.work.removeprefix("gateway: "),
+            each.what,
+            each.reached,
+            "yes" if each.is_met else "no",
+        )
         for each in verdicts(report)
     ]
-    return csv_table("Goals", ("work", "goal", "reached", "missed?"), lines)
+    return csv_table("Goals", ("work", "goal", "reached", "met?"), lines)
 
 
 def faster(report: Report) -> str:
@@ -134,8 +139,8 @@ def _better(group: Results, row: Row) -> Iterator[tuple[str, str, str, str]]:
 def machine(report: Report) -> str:
     told = report.machine
     facts = {
-        "Machine": f"{told['cpus']} x {told['cpu']}, {told['memory_gib']} GiB; {told['kernel']}, "
-        f"{told['libc']}",
+        "Machine": f"{told['cpus']} x {told['cpu']}, {told['memory_gib']} GiB; {told['kernel']} "
+        f"(TCP {told['tcp']}), {told['libc']}",
         "Programs": f"{told['python']} with {told['openssl']}; {told['openssh']}",
         "Run": f"{told['date']}, {number(told['seconds'] / 60)} minutes; all others on the "
         f"machine used {told['others_percent']} % of it",

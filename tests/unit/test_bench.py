@@ -20,7 +20,7 @@ from worker import Worker, WorkFailedError
 RATE = Metric("rate", "MB/s", higher_is_better=True)
 CPU = Metric("CPU, client side", "ms/MB", when_none="never")
 MACHINE = {
-    "cpu": "a CPU", "cpus": 2, "memory_gib": 4, "kernel": "Linux", "libc": "glibc",
+    "cpu": "a CPU", "cpus": 2, "memory_gib": 4, "kernel": "Linux", "tcp": "cubic", "libc": "glibc",
     "python": "CPython", "openssl": "OpenSSL", "openssh": "OpenSSH", "commit": "abc",
     "date": "2026-01-01", "contestants": {"ssh": "9.2"}, "seconds": 90.0,
     "others_percent": 1.0, "load_average": [0, 0, 0],
