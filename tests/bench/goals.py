@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What sshgateway must reach (issue 6), judged by the figures of one run."""
+"""What sshgateway must reach, judged by the figures of one run."""
 
 from __future__ import annotations
 
