@@ -92,17 +92,23 @@ prefer_host_keys(struct sg_session *session, const char *wanted)
                                        list);
 }
 
-/* The one that is going to be checked; a rekey brings another, perhaps before
- * the login is over.  There is none after a rekey within the handshake that
- * failed, of which libssh2 says nothing. */
+/* What a handshake sends: the banner, KEXINIT, the exchange's one message,
+ * NEWKEYS, SERVICE_REQUEST. */
+#define HANDSHAKE_PACKETS 5
+
+/* The one that is going to be checked.  libssh2 keeps a host key before it has
+ * verified the signature, and keeps silent about a rekey that fails: within the
+ * handshake a server could show somebody else's key in a second exchange, or
+ * none.  No honest one wants new keys so early. */
 static enum sg_status
 keep_host_key(struct sg_session *session, struct sg_error *error)
 {
-    static const char none[] = "the server has shown no host key in the end";
+    static const char twice[] = "the server exchanged keys again before the "
+                                "login; whose host key it shows is unknown";
     const char *key = sg_session_host_key(session, &session->host_key_len);
 
-    if (key == NULL) {
-        return sg_fail_text(error, SG_ERR_SSH, 0, none, sizeof(none) - 1);
+    if (key == NULL || session->packets_sent > HANDSHAKE_PACKETS) {
+        return sg_fail_text(error, SG_ERR_SSH, 0, twice, sizeof(twice) - 1);
     }
     session->memory.watched = key;
     session->memory.watched_freed = false;

@@ -34,6 +34,7 @@ static LIBSSH2_SEND_FUNC(take_packet)
     if (session->is_torn) {
         return -ECONNRESET;
     }
+    session->packets_sent++;
     return sg_buffer_append(&session->tx, buffer, length) ? (ssize_t)length
                                                           : -ENOMEM;
 }

@@ -55,8 +55,9 @@ struct sg_session {
     int64_t heard;          /* when something was received last */
     int64_t asked;          /* when we asked whether it is alive */
     int64_t probe_began;
-    bool is_probing; /* an open that is only there to be refused */
-    bool has_keys;   /* the handshake went well */
+    bool is_probing;       /* an open that is only there to be refused */
+    bool has_keys;         /* the handshake went well */
+    unsigned packets_sent; /* by libssh2 so far */
     bool has_said_goodbye;
     bool is_closing; /* nobody needs it any more */
     bool is_lost;

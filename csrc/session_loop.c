@@ -370,11 +370,15 @@ carry(struct sg_session *session)
     }
     session->socket.ready = 0;
     if (!session->has_said_goodbye) {
-        if (session->rx_len != 0 || session->is_probing) {
+        size_t before = session->rx_len;
+
+        if (before != 0 || has_news || session->is_probing) {
             pump(session);
-            has_news = true;
         }
         open_channels(session);
+        /* Not because of a question alone: who waits for a key exchange, or a
+         * CLOSE, would try again in vain until the answer comes. */
+        has_news = has_news || session->rx_len != before;
     }
     if (has_news) {
         ask_channels(session);

@@ -102,18 +102,27 @@ class Login:
             if failure.status == "timed out" or not run.tried:
                 raise
             run.tried.append(failure.text)
+        finally:
+            run.passphrases.clear()
         raise errors.authentication_failed(gateway, run.tried, run.accepted)
 
     def _attempts(self, run: _Run, keys_only: bool) -> Iterator[Callable[[], bool]]:
         """In OpenSSH's order: publickey, certificates first; then
-        keyboard-interactive, password."""
+        keyboard-interactive, password.
+
+        Nobody is asked for a passphrase before the agent's keys are tried.
+        """
         if "publickey" in run.accepted:
             files = self._files or self._usual_files
+            locked = [file for file in files if self._passphrase is None and _is_locked(file)]
             for file in files:
-                yield partial(self._with_file, run, file, file + _CERTIFICATE_FILE)
+                if file not in locked:
+                    yield partial(self._with_file, run, file, file + _CERTIFICATE_FILE)
             yield partial(self._with_agent, run)
             for key in self._pkeys:
                 yield partial(run.with_key, key, "key")
+            for file in locked:
+                yield partial(self._with_file, run, file, file + _CERTIFICATE_FILE)
             for file in files:
                 yield partial(self._with_file, run, file)
         if keys_only:
@@ -297,6 +306,12 @@ def is_encrypted(key: bytes | bytearray) -> bool:
     with contextlib.suppress(ValueError):
         blob = base64.b64decode(found[1])
         return not blob.startswith(b"openssh-key-v1\0\0\0\0\4none")
+    return False
+
+
+def _is_locked(file: str) -> bool:
+    with contextlib.suppress(OSError):
+        return is_encrypted(_read(file))
     return False
 
 

@@ -51,6 +51,9 @@ enum {
 #define BLOCK_SIZE 16 /* aes128-ctr */
 #define SERVER_BANNER "SSH-2.0-script\r\n"
 
+/* The first byte of a signature that does not verify. */
+#define WRONG_SIGNATURE 0xbd
+
 /* Bytes that grow; `data` is for free(). */
 struct bytes {
     unsigned char *data;
@@ -185,20 +188,30 @@ put_kexinit(struct bytes *stream, int is_keyed)
 /* A host key (RFC 8709), curve25519's base point for the server's share, and
  * a signature of the right shape. */
 static inline void
-put_kex_reply(struct bytes *stream, int is_keyed)
+put_kex_reply_with(struct bytes *stream, int is_keyed,
+                   const unsigned char public[32],
+                   const unsigned char signature[64])
 {
     static const unsigned char point[32] = {9};
-    static const unsigned char signature[64];
     struct bytes key = {0}, signed_by = {0};
 
     bytes_add_string(&key, "ssh-ed25519", 11);
-    bytes_add_string(&key, point, sizeof(point));
+    bytes_add_string(&key, public, 32);
     bytes_add_string(&signed_by, "ssh-ed25519", 11);
-    bytes_add_string(&signed_by, signature, sizeof(signature));
+    bytes_add_string(&signed_by, signature, 64);
     packet_put(stream, is_keyed, MSG_KEX_ECDH_REPLY, "ddd", key.data, key.len,
                point, sizeof(point), signed_by.data, signed_by.len);
     free(key.data);
     free(signed_by.data);
+}
+
+static inline void
+put_kex_reply(struct bytes *stream, int is_keyed)
+{
+    static const unsigned char public[32] = {9};
+    static const unsigned char signature[64];
+
+    put_kex_reply_with(stream, is_keyed, public, signature);
 }
 
 /* All of a key exchange, the first one or a later one. */

@@ -81,12 +81,35 @@ server_that_hangs(void)
     }
 }
 
+/* Neither a question without an answer, nor a CLOSE, nor both together are
+ * worth a turn until something comes. */
+static void
+waiting_for_a_server_that_hangs(void)
+{
+    const struct sg_alive alive = {.interval = SG_SEC, .count_max = 100};
+    struct gateway gateway = gateway_open_with("", &alive);
+    struct listener listener = listen_here(4);
+    int server;
+    struct channel channel = channel_open(&gateway, &listener, &server);
+
+    CHECK_EQ(kill(gateway.sshd.pid, SIGSTOP), 0);
+    channel_close(&channel);
+    poll(NULL, 0, (int)(5 * SG_SEC / SG_MSEC / 2)); /* it is asked */
+    expect_quiet();
+    CHECK_EQ(kill(gateway.sshd.pid, SIGCONT), 0);
+    expect_end(server);
+    close(server);
+    close(listener.fd);
+    gateway_close(&gateway);
+}
+
 int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         CASE(stopped_and_continued),
         CASE(server_that_hangs),
+        CASE(waiting_for_a_server_that_hangs),
     };
 
     return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);

@@ -124,7 +124,11 @@ class Target:
             return self._serve(sock)
 
     def results(self) -> list[Any]:
-        """What ``serve`` returned for each connection so far, when it has."""
+        """What ``serve`` returned for each connection so far, when it has.
+
+        At least one: a connection may be sshd's before it is accepted here.
+        """
+        waiting.until(lambda: self._connections, "a connection")
         return [worker.result() for _, worker in self._connections]
 
     def __enter__(self) -> Self:

@@ -306,6 +306,21 @@ a_method_that_is_none_is_refused(void)
     }
 }
 
+/* In one call, as all of it is there. */
+static void
+a_failed_rekey_is_told(void)
+{
+    struct pair pair;
+    int rc;
+
+    pair_open(&pair, GCM, GCM);
+    say_kexinit(&pair, "no method that anybody knows");
+    rc = listen_to(&pair.ours);
+    CHECK(rc < 0);
+    CHECK(rc != LIBSSH2_ERROR_EAGAIN);
+    pair_close(&pair);
+}
+
 int
 main(void)
 {
@@ -320,5 +335,6 @@ main(void)
     RUN(short_exit_signals_cost_no_memory);
     RUN(short_service_accept_is_refused);
     RUN(a_method_that_is_none_is_refused);
+    RUN(a_failed_rekey_is_told);
     return 0;
 }
