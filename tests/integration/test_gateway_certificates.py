@@ -209,3 +209,17 @@ def test_a_certificate_that_the_agent_holds(
         assert opens(gateway)
     else:
         check_told(refusal(gateway), path)
+
+
+@pytest.mark.skipif(OLD_LIBSSH2, reason="this libssh2 can't log in with a certificate")
+def test_the_agent_is_asked_before_a_person(server, authority, agent, tmp_path) -> None:
+    """The file and its certificate are tried first only when nobody has to type."""
+    path = make_certified(tmp_path / "key", authority, server.username)
+    agent.add(path)
+    keygen("-p", "-P", "", "-N", "secret", "-f", path)
+
+    def prompt(text: str, echo: bool) -> str:
+        raise AssertionError(text)
+
+    options = {"allow_agent": True, "identity_agent": agent.path, "prompt": prompt}
+    assert opens(gateways.to(server, key_filename=str(path), **options))
