@@ -344,6 +344,22 @@ loop_free(struct sg_loop *loop)
     free(loop);
 }
 
+/* Before a new poller is made, which may get the number that was closed.  The
+ * callers' threads use it, too. */
+static void
+mend_wakeup(struct sg_loop *loop)
+{
+    pthread_mutex_lock(&loops.lock);
+    if (!sg_sys_is_open(loop->wakeup.reader)
+        || !sg_sys_is_open(loop->wakeup.writer)) {
+        sg_sys_disown(loop->wakeup.reader);
+        sg_sys_disown(loop->wakeup.writer);
+        sg_sys_wakeup_open(&loop->wakeup);
+        loop->wakeup_watch.fd = loop->wakeup.reader;
+    }
+    pthread_mutex_unlock(&loops.lock);
+}
+
 /* The poller can't wait, most likely because the program has closed numbers
  * that are not its own.  A new one, which all enter again in their next turn;
  * who finds that its own descriptors are gone too ends with that reason.  The
@@ -351,22 +367,13 @@ loop_free(struct sg_loop *loop)
 static void
 mend_poller(struct sg_loop *loop, int err)
 {
-    struct sg_watch *watch = &loop->wakeup_watch;
-
     sg_sys_trace("loop %p: its poller fails: %d", (void *)loop, err);
     sg_sys_pause(PAUSE);
+    mend_wakeup(loop);
     if (sg_poller_reopen(&loop->poller, err) < 0) {
         return;
     }
-    pthread_mutex_lock(&loops.lock);
-    if (sg_poller_set(&loop->poller, watch, SG_READ) == -EBADF) {
-        sg_sys_disown(loop->wakeup.reader);
-        sg_sys_disown(loop->wakeup.writer);
-        sg_sys_wakeup_open(&loop->wakeup);
-        watch->fd = loop->wakeup.reader;
-        sg_poller_set(&loop->poller, watch, SG_READ);
-    }
-    pthread_mutex_unlock(&loops.lock);
+    sg_poller_set(&loop->poller, &loop->wakeup_watch, SG_READ);
     read_mail(loop); /* it may have been lost */
     for (struct sg_farend *farend = loop->table; farend != NULL;
          farend = farend->next) {

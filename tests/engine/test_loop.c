@@ -359,28 +359,47 @@ find_descriptor(const char *name)
     return -1;
 }
 
+/* Take all numbers that are free below `number`; returns how many. */
+static int
+fill_below(int number, int *taken)
+{
+    int n = 0;
+
+    while ((taken[n] = dup(messages_fd)) < number) {
+        CHECK_GE(taken[n], 0);
+        CHECK_LE(++n, 99);
+    }
+    close(taken[n]);
+    return n;
+}
+
 /* A program that closes a number once too often.  By syscall(2), for the
- * thread sanitizer would rightly complain of such a program. */
+ * thread sanitizer would rightly complain of such a program.  The lowest free
+ * number, which the next poller gets, is the one that was closed. */
 static void
 check_loss_of(const char *name)
 {
     struct proxy proxy = proxy_sh("cat; exit 3", LONG_LINGER), late;
-    int lost, number;
+    int lost, number, taken[100], n;
 
     say(proxy.stream, "hello", 5);
     expect(proxy.stream, "hello");
     lost = find_descriptor("anon_inode:[eventpoll]");
     CHECK_EQ(syscall(SYS_close, lost), 0);
+    CHECK_EQ(syscall(SYS_dup3, messages_fd, lost, 0),
+             lost); /* it is somebody else's now */
     number = find_descriptor(name);
+    n = fill_below(number, taken);
     if (number >= 0) {
         CHECK_EQ(syscall(SYS_close, number), 0);
     }
-    CHECK_EQ(syscall(SYS_dup3, messages_fd, lost, 0),
-             lost); /* it is somebody else's now */
     say(proxy.stream, "hello", 5);
     expect(proxy.stream, "hello");
     CHECK(sg_sys_is_open(lost));
     CHECK_EQ(syscall(SYS_close, lost), 0);
+    while (n > 0) {
+        close(taken[--n]);
+    }
     late = proxy_sh("exec cat", LONG_LINGER); /* its mail arrives */
     say(late.stream, "late", 4);
     expect(late.stream, "late");
