@@ -50,7 +50,7 @@ run: $(tests)
 
 # What fails, and who wants to make it fail.
 faults := $(addprefix $(dir)/,test_faults test_faults_session test_hostile \
-  test_hostile_end)
+  test_hostile_end test_hostile_keys)
 
 .PHONY: faults
 faults: $(faults)
@@ -64,8 +64,8 @@ $(dir)/test_%: $(dir)/tests/engine/test_%.o $(engine)
 	@$(CC) $(flags) $(wrapped:%=-Wl,--wrap=%) -o $@ $^ $(libs)
 
 # A server that is a script, under null cryptography; and memory that fails.
-scripted := $(addprefix $(dir)/,test_hostile test_hostile_end test_hostile_time \
-  test_faults_session)
+scripted := $(addprefix $(dir)/,test_hostile test_hostile_end test_hostile_keys \
+  test_hostile_time test_faults_session)
 $(scripted): $(dir)/tests/engine/nullcrypt.o
 $(dir)/test_faults_session: wrapped := malloc calloc realloc strdup
 

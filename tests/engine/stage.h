@@ -103,4 +103,21 @@ round_trip(void)
     script_expect(&script, MSG_REQUEST_FAILURE);
 }
 
+HELPER void
+expect_close(void)
+{
+    char block[64];
+    ssize_t n;
+
+    do {
+        wait_for(channel.stream, POLLIN);
+        n = read(channel.stream, block, sizeof(block));
+    } while (n > 0);
+    CHECK_EQ(n, 0);
+    CHECK_EQ(failure_of(channel.report), 0);
+    prove_a_new_channel();
+    expect_quiet();
+    end();
+}
+
 #endif

@@ -257,7 +257,19 @@ callers_open_send_close_and_go_away(void)
 }
 
 static void
-session_is_closed_amid_them(void)
+close_session(struct gateway *gateway)
+{
+    sg_sys_close(&gateway->control);
+}
+
+static void
+kill_server(struct gateway *gateway)
+{
+    kill(gateway->sshd.pid, SIGKILL);
+}
+
+static void
+strike_amid_them(void (*strike)(struct gateway *gateway))
 {
     struct gateway gateway = gateway_open("");
     struct caller callers[CALLERS];
@@ -267,27 +279,22 @@ session_is_closed_amid_them(void)
     echo_start(&echo);
     callers_start(callers, &gateway, &echo, true);
     wait_until(some_were_opened, NULL);
-    sg_sys_close(&gateway.control);
+    strike(&gateway);
     callers_join(callers);
     gateway_close(&gateway);
     echo_stop(&echo);
 }
 
 static void
+session_is_closed_amid_them(void)
+{
+    strike_amid_them(close_session);
+}
+
+static void
 server_is_killed_amid_them(void)
 {
-    struct gateway gateway = gateway_open("");
-    struct caller callers[CALLERS];
-    struct echo echo;
-
-    atomic_store(&opened, 0);
-    echo_start(&echo);
-    callers_start(callers, &gateway, &echo, true);
-    wait_until(some_were_opened, NULL);
-    kill(gateway.sshd.pid, SIGKILL);
-    callers_join(callers);
-    gateway_close(&gateway);
-    echo_stop(&echo);
+    strike_amid_them(kill_server);
 }
 
 int

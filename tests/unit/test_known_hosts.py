@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import multiprocessing
 import os
-import pickle
 import stat
 import subprocess
 import threading
@@ -680,70 +679,3 @@ def test_a_revoked_key_is_told_with_its_line(write) -> None:
 def test_a_key_that_matches_is_no_error(write) -> None:
     with pytest.raises(ValueError, match="no error"):
         refusal(write(f"bastion {text(A)}\n"), "bastion", A)
-
-
-ERRORS = {
-    "unknown": (
-        lambda: refusal(KnownHosts([]), "bastion", A),
-        errors.HostKeyError,
-        PermissionError,
-        errno.EACCES,
-    ),
-    "authentication": (
-        lambda: errors.authentication_failed(
-            GATEWAY, ["publickey with ssh-ed25519 SHA256:x (a\nb): refused"], ["password"]
-        ),
-        errors.AuthenticationError,
-        PermissionError,
-        errno.EACCES,
-    ),
-    "lost": (
-        lambda: errors.gateway_lost(errno.ECONNRESET, GATEWAY, "Connection\r\nreset \x1b[31m"),
-        errors.GatewayLostError,
-        ConnectionResetError,
-        errno.ECONNRESET,
-    ),
-    "channel": (
-        lambda: errors.channel_refused(GATEWAY, ("db", 22), 2, "Connection\nrefused"),
-        errors.ChannelOpenError,
-        ConnectionRefusedError,
-        errno.ECONNREFUSED,
-    ),
-}
-
-
-@pytest.mark.parametrize(("make", "kind", "standard", "number"), ERRORS.values(), ids=ERRORS)
-def test_an_error_of_a_gateway_keeps_the_contract(make, kind, standard, number) -> None:
-    error = make()
-    assert isinstance(error, (kind, errors.GatewayError, errors.Error))
-    assert isinstance(error, standard)
-    assert error.gateway == GATEWAY
-    assert GATEWAY in error.args[1]
-    assert (len(error.args), error.errno) == (2, number)
-    assert error.args[1].isprintable()
-    assert error.args[1][0].islower()
-    other = pickle.loads(pickle.dumps(error))
-    assert type(other) is type(error)
-    assert (other.args, other.__dict__) == (error.args, error.__dict__)
-
-
-def test_a_failed_login_lists_what_was_tried_and_what_is_left() -> None:
-    error = errors.authentication_failed(GATEWAY, ["password: refused"], ["publickey", "password"])
-    assert error.methods == ["password: refused", "the server still accepts: publickey, password"]
-    for method in error.methods:
-        assert method in error.args[1]
-    assert "tried: nothing" in errors.authentication_failed(GATEWAY, []).args[1]
-
-
-@pytest.mark.parametrize("reason", [0, 1, 2, 3, 4, 99])
-@pytest.mark.parametrize("to", [("10.0.0.5", 22), "/run/a.sock"])
-def test_a_refused_channel_has_a_reason(reason: int, to) -> None:
-    error = errors.channel_refused(GATEWAY, to, reason, "x" * 5000)
-    assert (error.reason, error.dest_addr) == (reason, to)
-    assert (to if isinstance(to, str) else "10.0.0.5:22") in error.args[1]
-    assert len(error.args[1]) < 1000
-
-
-def test_words_that_repeat_the_reason_are_left_out() -> None:
-    error = errors.channel_refused(GATEWAY, ("db", 22), 1, "Administratively prohibited")
-    assert error.args[1].lower().count("administratively") == 1
