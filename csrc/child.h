@@ -29,6 +29,7 @@ struct sg_child_options {
     const char *cwd;
     bool new_session;
     int stderr_fd; /* a descriptor of the caller's, or SG_STDERR_... */
+    bool lends;    /* its pipes, to the caller: loan.h */
 };
 
 struct sg_child {

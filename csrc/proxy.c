@@ -11,11 +11,6 @@
 
 #include "relay.h"
 
-/* A pipe that was found full holds more from then on: fewer wake-ups.  Not
- * all of them, as a user's pipes are limited (pipe-user-pages-soft). */
-#define PIPE_SIZE 65536
-#define GROWN_SIZE (4 * PIPE_SIZE)
-
 struct sg_proxy {
     struct sg_relay relay; /* first: the relay's functions are given that */
     struct sg_child child;
@@ -24,6 +19,8 @@ struct sg_proxy {
     int unread_fd;       /* reads its stdin's pipe: what it has left there */
     bool in_grown, out_grown;
     int unread; /* the last count of that */
+    bool has_turned;
+    bool is_lent; /* in.fd and out.fd are the caller's to use, not ours */
 };
 
 static struct sg_proxy *
@@ -46,9 +43,9 @@ proxy_read(struct sg_relay *relay, char *to, size_t n)
     }
     out->ready = 0;
     got = sg_sys_read(out->fd, to, n);
-    if (got >= PIPE_SIZE && !proxy->out_grown) {
+    if (got >= SG_PIPE_SIZE && !proxy->out_grown) {
         proxy->out_grown = true;
-        sg_sys_grow_pipe(out->fd, GROWN_SIZE);
+        sg_sys_grow_pipe(out->fd, SG_GROWN_OUT);
     }
     return got;
 }
@@ -57,12 +54,12 @@ static ssize_t
 proxy_carry(struct sg_relay *relay, int from_fd)
 {
     struct sg_proxy *proxy = proxy_of(relay);
-    ssize_t n = sg_sys_splice(from_fd, proxy->in.fd, GROWN_SIZE);
+    ssize_t n = sg_sys_splice(from_fd, proxy->in.fd, SG_GROWN_IN);
 
     if (n == -EAGAIN && !proxy->in_grown) {
         proxy->in_grown = true;
-        sg_sys_grow_pipe(proxy->in.fd, GROWN_SIZE);
-        n = sg_sys_splice(from_fd, proxy->in.fd, GROWN_SIZE);
+        sg_sys_grow_pipe(proxy->in.fd, SG_GROWN_IN);
+        n = sg_sys_splice(from_fd, proxy->in.fd, SG_GROWN_IN);
     }
     return n;
 }
@@ -97,6 +94,9 @@ proxy_want(struct sg_relay *relay, bool reading, bool writing)
     struct sg_proxy *proxy = proxy_of(relay);
     int err;
 
+    if (proxy->is_lent) {
+        return 0;
+    }
     if (relay->far_eof) {
         sg_loop_close(&relay->farend, &proxy->out);
     }
@@ -159,6 +159,34 @@ is_urgent(const struct sg_relay *relay)
 }
 
 static void
+loan_ended(void *farend)
+{
+    sg_loop_nudge(farend);
+}
+
+/* The caller ends the loan with the first thing that takes a relay; we, when
+ * it has closed.  An end of the child's is no reason: what it wrote is for
+ * the caller to read. */
+static void
+look_at_loan(struct sg_proxy *proxy)
+{
+    struct sg_relay *relay = &proxy->relay;
+    struct sg_loan *loan = sg_report_loan(relay->report);
+
+    if (!proxy->has_turned) {
+        proxy->has_turned = true; /* and may be nudged from now on */
+        proxy->is_lent = sg_loan_lasts(loan, loan_ended, proxy);
+    }
+    else if (proxy->is_lent) {
+        proxy->is_lent = sg_loan_lasts(loan, NULL, NULL);
+    }
+    if (proxy->is_lent && (relay->near.ready != 0 || relay->near_gone)) {
+        proxy->is_lent = false;
+        sg_loan_end(loan);
+    }
+}
+
+static void
 proxy_turn(struct sg_farend *farend)
 {
     struct sg_proxy *proxy = (struct sg_proxy *)farend;
@@ -169,6 +197,7 @@ proxy_turn(struct sg_farend *farend)
     if (err < 0) {
         sg_relay_fail(relay, err);
     }
+    look_at_loan(proxy);
     if (proxy->in.ready & SG_HANGUP) {
         sg_relay_far_deaf(relay);
     }
@@ -180,6 +209,7 @@ proxy_turn(struct sg_farend *farend)
     }
 }
 
+/* The turn that follows finds the caller gone. */
 static void
 proxy_stop(struct sg_farend *farend, sg_deadline by)
 {
@@ -191,6 +221,7 @@ proxy_free(struct sg_farend *farend)
 {
     struct sg_proxy *proxy = (struct sg_proxy *)farend;
 
+    sg_loan_end(sg_report_loan(proxy->relay.report));
     sg_child_release(&proxy->child, farend);
     sg_loop_close(farend, &proxy->in);
     sg_loop_close(farend, &proxy->out);
@@ -277,6 +308,9 @@ sg_proxy_start(const struct sg_child_options *options, int64_t linger,
     proxy->in.fd = ends.in[1];
     proxy->out.fd = ends.out[0];
     proxy->unread_fd = -1;
+    if (options->lends) {
+        sg_loan_begin(sg_report_loan(report), ends.in[1], ends.out[0]);
+    }
     *stream = ends.near[1];
     *pid = proxy->child.pid;
     ends.near[0] = ends.near[1] = ends.in[1] = ends.out[0] = -1;

@@ -230,6 +230,7 @@ read_arguments(struct arguments *a, PyObject *args, PyObject *kwds)
     a->linger_ns = 1 * SG_SEC;
     a->options.stderr_fd = SG_STDERR_TAIL;
     a->options.new_session = a->new_session;
+    a->options.lends = !a->fdpass;
     if (a->stderr_object != NULL
         && read_stderr_argument(a->stderr_object, &a->options.stderr_fd) < 0) {
         return -1;

@@ -38,8 +38,19 @@ sg_stream_open(sg_stream *self, int fd, bool is_relayed)
     self->generation = sg_sys_generation();
     if (is_relayed) {
         sg_report_hold(self->report);
+        self->is_lent = sg_loan_lasts(sg_report_loan(self->report), NULL,
+                                      NULL);
     }
     return 0;
+}
+
+void
+sg_stream_end_loan(sg_stream *self)
+{
+    if (self->is_lent && !sg_stream_is_forked(self)) {
+        self->is_lent = false;
+        sg_loan_end(sg_report_loan(self->report));
+    }
 }
 
 bool
@@ -128,6 +139,7 @@ stream_fileno(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     sg_stream *self = (sg_stream *)op;
 
+    sg_stream_end_loan(self);
     return PyLong_FromLong(sg_stream_is_forked(self) ? -1 : self->fd);
 }
 
@@ -158,6 +170,7 @@ sg_stream_as_socket(sg_stream *self)
     if (fd < 0) {
         return NULL;
     }
+    sg_stream_end_loan(self);
     fd = sg_sys_dup(fd);
     sg_stream_done(self);
     if (fd < 0) {
@@ -213,6 +226,7 @@ stream_shutdown(PyObject *op, PyObject *arg)
     if (fd < 0) {
         return NULL;
     }
+    sg_stream_end_loan(self);
     err = sg_sys_shutdown(fd, how);
     sg_stream_done(self);
     if (err < 0) {

@@ -30,6 +30,8 @@ struct sg_stream {
     int users;           /* calls that use the descriptor without the GIL */
     unsigned generation; /* sg_sys_generation() of the process it lives in */
     bool is_relayed;     /* one end of a socketpair; else a real socket */
+    bool is_lent;        /* perhaps: what is sent and received goes by way of
+                            the report's loan */
     bool is_closed;      /* close() was called, or detach() */
     bool is_copied;      /* dup() was called: a shutdown would reach it */
     bool is_shut;        /* shutdown() ended our receiving */
@@ -53,6 +55,10 @@ int sg_stream_open(sg_stream *self, int fd, bool is_relayed);
  * or -1 with the exception of a closed socket. */
 int sg_stream_use(sg_stream *self);
 void sg_stream_done(sg_stream *self);
+
+/* Before the descriptor is used for anything but a plain send or receive:
+ * from now on the loop does the work. */
+void sg_stream_end_loan(sg_stream *self);
 
 /* Do we live in the child of the process that opened it? */
 bool sg_stream_is_forked(const sg_stream *self);

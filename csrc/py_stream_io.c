@@ -57,23 +57,49 @@ would_block(ssize_t result)
     return result == -EAGAIN || result == -EWOULDBLOCK;
 }
 
-/* Without the GIL.  -EAGAIN when `waits` is false and nothing can be done
- * now, -ETIMEDOUT at the deadline, -EINTR after a signal. */
+/* By way of the loan while it lasts; NULL from then on. */
 static ssize_t
-attempt_until(int fd, const struct attempt *attempt, bool waits,
-              sg_deadline deadline)
+attempt_once(int fd, const struct attempt *attempt, struct sg_loan **loan)
+{
+    ssize_t result = SG_LOAN_OVER;
+
+    if (*loan != NULL) {
+        result = attempt->is_sending
+                     ? sg_loan_write(*loan, attempt->data, attempt->len)
+                     : sg_loan_read(*loan, attempt->data, attempt->len);
+    }
+    if (result == SG_LOAN_OVER) {
+        *loan = NULL;
+        result = attempt->run(fd, attempt);
+    }
+    return result;
+}
+
+static int
+wait_for(int fd, const struct attempt *attempt, struct sg_loan *loan,
+         sg_deadline deadline)
 {
     struct pollfd pollfd = {.fd = fd,
                             .events = attempt->is_sending ? POLLOUT : POLLIN};
 
+    return loan != NULL ? sg_loan_wait(loan, attempt->is_sending, fd, deadline)
+                        : sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
+}
+
+/* Without the GIL.  -EAGAIN when `waits` is false and nothing can be done
+ * now, -ETIMEDOUT at the deadline, -EINTR after a signal. */
+static ssize_t
+attempt_until(int fd, const struct attempt *attempt, struct sg_loan **loan,
+              bool waits, sg_deadline deadline)
+{
     for (;;) {
-        ssize_t result = attempt->run(fd, attempt);
+        ssize_t result = attempt_once(fd, attempt, loan);
         int n;
 
         if (!would_block(result) || !waits) {
             return result;
         }
-        n = sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
+        n = wait_for(fd, attempt, *loan, deadline);
         if (n == 0) {
             return -ETIMEDOUT;
         }
@@ -147,6 +173,21 @@ failed(sg_stream *self, const struct attempt *attempt, ssize_t result)
     return -1;
 }
 
+/* Pipes know neither flags nor messages; nothing is sent by the socket. */
+static struct sg_loan *
+loan_for(sg_stream *self, const struct attempt *attempt)
+{
+    if (!self->is_lent) {
+        return NULL;
+    }
+    if (attempt->flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)
+        || attempt->message != NULL) {
+        sg_stream_end_loan(self);
+        return NULL;
+    }
+    return attempt->len != 0 ? sg_report_loan(self->report) : NULL;
+}
+
 /* Returns the number of bytes, or -1 with an exception. */
 static ssize_t
 call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
@@ -161,14 +202,21 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
     }
     do {
         int fd = sg_stream_use(self);
+        struct sg_loan *loan;
+        bool has_loan;
 
         if (fd < 0) {
             return -1;
         }
+        loan = loan_for(self, attempt);
+        has_loan = loan != NULL;
         Py_BEGIN_ALLOW_THREADS
-        result = attempt_until(fd, attempt, waits, deadline);
+        result = attempt_until(fd, attempt, &loan, waits, deadline);
         Py_END_ALLOW_THREADS
         sg_stream_done(self);
+        if (has_loan && loan == NULL) {
+            self->is_lent = false; /* it is over */
+        }
         if (result <= 0 && self->fd < 0) {
             sg_raise_closed(); /* that is what woke us: not the peer's end */
             return -1;

@@ -242,6 +242,7 @@ sg_stream_setsockopt(PyObject *op, PyObject *args)
         goto out;
     }
     if (!is_only_stored(self, option.level)) {
+        sg_stream_end_loan(self);
         err = sg_sys_setsockopt(fd, option.level, option.name, option.data,
                                 option.len);
         result = err < 0 ? sg_raise_errno(-err) : Py_NewRef(Py_None);

@@ -15,6 +15,7 @@
 struct sg_report {
     atomic_int references;
     _Atomic int64_t counts[SG_COUNTS];
+    struct sg_loan loan;
     pthread_mutex_t lock; /* guards what follows */
     bool exited;
     int returncode;
@@ -36,6 +37,7 @@ sg_report_new(void)
     }
     atomic_init(&report->references, 1);
     pthread_mutex_init(&report->lock, NULL);
+    sg_loan_init(&report->loan);
     return report;
 }
 
@@ -53,6 +55,7 @@ sg_report_unref(struct sg_report *report)
         return;
     }
     pthread_mutex_destroy(&report->lock);
+    sg_loan_destroy(&report->loan);
     sg_tail_clear(&report->tail);
     free(report);
 }
@@ -116,6 +119,12 @@ sg_report_is_held(struct sg_report *report, void (*released)(void *arg),
     report->released_arg = arg;
     pthread_mutex_unlock(&report->lock);
     return is_held;
+}
+
+struct sg_loan *
+sg_report_loan(struct sg_report *report)
+{
+    return &report->loan;
 }
 
 void

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loan.h"
 #include "status.h"
 
 struct sg_report;
@@ -51,6 +52,9 @@ void sg_report_measure(struct sg_report *report, enum sg_count count,
  * on the thread that lets go, with the report locked.  NULL: not any more. */
 bool sg_report_is_held(struct sg_report *report, void (*released)(void *arg),
                        void *arg);
+
+/* A proxy's pipes, while they are lent. */
+struct sg_loan *sg_report_loan(struct sg_report *report);
 
 /* The caller's side. */
 

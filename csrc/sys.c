@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,6 +405,30 @@ sg_sys_write(int fd, const void *from, size_t n)
     return err < 0 ? err : answer(write(fd, from, n));
 }
 
+/* SIGPIPE comes to the thread that writes, so it can be held off and taken
+ * away there; a signal that was pending before is not ours. */
+ssize_t
+sg_sys_write_quietly(int fd, const void *from, size_t n)
+{
+    sigset_t pipe, before, pending;
+    ssize_t result;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    result = sg_sys_write(fd, from, n);
+    if (result == -EPIPE && !sigismember(&before, SIGPIPE)) {
+        int taken;
+
+        sigpending(&pending);
+        if (sigismember(&pending, SIGPIPE)) {
+            sigwait(&pipe, &taken);
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
 ssize_t
 sg_sys_recv(int fd, void *to, size_t n, int flags)
 {
@@ -472,6 +497,20 @@ int
 sg_sys_dup(int fd)
 {
     return (int)answer(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+int
+sg_sys_copy(int fd)
+{
+    int copy = fault("dup");
+
+    if (copy < 0) {
+        return copy;
+    }
+    pthread_mutex_lock(&owned.lock);
+    copy = sg_sys_keep_locked(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    pthread_mutex_unlock(&owned.lock);
+    return copy;
 }
 
 /* Take the descriptors out of one control message. */

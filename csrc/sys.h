@@ -93,6 +93,8 @@ bool sg_sys_is_stream(int fd); /* a socket of type SOCK_STREAM */
 
 ssize_t sg_sys_read(int fd, void *to, size_t n);
 ssize_t sg_sys_write(int fd, const void *from, size_t n);
+/* Without the SIGPIPE: for a thread of the program's. */
+ssize_t sg_sys_write_quietly(int fd, const void *from, size_t n);
 ssize_t sg_sys_recv(int fd, void *to, size_t n, int flags);
 ssize_t sg_sys_send(int fd, const void *from, size_t n, int flags);
 ssize_t sg_sys_recvmsg(int fd, struct msghdr *message, int flags);
@@ -103,7 +105,8 @@ int sg_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int sg_sys_getsockopt(int fd, int level, int name, void *to, socklen_t *len);
 int sg_sys_setsockopt(int fd, int level, int name, const void *from,
                       socklen_t len);
-int sg_sys_dup(int fd); /* not remembered: it is for the caller to keep */
+int sg_sys_dup(int fd);  /* not remembered: it is for the caller to keep */
+int sg_sys_copy(int fd); /* remembered */
 
 /* Receive up to `room` descriptors that came with data (SCM_RIGHTS).  All
  * are remembered.  Returns the number of data bytes, 0 at the end. */

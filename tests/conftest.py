@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     global _stderr
     for line in (
         "limit(seconds): the time this test may take, if more than usual",
-        "kinds(name, ...): run on these kinds of stream only, because they differ by design",
+        "ours: not on the oracle, a plain socket, which differs by design",
         "leaves_nothing(False): do not check for leftovers; the test says why",
     ):
         config.addinivalue_line("markers", line)

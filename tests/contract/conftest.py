@@ -9,21 +9,19 @@ import gateways
 import pytest
 import streams
 from sshd import PrivateSshd
-from streams import KINDS, Stream
+from streams import KINDS, ORACLE, Stream
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stream" not in metafunc.fixturenames:
         return
-    marker = metafunc.definition.get_closest_marker("kinds")
-    chosen = marker.args if marker else tuple(KINDS)
-    if metafunc.cls is not None or not set(chosen) <= set(KINDS):
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: unknown kind in {chosen}")
+    is_ours = metafunc.definition.get_closest_marker("ours") is not None
     # make test-fast leaves out the oracle, which is CPython's and does not change, and
     # the channel, which runs the same code behind a whole sshd.
     kinds = [
-        pytest.param(kind, marks=[] if kind == "ProxyCommand" else [pytest.mark.slow])
-        for kind in chosen
+        pytest.param(kind, marks=[] if kind.startswith("ProxyCommand") else [pytest.mark.slow])
+        for kind in KINDS
+        if not (is_ours and kind == ORACLE)
     ]
     metafunc.parametrize("stream", kinds, indirect=True)
 

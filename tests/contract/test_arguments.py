@@ -149,7 +149,7 @@ def test_refused_with_the_exception_of_socket(stream: Stream, oracle: Stream, ca
     assert outcome(call, stream.sock)[:2] == expected
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 @pytest.mark.parametrize(
     "call",
     [

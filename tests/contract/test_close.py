@@ -100,7 +100,7 @@ def test_close_can_be_repeated_and_says_so(stream: Stream) -> None:
         assert sock.fileno() == -1
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_closed_is_an_attribute_as_in_paramiko(stream: Stream) -> None:
     assert stream.sock.closed is False
     stream.sock.close()
@@ -195,7 +195,7 @@ WAITING = {
 }
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 @pytest.mark.parametrize("timeout", [None, 60])
 @pytest.mark.parametrize("call", WAITING.values(), ids=WAITING.keys())
 def test_close_wakes_a_receiver_in_another_thread(stream: Stream, call, timeout) -> None:
@@ -210,7 +210,7 @@ def test_close_wakes_a_receiver_in_another_thread(stream: Stream, call, timeout)
     assert caught.value.args == (errno.EBADF, "Bad file descriptor")
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 @pytest.mark.parametrize("timeout", [None, 60])
 @pytest.mark.parametrize(
     "call",
@@ -236,7 +236,7 @@ def test_close_wakes_a_sender_in_another_thread(stream: Stream, call, timeout) -
     recv_all(stream.peer)
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_close_wakes_all_of_many_receivers(stream: Stream) -> None:
     readers = [Worker(stream.sock.recv, 10) for _ in range(5)]
     for reader in readers:
@@ -248,7 +248,7 @@ def test_close_wakes_all_of_many_receivers(stream: Stream) -> None:
         assert caught.value.errno == errno.EBADF
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_close_from_many_threads_at_once_is_one_close(stream: Stream) -> None:
     barrier = threading.Barrier(8)
 
@@ -261,7 +261,7 @@ def test_close_from_many_threads_at_once_is_one_close(stream: Stream) -> None:
     assert recv_all(stream.peer) == b""
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_a_running_recv_never_sees_a_reused_descriptor(stream: Stream) -> None:
     """The number may be taken by a new file as soon as close() has returned."""
     reader = Worker(stream.sock.recv, 10)

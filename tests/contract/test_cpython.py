@@ -50,11 +50,21 @@ def by_proxycommand(port: int, options: str = "") -> Any:
     return ProxyCommand(f"socat -t30 -{options} TCP:{HOST}:{port}")
 
 
+def by_relayed(port: int, options: str = "") -> Any:
+    sock = by_proxycommand(port, options)
+    sock.fileno()
+    return sock
+
+
 def by_channel(port: int, options: str = "") -> Any:
     return gateways.shared().open_channel("direct-tcpip", (HOST, port))
 
 
-ROADS = {"ProxyCommand": by_proxycommand, "DirectTcpipChannel": by_channel}
+ROADS = {
+    "ProxyCommand": by_proxycommand,
+    "RelayedProxyCommand": by_relayed,
+    "DirectTcpipChannel": by_channel,
+}
 
 
 class NoSkipsBeyondPlain:

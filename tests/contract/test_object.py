@@ -59,7 +59,7 @@ def test_it_cannot_be_pickled_or_copied(stream: Stream, oracle: Stream) -> None:
         assert outcome(call, stream.sock)[:2] == ("raised", TypeError)
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_the_class_is_not_changed_at_run_time(stream: Stream) -> None:
     """Types of ours are immutable: a monkeypatch goes into a subclass."""
     with pytest.raises(TypeError):

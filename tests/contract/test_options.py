@@ -80,7 +80,7 @@ TCP_OPTIONS = [
 ]
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 @pytest.mark.parametrize("option", TCP_OPTIONS)
 def test_tcp_options_are_stored(stream: Stream, option: int) -> None:
     sock = stream.sock
@@ -93,7 +93,7 @@ def test_tcp_options_are_stored(stream: Stream, option: int) -> None:
     assert sock.getsockopt(socket.IPPROTO_TCP, option) == 7
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_tcp_options_are_kept_apart(stream: Stream) -> None:
     for value, option in enumerate(TCP_OPTIONS, 10):
         stream.sock.setsockopt(socket.IPPROTO_TCP, option, value)
@@ -102,7 +102,7 @@ def test_tcp_options_are_kept_apart(stream: Stream) -> None:
     assert stream.sock.getsockopt(SOL, socket.SO_KEEPALIVE) == 0
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_tcp_options_of_a_closed_stream_are_ebadf(stream: Stream) -> None:
     stream.sock.close()
     for call in (
@@ -115,7 +115,7 @@ def test_tcp_options_of_a_closed_stream_are_ebadf(stream: Stream) -> None:
         assert caught.value.args == (errno.EBADF, "Bad file descriptor")
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 @pytest.mark.parametrize("value", ["x", 1.5, 2**40], ids=repr)
 def test_a_stored_option_is_checked_as_a_real_one(stream: Stream, value) -> None:
     with socket.socket(socket.AF_INET) as tcp:
@@ -128,13 +128,13 @@ def test_a_stored_option_is_checked_as_a_real_one(stream: Stream, value) -> None
 # A socketpair has no names ("", b""); ours says what is on the other side.
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_the_names_are_those_paramiko_expects(stream: Stream) -> None:
     assert stream.sock.getpeername() == stream.peername
     assert stream.sock.getsockname() == ("", 0)
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_the_names_outlive_the_peer(stream: Stream) -> None:
     stream.peer.close()
     assert stream.sock.recv(1) == b""

@@ -222,7 +222,7 @@ def test_both_directions_at_once(stream: Stream) -> None:
         worker.result()
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_bytes_received_counts_what_the_methods_delivered(stream: Stream) -> None:
     sock = stream.sock
     assert (sock.bytes_received, sock.bytes_sent) == (0, 0)

@@ -141,7 +141,7 @@ def test_send_to_a_peer_that_is_gone_raises_broken_pipe(stream: Stream, send) ->
     assert isinstance(error.args[1], str)
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_bytes_sent_counts_what_the_methods_took(stream: Stream) -> None:
     sock = stream.sock
     for send in SENDERS.values():

@@ -92,7 +92,7 @@ def test_shut_rd_wakes_a_reader(stream: Stream) -> None:
     assert reader.result() == b""
 
 
-@pytest.mark.kinds("ProxyCommand", "DirectTcpipChannel")
+@pytest.mark.ours
 def test_shut_rd_discards_what_comes_and_does_not_tear_down(stream: Stream) -> None:
     """A plain socketpair gives the peer EPIPE; a relay takes and drops the data."""
     stream.sock.shutdown(socket.SHUT_RD)

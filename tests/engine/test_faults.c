@@ -42,6 +42,7 @@ static const struct fault_kind kinds[] = {
     {"splice", EINVAL, MUST_WORK, true, false},
     {"epoll_wait", EINTR, MUST_WORK, false, false},
     {"epoll_wait", ENOMEM, MUST_WORK, false, false},
+    {"dup", EMFILE, MUST_WORK, false, false},
     {"poll", EINTR, MUST_WORK, false, false},
     {"poll", ENOMEM, MAY_FAIL, false, false},
     {"recv_descriptors", EAGAIN, MUST_WORK, false, false},
@@ -163,6 +164,40 @@ life_that_ends_by_force(void)
     proxy_close(&proxy);
 }
 
+/* A child's pipes in the caller's hands, before they come to the loop's. */
+static void
+life_with_a_loan(void)
+{
+    struct command command;
+    struct proxy proxy = {.stream = -1};
+    struct sg_error error = {.status = SG_OK};
+    struct sg_loan *loan;
+    char heard[5] = "";
+    ssize_t taken, got = -EAGAIN;
+
+    command_sh(&command, "exec cat");
+    command.options.lends = true;
+    proxy.report = sg_report_new();
+    if (sg_proxy_start(&command.options, SHORT_LINGER, proxy.report,
+                       &proxy.stream, &proxy.pid, &error)
+        != SG_OK) {
+        check_error(&error);
+        sg_report_unref(proxy.report);
+        return;
+    }
+    proxy.process = process_open(proxy.pid);
+    loan = sg_report_loan(proxy.report);
+    CHECK(sg_loan_wait(loan, true, proxy.stream, SG_NEVER) == 1 || fired);
+    taken = sg_loan_write(loan, "echo", 4);
+    while (taken > 0 && got == -EAGAIN) {
+        CHECK(sg_loan_wait(loan, false, proxy.stream, SG_NEVER) == 1 || fired);
+        got = sg_loan_read(loan, heard, sizeof(heard));
+    }
+    CHECK((got > 0 && got <= taken) || fired);
+    CHECK_EQ(strncmp(heard, "echo", got > 0 ? (size_t)got : 0), 0);
+    proxy_close(&proxy);
+}
+
 static int
 hand_over_a_socket(char **arguments)
 {
@@ -278,6 +313,12 @@ proxy_that_ends_by_force(void)
 }
 
 static void
+pipes_on_loan(void)
+{
+    live_with_every_fault(life_with_a_loan);
+}
+
+static void
 passed_socket(void)
 {
     live_with_every_fault(life_of_a_passed_socket);
@@ -360,6 +401,7 @@ main(int argc, char **argv)
         CASE(proxy_with_captured_errors),
         CASE(proxy_with_dropped_errors),
         CASE(proxy_that_ends_by_force),
+        CASE(pipes_on_loan),
         CASE(passed_socket),
         CASE(message),
         CASE(every_fault_has_fired),

@@ -28,6 +28,8 @@ SIZES = (0, 1, 2, 100, 32_700, 200_000, 1_000_000)
 #: would keep it open until stdin ends too, or for the 30 s of ``-t30``.
 SOCAT = "socat -t30 -b65536 -,shut-close"
 
+ORACLE = "socketpair"
+
 
 @dataclass
 class Stream:
@@ -39,7 +41,7 @@ class Stream:
 
     @property
     def is_oracle(self) -> bool:
-        return self.kind == "socketpair"
+        return self.kind == ORACLE
 
     def close(self) -> None:
         """Close both ends and wait for the far end's processes to be gone."""
@@ -53,7 +55,7 @@ def open_socketpair() -> Stream:
     """The oracle: what a stream socket of the standard library does."""
     sock, peer = socket.socketpair()
     peer.settimeout(waiting.DEADLINE)
-    return Stream("socketpair", sock, peer)
+    return Stream(ORACLE, sock, peer)
 
 
 def open_proxycommand(**options: Any) -> Stream:
@@ -74,6 +76,13 @@ def open_proxycommand(**options: Any) -> Stream:
                 raise
     peer.settimeout(waiting.DEADLINE)
     return Stream("ProxyCommand", sock, peer, [sock.pid])
+
+
+def open_relayed(**options: Any) -> Stream:
+    """The same when its descriptor has been seen: by way of the relay (csrc/loan.h)."""
+    stream = open_proxycommand(**options)
+    stream.sock.fileno()
+    return stream
 
 
 def open_channel(**options: Any) -> Stream:
@@ -99,8 +108,9 @@ def open_channel(**options: Any) -> Stream:
 
 
 KINDS: dict[str, Callable[[], Stream]] = {
-    "socketpair": open_socketpair,
+    ORACLE: open_socketpair,
     "ProxyCommand": open_proxycommand,
+    "ProxyCommand, relayed": open_relayed,
     "DirectTcpipChannel": open_channel,
 }
 
