@@ -4,7 +4,7 @@
 It obeys orders, a line each, that come down the stream itself, so it serves
 as a proxy command and behind anything else that carries a stream:
 
-    down N     write N bytes of the pattern
+    down N R   write N bytes of the pattern, R in a second at most (0: as fast as it can)
     up N       read N bytes, check them, answer with a verdict
     echo N     send back N bytes as they come
 
@@ -21,9 +21,12 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 
 PIECE = 65536
 WRITTEN = 8192
+#: What is written at a time when it is not as fast as it can: an sshd reads no more.
+PACED = 32768
 #: A prime: no lost, doubled or swapped block goes unnoticed.
 PERIOD = 131_071
 #: Every verdict has this length, as Paramiko's recv waits for all it asked for.
@@ -64,10 +67,14 @@ def write_all(data: memoryview) -> None:
         data = data[os.write(1, data) :]
 
 
-def down(total: int, piece: int = WRITTEN) -> None:
+def down(total: int, rate: int, piece: int = WRITTEN) -> None:
     pattern = Pattern()
+    piece = min(piece, PACED) if rate else piece
+    start = time.monotonic()
     while pattern.position < total:
         write_all(pattern.take(min(piece, total - pattern.position)))
+        if rate:
+            time.sleep(max(0.0, start + pattern.position / rate - time.monotonic()))
 
 
 def up(total: int) -> None:
@@ -126,9 +133,14 @@ def serve() -> None:
 
 
 def obey(piece: int) -> None:
-    orders = {"down": lambda n: down(n, piece), "up": up, "echo": echo}
     while words := read_order():
-        orders[words[0]](int(words[1]))
+        total = int(words[1])
+        if words[0] == "down":
+            down(total, int(words[2]), piece)
+        elif words[0] == "up":
+            up(total)
+        else:
+            echo(total)
 
 
 if __name__ == "__main__":

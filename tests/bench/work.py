@@ -82,7 +82,7 @@ def stream_figures(watch: Stopwatch, size: int) -> Figures:
 
 @dataclass
 class Down:
-    """The child writes as fast as it can, we receive."""
+    """The child writes, we receive."""
 
     size: int
     title: str = "raw stream down"
@@ -93,6 +93,8 @@ class Down:
     chunk: int = peer.PIECE
     #: peer.py, or what leads to one.
     program: list[str] = field(default_factory=lambda: PEER)
+    #: Bytes a second; 0: as fast as it can.
+    pace: int = 0
 
     def run(self, contestant: Contestant) -> Figures:
         with opened(contestant, self.program, TIMEOUT) as link:
@@ -105,7 +107,7 @@ class Down:
     def _receive(self, contestant: Contestant, link: Link, size: int, whole: bool) -> None:
         pattern = peer.Pattern(self.chunk)
         recv, chunk = link.recv, self.chunk
-        link.send_all(b"down %d\n" % size)
+        link.send_all(b"down %d %d\n" % (size, self.pace))
         while pattern.position < size:
             data = recv(min(chunk, size - pattern.position))
             require(bool(data), contestant, f"{pattern.position} bytes of {size} arrived")
