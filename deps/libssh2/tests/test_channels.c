@@ -368,9 +368,9 @@ static void
 opens_are_refused_for_every_reason(void)
 {
     static const char *const texts[] = {
-        "Unexpected packet size", "administratively prohibited",
-        "connect failed",         "unknown channel type",
-        "resource shortage",      "Channel open failure"};
+        "Channel open failure", "administratively prohibited",
+        "connect failed",       "unknown channel type",
+        "resource shortage",    "Channel open failure"};
 
     for (uint32_t why = 0; why < 6; why++) {
         LIBSSH2_CHANNEL *channel;
@@ -381,12 +381,27 @@ opens_are_refused_for_every_reason(void)
         channel = start_open(&pair);
         REFUSE(&pair, 0, why);
         CHECK_EQ(libssh2_channel_open_poll(channel),
-                 why == 0 ? LIBSSH2_ERROR_PROTO
-                          : LIBSSH2_ERROR_CHANNEL_FAILURE);
+                 LIBSSH2_ERROR_CHANNEL_FAILURE);
         libssh2_session_last_error(pair.ours.session, &text, NULL, 0);
         CHECK(strstr(text, texts[why]) != NULL);
         pair_close(&pair);
     }
+}
+
+static void
+a_refusal_that_is_cut_is_an_error_of_the_connection(void)
+{
+    struct pair pair;
+    LIBSSH2_CHANNEL *channel;
+
+    pair_open(&pair, GCM, GCM);
+    channel = start_open(&pair);
+    said.n = 0;
+    put_byte(&said, SSH_MSG_CHANNEL_OPEN_FAILURE);
+    put_u32(&said, 0);
+    say(&pair.theirs, &said);
+    CHECK_EQ(libssh2_channel_open_poll(channel), LIBSSH2_ERROR_PROTO);
+    pair_close(&pair);
 }
 
 static void
@@ -417,6 +432,7 @@ a_refusal_is_told_in_the_servers_words(void)
         {2, "", 0, "Channel open failure (connect failed)"},
         {2, "cut", 4000000000, "Channel open failure (connect failed): cut"},
         {77, "words", 5, "Channel open failure: words"},
+        {0, "words", 5, "Channel open failure: words"},
         {1, long_words, 3000,
          "Channel open failure (administratively prohibited): wwww"},
     };
@@ -547,6 +563,7 @@ main(int argc, char **argv)
     RUN(opens_end_with_the_session);
     RUN(opens_under_way_are_finished_before_they_are_freed);
     RUN(opens_are_refused_for_every_reason);
+    RUN(a_refusal_that_is_cut_is_an_error_of_the_connection);
     RUN(a_refusal_is_told_in_the_servers_words);
     RUN(all_is_taken_in_without_a_channel);
     RUN(who_is_ready_is_told_once_in_order);
