@@ -6,79 +6,125 @@
 
 #include <errno.h>
 
-#include "sys.h"
-
 /* A read of so much asks whether the pipe was as good as full: by so much,
  * for a piece of a page takes all of it. */
 #define BULK 16384
 #define FULL (SG_PIPE_SIZE * 3 / 4)
+/* With SG_GROWN_OUT each, a quarter of what a user may have. */
+#define MOST_GROWN 32
+
+static atomic_int grown;
 
 void
 sg_loan_init(struct sg_loan *loan)
 {
     loan->in.fd = loan->out.fd = -1;
-    loan->in.copy = loan->out.copy = -1;
-    pthread_mutex_init(&loan->in.lock, NULL);
-    pthread_mutex_init(&loan->out.lock, NULL);
+    loan->bell.reader = loan->bell.writer = -1;
+    pthread_mutex_init(&loan->lock, NULL);
 }
 
 void
 sg_loan_destroy(struct sg_loan *loan)
 {
-    pthread_mutex_destroy(&loan->in.lock);
-    pthread_mutex_destroy(&loan->out.lock);
+    pthread_mutex_destroy(&loan->lock);
 }
 
+/* ---- Beginning and end ------------------------------------------------ */
+
 void
-sg_loan_begin(struct sg_loan *loan, int in_fd, int out_fd)
+sg_loan_begin(struct sg_loan *loan, int in_fd, int out_fd, bool lends)
 {
-    pthread_mutex_lock(&loan->in.lock);
-    pthread_mutex_lock(&loan->out.lock);
+    pthread_mutex_lock(&loan->lock);
     loan->in.fd = in_fd;
     loan->out.fd = out_fd;
-    pthread_mutex_unlock(&loan->out.lock);
-    pthread_mutex_unlock(&loan->in.lock);
+    loan->lasts = lends;
+    pthread_mutex_unlock(&loan->lock);
 }
 
 bool
-sg_loan_lasts(struct sg_loan *loan, void (*ended)(void *arg), void *arg)
+sg_loan_lasts(struct sg_loan *loan)
 {
     bool lasts;
 
-    pthread_mutex_lock(&loan->in.lock);
-    lasts = loan->in.fd >= 0;
-    if (lasts && ended != NULL) {
-        loan->ended = ended;
-        loan->arg = arg;
-    }
-    pthread_mutex_unlock(&loan->in.lock);
+    pthread_mutex_lock(&loan->lock);
+    lasts = loan->lasts;
+    pthread_mutex_unlock(&loan->lock);
     return lasts;
 }
 
-/* The child sees no end of its input while there is a copy. */
-static void
-drop_copy_locked(struct sg_lent *in)
+static bool
+is_back_locked(const struct sg_loan *loan)
 {
-    if (in->fd < 0 && in->waiting == 0) {
-        sg_sys_close(&in->copy);
+    return !loan->lasts && loan->users == 0;
+}
+
+static void
+tell_if_back_locked(struct sg_loan *loan)
+{
+    if (is_back_locked(loan) && loan->returned != NULL) {
+        loan->returned(loan->arg);
+        loan->returned = NULL;
     }
+}
+
+bool
+sg_loan_is_back(struct sg_loan *loan, void (*returned)(void *arg), void *arg)
+{
+    bool is_back;
+
+    pthread_mutex_lock(&loan->lock);
+    is_back = is_back_locked(loan);
+    loan->returned = is_back ? NULL : returned;
+    loan->arg = arg;
+    pthread_mutex_unlock(&loan->lock);
+    return is_back;
 }
 
 void
 sg_loan_end(struct sg_loan *loan)
 {
-    pthread_mutex_lock(&loan->in.lock);
-    if (loan->in.fd >= 0) {
-        loan->in.fd = -1;
-        drop_copy_locked(&loan->in);
-        pthread_mutex_lock(&loan->out.lock);
-        loan->out.fd = -1;
-        pthread_mutex_unlock(&loan->out.lock);
-        if (loan->ended != NULL) {
-            loan->ended(loan->arg);
+    pthread_mutex_lock(&loan->lock);
+    if (loan->lasts) {
+        loan->lasts = false;
+        if (loan->bell.reader >= 0) {
+            sg_sys_wakeup_set(&loan->bell);
         }
+        tell_if_back_locked(loan);
     }
-    pthread_mutex_unlock(&loan->in.lock);
+    pthread_mutex_unlock(&loan->lock);
+}
+
+void
+sg_loan_close(struct sg_loan *loan)
+{
+    pthread_mutex_lock(&loan->lock);
+    sg_sys_wakeup_close(&loan->bell);
+    pthread_mutex_unlock(&loan->lock);
+    atomic_fetch_sub(&grown, loan->in.is_grown + loan->out.is_grown);
+}
+
+/* ---- Use -------------------------------------------------------------- */
+
+/* False when it has ended; else the pipes stay as they are until done(). */
+static bool
+use(struct sg_loan *loan)
+{
+    bool lasts;
+
+    pthread_mutex_lock(&loan->lock);
+    lasts = loan->lasts;
+    loan->users += lasts;
+    pthread_mutex_unlock(&loan->lock);
+    return lasts;
+}
+
+static void
+done(struct sg_loan *loan)
+{
+    pthread_mutex_lock(&loan->lock);
+    loan->users--;
+    tell_if_back_locked(loan);
+    pthread_mutex_unlock(&loan->lock);
 }
 
 /* What a read or write came to; what is neither bytes nor a "not now" ends
@@ -86,36 +132,47 @@ sg_loan_end(struct sg_loan *loan)
 static ssize_t
 outcome(struct sg_loan *loan, ssize_t result)
 {
-    if (result > 0 || result == -EAGAIN || result == -EWOULDBLOCK
-        || result == -EINTR) {
-        return result;
+    if (result <= 0 && result != -EAGAIN && result != -EWOULDBLOCK
+        && result != -EINTR) {
+        sg_loan_end(loan);
+        result = SG_LOAN_OVER;
     }
-    sg_loan_end(loan);
-    return SG_LOAN_OVER;
+    done(loan);
+    return result;
 }
 
-static void
-grow(struct sg_lent *lent, int size)
+bool
+sg_loan_grow(struct sg_lent *lent, int size)
 {
-    lent->is_grown = true;
-    sg_sys_grow_pipe(lent->fd, size);
+    if (atomic_exchange(&lent->is_grown, true)) {
+        return false;
+    }
+    if (atomic_fetch_add(&grown, 1) < MOST_GROWN) {
+        sg_sys_grow_pipe(lent->fd, size);
+    }
+    return true;
+}
+
+void
+sg_loan_after_fork(void)
+{
+    atomic_store(&grown, 0);
 }
 
 ssize_t
 sg_loan_read(struct sg_loan *loan, void *to, size_t n)
 {
     struct sg_lent *out = &loan->out;
-    ssize_t got = -EBADF;
+    ssize_t got;
 
-    pthread_mutex_lock(&out->lock);
-    if (out->fd >= 0) {
-        got = sg_sys_read(out->fd, to, n);
+    if (!use(loan)) {
+        return SG_LOAN_OVER;
     }
+    got = sg_sys_read(out->fd, to, n);
     if (got >= BULK && !out->is_grown
         && got + sg_sys_unread(out->fd) >= FULL) {
-        grow(out, SG_GROWN_OUT);
+        sg_loan_grow(out, SG_GROWN_OUT);
     }
-    pthread_mutex_unlock(&out->lock);
     return outcome(loan, got);
 }
 
@@ -123,82 +180,53 @@ ssize_t
 sg_loan_write(struct sg_loan *loan, const void *from, size_t n)
 {
     struct sg_lent *in = &loan->in;
-    ssize_t taken = -EBADF;
+    ssize_t taken;
 
-    pthread_mutex_lock(&in->lock);
-    if (in->fd >= 0) {
+    if (!use(loan)) {
+        return SG_LOAN_OVER;
+    }
+    taken = sg_sys_write_quietly(in->fd, from, n);
+    if (taken < (ssize_t)n && (taken > 0 || taken == -EAGAIN)
+        && sg_loan_grow(in, SG_GROWN_IN) && taken < 0) {
         taken = sg_sys_write_quietly(in->fd, from, n);
     }
-    if (taken < (ssize_t)n && !in->is_grown
-        && (taken > 0 || taken == -EAGAIN)) {
-        grow(in, SG_GROWN_IN);
-        if (taken < 0) {
-            taken = sg_sys_write_quietly(in->fd, from, n);
-        }
-    }
-    pthread_mutex_unlock(&in->lock);
     return outcome(loan, taken);
 }
 
-static int
-wait_on(int fd, short events, int stream, short stream_events,
-        struct sg_loan *loan, sg_deadline deadline)
+/* Made late, as most streams never wait for long; whoever ends the loan from
+ * now on will ring it.  False: it has ended, or can't be made. */
+static bool
+hang_bell(struct sg_loan *loan)
 {
-    struct pollfd polled[2] = {{.fd = fd, .events = events},
-                               {.fd = stream, .events = stream_events}};
-    int n = sg_sys_poll(polled, 2, sg_deadline_ms(deadline));
+    bool hangs;
 
-    if (n > 0 && polled[1].revents != 0) {
-        sg_loan_end(loan); /* closed by another thread, or shut down */
-    }
-    return n > 0 ? 1 : n;
-}
-
-/* If the loop takes over and closes `fd` meanwhile, whatever it is then: the
- * caller's end of the socketpair becomes readable too. */
-static int
-wait_for_data(struct sg_loan *loan, int stream, sg_deadline deadline)
-{
-    int fd;
-
-    pthread_mutex_lock(&loan->out.lock);
-    fd = loan->out.fd;
-    pthread_mutex_unlock(&loan->out.lock);
-    return fd < 0 ? 1 : wait_on(fd, POLLIN, stream, POLLIN, loan, deadline);
-}
-
-/* Here that end would tell nothing, for it has room all the time.  So we wait
- * on a copy; the child makes room, or ends, before it could miss the end of
- * its input. */
-static int
-wait_for_room(struct sg_loan *loan, int stream, sg_deadline deadline)
-{
-    struct sg_lent *in = &loan->in;
-    int fd = -1, result = 1;
-
-    pthread_mutex_lock(&in->lock);
-    if (in->fd >= 0) {
-        fd = in->copy = in->copy < 0 ? sg_sys_copy(in->fd) : in->copy;
-        in->waiting += fd >= 0;
-    }
-    pthread_mutex_unlock(&in->lock);
-    if (fd >= 0) {
-        result = wait_on(fd, POLLOUT, stream, 0, loan, deadline);
-    }
-    else {
-        sg_loan_end(loan); /* it is over, or for want of a descriptor */
-    }
-    pthread_mutex_lock(&in->lock);
-    in->waiting -= fd >= 0;
-    drop_copy_locked(in);
-    pthread_mutex_unlock(&in->lock);
-    return result;
+    pthread_mutex_lock(&loan->lock);
+    hangs = loan->lasts
+            && (loan->bell.reader >= 0
+                || sg_sys_wakeup_open(&loan->bell) >= 0);
+    pthread_mutex_unlock(&loan->lock);
+    return hangs;
 }
 
 int
-sg_loan_wait(struct sg_loan *loan, bool writing, int stream,
-             sg_deadline deadline)
+sg_loan_wait(struct sg_loan *loan, bool writing, sg_deadline deadline)
 {
-    return writing ? wait_for_room(loan, stream, deadline)
-                   : wait_for_data(loan, stream, deadline);
+    struct pollfd polled[2];
+    int n;
+
+    if (!use(loan)) {
+        return 1;
+    }
+    if (!hang_bell(loan)) {
+        sg_loan_end(loan);
+        done(loan);
+        return 1;
+    }
+    polled[0] = writing
+                    ? (struct pollfd){.fd = loan->in.fd, .events = POLLOUT}
+                    : (struct pollfd){.fd = loan->out.fd, .events = POLLIN};
+    polled[1] = (struct pollfd){.fd = loan->bell.reader, .events = POLLIN};
+    n = sg_sys_poll(polled, 2, sg_deadline_ms(deadline));
+    done(loan);
+    return n > 0 ? 1 : n;
 }

@@ -2,8 +2,8 @@
  *
  * The loop; see loop.h.
  *
- * Locks are never held together but in this order: a report's, `loops.lock`,
- * the one of sys.c.  A fork() holds the last two.
+ * Locks are never held together but in this order: a report's or a loan's,
+ * `loops.lock`, the one of sys.c.  A fork() holds the last two.
  */
 #include "loop.h"
 
@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "loan.h"
 
 #define STACK_SIZE (256 * 1024)
 #define MAX_EVENTS 64
@@ -87,6 +89,7 @@ static void
 after_fork_in_child(void)
 {
     sg_sys_after_fork(true);
+    sg_loan_after_fork();
     loops.all = loops.shared = NULL;
     loops.running = 0;
     init_condition();

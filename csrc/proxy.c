@@ -17,9 +17,7 @@ struct sg_proxy {
     struct sg_watch in;  /* writes to the child's stdin */
     struct sg_watch out; /* reads its stdout */
     int unread_fd;       /* reads its stdin's pipe: what it has left there */
-    bool in_grown, out_grown;
-    int unread; /* the last count of that */
-    bool has_turned;
+    int unread;          /* the last count of that */
     bool is_lent; /* in.fd and out.fd are the caller's to use, not ours */
 };
 
@@ -43,9 +41,8 @@ proxy_read(struct sg_relay *relay, char *to, size_t n)
     }
     out->ready = 0;
     got = sg_sys_read(out->fd, to, n);
-    if (got >= SG_PIPE_SIZE && !proxy->out_grown) {
-        proxy->out_grown = true;
-        sg_sys_grow_pipe(out->fd, SG_GROWN_OUT);
+    if (got >= SG_PIPE_SIZE) {
+        sg_loan_grow(&sg_report_loan(relay->report)->out, SG_GROWN_OUT);
     }
     return got;
 }
@@ -56,9 +53,8 @@ proxy_carry(struct sg_relay *relay, int from_fd)
     struct sg_proxy *proxy = proxy_of(relay);
     ssize_t n = sg_sys_splice(from_fd, proxy->in.fd, SG_GROWN_IN);
 
-    if (n == -EAGAIN && !proxy->in_grown) {
-        proxy->in_grown = true;
-        sg_sys_grow_pipe(proxy->in.fd, SG_GROWN_IN);
+    if (n == -EAGAIN
+        && sg_loan_grow(&sg_report_loan(relay->report)->in, SG_GROWN_IN)) {
         n = sg_sys_splice(from_fd, proxy->in.fd, SG_GROWN_IN);
     }
     return n;
@@ -94,9 +90,6 @@ proxy_want(struct sg_relay *relay, bool reading, bool writing)
     struct sg_proxy *proxy = proxy_of(relay);
     int err;
 
-    if (proxy->is_lent) {
-        return 0;
-    }
     if (relay->far_eof) {
         sg_loop_close(&relay->farend, &proxy->out);
     }
@@ -159,31 +152,56 @@ is_urgent(const struct sg_relay *relay)
 }
 
 static void
-loan_ended(void *farend)
+pipes_are_back(void *farend)
 {
     sg_loop_nudge(farend);
 }
 
-/* The caller ends the loan with the first thing that takes a relay; we, when
- * it has closed.  An end of the child's is no reason: what it wrote is for
- * the caller to read. */
-static void
-look_at_loan(struct sg_proxy *proxy)
+/* As long as the pipes are lent only hangups are looked at: the caller has
+ * closed, or the child has closed an end, or has ended.  Then, or when the
+ * program ends, so does the loan.  (A hangup can't be masked; it is known by
+ * then, and who uses the pipes may take its time.)  True when they are back.
+ */
+static bool
+take_back(struct sg_proxy *proxy)
 {
     struct sg_relay *relay = &proxy->relay;
+    struct sg_farend *farend = &relay->farend;
     struct sg_loan *loan = sg_report_loan(relay->report);
+    struct sg_watch *watches[] = {&relay->near, &proxy->in, &proxy->out};
+    bool has_ended = relay->near_gone || !sg_loan_lasts(loan);
 
-    if (!proxy->has_turned) {
-        proxy->has_turned = true; /* and may be nudged from now on */
-        proxy->is_lent = sg_loan_lasts(loan, loan_ended, proxy);
+    for (int i = 0; i < 3; i++) {
+        has_ended = has_ended || watches[i]->ready != 0;
     }
-    else if (proxy->is_lent) {
-        proxy->is_lent = sg_loan_lasts(loan, NULL, NULL);
+    for (int i = 0; i < 3; i++) {
+        int err = sg_loop_watch(farend, watches[i],
+                                has_ended ? SG_NOTHING : SG_HANGUP);
+
+        if (err < 0) {
+            sg_relay_fail(relay, err);
+            has_ended = true;
+        }
     }
-    if (proxy->is_lent && (relay->near.ready != 0 || relay->near_gone)) {
-        proxy->is_lent = false;
+    if (has_ended) {
         sg_loan_end(loan);
     }
+    if (!sg_loan_is_back(loan, pipes_are_back, farend)) {
+        return false;
+    }
+    sg_sys_trace("%s %p: its pipes are the loop's", farend->kind->name,
+                 (void *)proxy);
+    return true;
+}
+
+static void
+relay_turn(struct sg_proxy *proxy)
+{
+    if (proxy->in.ready & SG_HANGUP) {
+        sg_relay_far_deaf(&proxy->relay);
+    }
+    proxy->in.ready = 0;
+    sg_relay_turn(&proxy->relay);
 }
 
 static void
@@ -197,12 +215,10 @@ proxy_turn(struct sg_farend *farend)
     if (err < 0) {
         sg_relay_fail(relay, err);
     }
-    look_at_loan(proxy);
-    if (proxy->in.ready & SG_HANGUP) {
-        sg_relay_far_deaf(relay);
+    proxy->is_lent = proxy->is_lent && !take_back(proxy);
+    if (!proxy->is_lent) {
+        relay_turn(proxy);
     }
-    proxy->in.ready = 0;
-    sg_relay_turn(relay);
     if (!farend->is_over) {
         ask = sg_child_ask_at(&proxy->child, is_urgent(relay));
         sg_loop_wake_at(farend, sg_deadline_earlier(farend->wake, ask));
@@ -221,7 +237,7 @@ proxy_free(struct sg_farend *farend)
 {
     struct sg_proxy *proxy = (struct sg_proxy *)farend;
 
-    sg_loan_end(sg_report_loan(proxy->relay.report));
+    sg_loan_close(sg_report_loan(proxy->relay.report));
     sg_child_release(&proxy->child, farend);
     sg_loop_close(farend, &proxy->in);
     sg_loop_close(farend, &proxy->out);
@@ -308,9 +324,9 @@ sg_proxy_start(const struct sg_child_options *options, int64_t linger,
     proxy->in.fd = ends.in[1];
     proxy->out.fd = ends.out[0];
     proxy->unread_fd = -1;
-    if (options->lends) {
-        sg_loan_begin(sg_report_loan(report), ends.in[1], ends.out[0]);
-    }
+    proxy->is_lent = options->lends;
+    sg_loan_begin(sg_report_loan(report), ends.in[1], ends.out[0],
+                  options->lends);
     *stream = ends.near[1];
     *pid = proxy->child.pid;
     ends.near[0] = ends.near[1] = ends.in[1] = ends.out[0] = -1;

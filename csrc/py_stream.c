@@ -38,8 +38,7 @@ sg_stream_open(sg_stream *self, int fd, bool is_relayed)
     self->generation = sg_sys_generation();
     if (is_relayed) {
         sg_report_hold(self->report);
-        self->is_lent = sg_loan_lasts(sg_report_loan(self->report), NULL,
-                                      NULL);
+        self->is_lent = sg_loan_lasts(sg_report_loan(self->report));
     }
     return 0;
 }
@@ -91,6 +90,7 @@ close_descriptor(sg_stream *self)
     if (fd < 0 || sg_stream_is_forked(self)) {
         return;
     }
+    sg_stream_end_loan(self); /* which wakes who waits on a pipe */
     sg_report_let_go(self->report);
     if (self->users == 0) {
         sg_sys_close(&fd);

@@ -82,7 +82,7 @@ wait_for(int fd, const struct attempt *attempt, struct sg_loan *loan,
     struct pollfd pollfd = {.fd = fd,
                             .events = attempt->is_sending ? POLLOUT : POLLIN};
 
-    return loan != NULL ? sg_loan_wait(loan, attempt->is_sending, fd, deadline)
+    return loan != NULL ? sg_loan_wait(loan, attempt->is_sending, deadline)
                         : sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
 }
 

@@ -8,7 +8,8 @@
  * that whoever has seen the end of the stream finds it here.
  *
  * The other way it tells one thing: that the caller's descriptor is held by
- * an object, which will say when it gives it up.
+ * an object, which will say when it gives it up.  And a proxy's loan lives
+ * here (loan.h), for it too belongs to both.
  */
 #ifndef SG_REPORT_H
 #define SG_REPORT_H

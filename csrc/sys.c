@@ -405,25 +405,32 @@ sg_sys_write(int fd, const void *from, size_t n)
     return err < 0 ? err : answer(write(fd, from, n));
 }
 
+static bool
+is_pending(int number)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, number) == 1;
+}
+
 /* SIGPIPE comes to the thread that writes, so it can be held off and taken
- * away there; a signal that was pending before is not ours. */
+ * away there.  One that was pending before, which takes a thread that blocks
+ * it anyway, is not ours to take. */
 ssize_t
 sg_sys_write_quietly(int fd, const void *from, size_t n)
 {
-    sigset_t pipe, before, pending;
+    sigset_t pipe, before;
+    bool was_pending;
     ssize_t result;
+    int taken;
 
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    was_pending = sigismember(&before, SIGPIPE) == 1 && is_pending(SIGPIPE);
     result = sg_sys_write(fd, from, n);
-    if (result == -EPIPE && !sigismember(&before, SIGPIPE)) {
-        int taken;
-
-        sigpending(&pending);
-        if (sigismember(&pending, SIGPIPE)) {
-            sigwait(&pipe, &taken);
-        }
+    if (result == -EPIPE && !was_pending && is_pending(SIGPIPE)) {
+        sigwait(&pipe, &taken);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
@@ -497,20 +504,6 @@ int
 sg_sys_dup(int fd)
 {
     return (int)answer(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-}
-
-int
-sg_sys_copy(int fd)
-{
-    int copy = fault("dup");
-
-    if (copy < 0) {
-        return copy;
-    }
-    pthread_mutex_lock(&owned.lock);
-    copy = sg_sys_keep_locked(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    pthread_mutex_unlock(&owned.lock);
-    return copy;
 }
 
 /* Take the descriptors out of one control message. */

@@ -105,8 +105,7 @@ int sg_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int sg_sys_getsockopt(int fd, int level, int name, void *to, socklen_t *len);
 int sg_sys_setsockopt(int fd, int level, int name, const void *from,
                       socklen_t len);
-int sg_sys_dup(int fd);  /* not remembered: it is for the caller to keep */
-int sg_sys_copy(int fd); /* remembered */
+int sg_sys_dup(int fd); /* not remembered: it is for the caller to keep */
 
 /* Receive up to `room` descriptors that came with data (SCM_RIGHTS).  All
  * are remembered.  Returns the number of data bytes, 0 at the end. */

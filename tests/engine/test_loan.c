@@ -5,6 +5,8 @@
  */
 #include "loan.h"
 
+#include <fcntl.h>
+
 #include "peers.h"
 
 #define BIG (8 * 1024 * 1024)
@@ -18,7 +20,7 @@ lent_sh(const char *script)
     command_sh(&command, script);
     command.options.lends = true;
     proxy = proxy_start(&command, LONG_LINGER);
-    CHECK(sg_loan_lasts(sg_report_loan(proxy.report), NULL, NULL));
+    CHECK(sg_loan_lasts(sg_report_loan(proxy.report)));
     return proxy;
 }
 
@@ -36,7 +38,7 @@ give(struct proxy *proxy, const char *data, size_t n)
     ssize_t taken;
 
     while ((taken = sg_loan_write(loan, data, n)) == -EAGAIN) {
-        CHECK_EQ(sg_loan_wait(loan, true, proxy->stream, soon()), 1);
+        CHECK_EQ(sg_loan_wait(loan, true, soon()), 1);
     }
     return taken != SG_LOAN_OVER ? taken
                                  : send(proxy->stream, data, n, MSG_NOSIGNAL);
@@ -49,7 +51,7 @@ take(struct proxy *proxy, char *to, size_t n)
     ssize_t got;
 
     while ((got = sg_loan_read(loan, to, n)) == -EAGAIN) {
-        CHECK_EQ(sg_loan_wait(loan, false, proxy->stream, soon()), 1);
+        CHECK_EQ(sg_loan_wait(loan, false, soon()), 1);
     }
     if (got == SG_LOAN_OVER) {
         wait_for(proxy->stream, POLLIN);
@@ -61,7 +63,7 @@ take(struct proxy *proxy, char *to, size_t n)
 static void
 give_all(struct proxy *proxy, size_t position, size_t n)
 {
-    static char data[65536];
+    char data[65536];
 
     while (n > 0) {
         size_t piece = n < sizeof(data) ? n : sizeof(data);
@@ -116,7 +118,7 @@ bytes_wake_no_loop(void)
     }
     active_hook = NULL;
     CHECK_LE(calls_made, 10); /* the other proxy's end */
-    CHECK(sg_loan_lasts(sg_report_loan(proxy.report), NULL, NULL));
+    CHECK(sg_loan_lasts(sg_report_loan(proxy.report)));
     proxy_close(&proxy);
 }
 
@@ -138,10 +140,10 @@ wait_ends_at_the_deadline(void)
     struct sg_loan *loan = sg_report_loan(proxy.report);
     static char data[65536];
 
-    CHECK_EQ(sg_loan_wait(loan, false, proxy.stream, sg_sys_now()), 0);
+    CHECK_EQ(sg_loan_wait(loan, false, sg_sys_now()), 0);
     while (sg_loan_write(loan, data, sizeof(data)) > 0) {
     }
-    CHECK_EQ(sg_loan_wait(loan, true, proxy.stream, sg_sys_now()), 0);
+    CHECK_EQ(sg_loan_wait(loan, true, sg_sys_now()), 0);
     kill(proxy.pid, SIGKILL);
     proxy_close(&proxy);
 }
@@ -174,25 +176,44 @@ end_of_output_ends_it_and_is_told_with_its_reason(void)
     CHECK_EQ(byte, '0');
     CHECK_EQ(take(&proxy, &byte, 1), 0);
     CHECK_EQ(proxy_returncode(&proxy), 3);
-    CHECK(!sg_loan_lasts(sg_report_loan(proxy.report), NULL, NULL));
+    CHECK(!sg_loan_lasts(sg_report_loan(proxy.report)));
     proxy_close(&proxy);
 }
 
-static void
-no_signal_comes_of_a_closed_pipe(void)
+static bool
+is_over(void *proxy)
 {
-    struct proxy proxy = lent_sh("exec <&-; printf x; exec sleep 1000");
-    void (*before)(int) = signal(SIGPIPE, SIG_DFL);
-    sigset_t pending;
+    return !sg_loan_lasts(sg_report_loan(((struct proxy *)proxy)->report));
+}
+
+/* Without anything that the caller does. */
+static void
+it_ends_when_the_child_closes_an_end(void)
+{
+    static const char *const scripts[] = {
+        "exec <&-; exec sleep 1000", "exec >&-; exec sleep 1000", "exit 0"};
+
+    for (size_t i = 0; i < COUNT_OF(scripts); i++) {
+        struct proxy proxy = lent_sh(scripts[i]);
+
+        wait_until(is_over, &proxy);
+        kill(proxy.pid, SIGKILL);
+        proxy_close(&proxy);
+    }
+}
+
+/* The pipe is known to have no reader before anybody writes. */
+static void
+who_sends_to_a_dead_child_is_refused(void)
+{
+    struct proxy proxy = lent_sh("printf x; exit 3");
     char byte;
 
     CHECK_EQ(take(&proxy, &byte, 1), 1);
-    CHECK_EQ(sg_loan_write(sg_report_loan(proxy.report), "x", 1),
-             SG_LOAN_OVER);
-    sigpending(&pending);
-    CHECK(!sigismember(&pending, SIGPIPE));
-    signal(SIGPIPE, before);
-    kill(proxy.pid, SIGKILL);
+    CHECK_EQ(proxy_returncode(&proxy), 3);
+    let_the_loop_go_round();
+    CHECK_EQ(give(&proxy, "x", 1), -1);
+    CHECK_EQ(errno, EPIPE);
     proxy_close(&proxy);
 }
 
@@ -243,25 +264,44 @@ others_go_on_by_the_stream(void)
     proxy_close(&proxy);
 }
 
-static void *
-wait_for_end(void *proxy)
-{
-    char byte;
+struct waiter {
+    struct sg_loan *loan;
+    bool writing;
+    int result;
+};
 
-    CHECK_EQ(take(proxy, &byte, 1), 0);
+static void *
+wait_for_ever(void *arg)
+{
+    struct waiter *waiter = arg;
+
+    waiter->result = sg_loan_wait(waiter->loan, waiter->writing, SG_NEVER);
     return NULL;
 }
 
 static void
-shutdown_wakes_who_waits_for_data(void)
+its_end_wakes_who_waits(void)
 {
-    struct proxy proxy = lent_sh("exec cat");
-    pthread_t waiter;
+    static char data[65536];
+    struct proxy proxy = lent_sh("exec sleep 1000");
+    struct sg_loan *loan = sg_report_loan(proxy.report);
+    struct waiter waiters[4] = {
+        {loan, false, 0}, {loan, true, 0}, {loan, true, 0}, {loan, false, 0}};
+    pthread_t threads[COUNT_OF(waiters)];
 
-    CHECK_EQ(pthread_create(&waiter, NULL, wait_for_end, &proxy), 0);
-    let_the_loop_go_round();
-    shutdown(proxy.stream, SHUT_RDWR);
-    pthread_join(waiter, NULL);
+    while (sg_loan_write(loan, data, sizeof(data)) > 0) {
+    }
+    for (size_t i = 0; i < COUNT_OF(waiters); i++) {
+        CHECK_EQ(pthread_create(&threads[i], NULL, wait_for_ever, &waiters[i]),
+                 0);
+    }
+    let_the_loop_go_round(); /* and they have begun, most likely */
+    sg_loan_end(loan);
+    for (size_t i = 0; i < COUNT_OF(waiters); i++) {
+        pthread_join(threads[i], NULL);
+        CHECK_EQ(waiters[i].result, 1);
+    }
+    kill(proxy.pid, SIGKILL);
     proxy_close(&proxy);
 }
 
@@ -276,6 +316,7 @@ fill_for_ever(void *arg)
     return NULL;
 }
 
+/* It goes on by the stream, and is refused there. */
 static void
 half_close_reaches_the_child_past_who_waits_for_room(void)
 {
@@ -291,6 +332,98 @@ half_close_reaches_the_child_past_who_waits_for_room(void)
     proxy_close(&proxy);
 }
 
+static _Thread_local bool is_slow;
+
+/* As a write whose buffer has to be read from a disk. */
+static int
+hold_up_who_is_slow(const char *call)
+{
+    if (is_slow && strcmp(call, "write") == 0) {
+        gate_pass();
+    }
+    return 0;
+}
+
+static void *
+give_slowly(void *proxy)
+{
+    is_slow = true;
+    give_all(proxy, 0, 100);
+    return NULL;
+}
+
+static void
+who_is_slow_holds_up_nobody_and_is_not_overtaken(void)
+{
+    struct proxy proxy = lent_sh("exec cat");
+    struct pollfd arrived = {.fd = proxy.stream, .events = POLLIN};
+    pthread_t giver;
+
+    gate_set(false);
+    active_hook = hold_up_who_is_slow;
+    CHECK_EQ(pthread_create(&giver, NULL, give_slowly, &proxy), 0);
+    gate_wait();
+    sg_loan_end(sg_report_loan(proxy.report));
+    give_all(&proxy, 100, 100);
+    let_the_loop_go_round();
+    CHECK_EQ(poll(&arrived, 1, 0), 0);
+    gate_set(true);
+    pthread_join(giver, NULL);
+    active_hook = NULL;
+    take_all(&proxy, 0, 200);
+    proxy_close(&proxy);
+}
+
+/* ---- Large pipes ------------------------------------------------------ */
+
+#define MANY 17 /* loans, of two pipes each */
+
+#ifndef SG_PORTABLE /* where they do not grow */
+
+static int
+size_of(const struct sg_lent *lent)
+{
+    return fcntl(lent->fd, F_GETPIPE_SZ);
+}
+
+static void
+only_so_many_pipes_are_large_at_a_time(void)
+{
+    struct sg_loan loans[MANY] = {0};
+    int far[MANY][2];
+
+    for (int i = 0; i < MANY; i++) {
+        int in[2], out[2];
+
+        CHECK_EQ(sg_sys_pipe(in), 0);
+        CHECK_EQ(sg_sys_pipe(out), 0);
+        sg_loan_init(&loans[i]);
+        sg_loan_begin(&loans[i], in[1], out[0], false);
+        far[i][0] = in[0];
+        far[i][1] = out[1];
+        CHECK(sg_loan_grow(&loans[i].in, SG_GROWN_IN));
+        CHECK(!sg_loan_grow(&loans[i].in, SG_GROWN_IN));
+        CHECK(sg_loan_grow(&loans[i].out, SG_GROWN_OUT));
+    }
+    for (int i = 0; i < MANY; i++) {
+        bool is_last = i == MANY - 1;
+
+        CHECK_EQ(size_of(&loans[i].in), is_last ? SG_PIPE_SIZE : SG_GROWN_IN);
+        CHECK_EQ(size_of(&loans[i].out),
+                 is_last ? SG_PIPE_SIZE : SG_GROWN_OUT);
+    }
+    for (int i = 0; i < MANY; i++) {
+        sg_loan_close(&loans[i]);
+        sg_loan_destroy(&loans[i]);
+        sg_sys_close(&loans[i].in.fd);
+        sg_sys_close(&loans[i].out.fd);
+        sg_sys_close(&far[i][0]);
+        sg_sys_close(&far[i][1]);
+    }
+}
+
+#endif
+
 int
 main(int argc, char **argv)
 {
@@ -300,11 +433,16 @@ main(int argc, char **argv)
         CASE(wait_ends_at_the_deadline),
         CASE(no_byte_overtakes_another),
         CASE(end_of_output_ends_it_and_is_told_with_its_reason),
-        CASE(no_signal_comes_of_a_closed_pipe),
+        CASE(it_ends_when_the_child_closes_an_end),
+        CASE(who_sends_to_a_dead_child_is_refused),
         CASE(what_was_written_arrives_after_close),
         CASE(others_go_on_by_the_stream),
-        CASE(shutdown_wakes_who_waits_for_data),
+        CASE(its_end_wakes_who_waits),
         CASE(half_close_reaches_the_child_past_who_waits_for_room),
+        CASE(who_is_slow_holds_up_nobody_and_is_not_overtaken),
+#ifndef SG_PORTABLE
+        CASE(only_so_many_pipes_are_large_at_a_time),
+#endif
     };
 
     return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);

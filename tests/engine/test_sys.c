@@ -5,6 +5,7 @@
 #include "sys.h"
 
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
 
@@ -508,6 +509,42 @@ lingering_close_holds_up_nobody(void)
     CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
+/* What a thread finds pending after it has written to a pipe that nobody
+ * reads, by whether it blocks SIGPIPE and had one pending. */
+static bool
+is_left_pending(bool blocked, bool pending)
+{
+    void (*before)(int) = signal(SIGPIPE, SIG_DFL);
+    sigset_t only, mask, left;
+    int fd[2], taken;
+
+    CHECK_EQ(sg_sys_pipe(fd), 0);
+    sg_sys_close(&fd[0]);
+    sigemptyset(&only);
+    sigaddset(&only, SIGPIPE);
+    pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &only, &mask);
+    if (pending) {
+        raise(SIGPIPE);
+    }
+    CHECK_EQ(sg_sys_write_quietly(fd[1], "x", 1), -EPIPE);
+    sigpending(&left);
+    if (sigismember(&left, SIGPIPE)) {
+        sigwait(&only, &taken);
+    }
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    signal(SIGPIPE, before);
+    sg_sys_close(&fd[1]);
+    return sigismember(&left, SIGPIPE) == 1;
+}
+
+static void
+no_signal_comes_of_a_quiet_write(void)
+{
+    CHECK(!is_left_pending(false, false));
+    CHECK(!is_left_pending(true, false));
+    CHECK(is_left_pending(true, true));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -521,6 +558,7 @@ main(int argc, char **argv)
         CASE(no_room_for_a_descriptor_is_emfile),
         CASE(pipe_tells_what_is_unread_after_its_writer_is_closed),
         CASE(errors_are_negative_errno),
+        CASE(no_signal_comes_of_a_quiet_write),
         CASE(wakeup_is_set_and_cleared),
         CASE(wait_tells_how_it_ended),
         CASE(signals_reach_the_child),

@@ -7,11 +7,13 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from sshgateway import ProxyCommand
+import pytest
+from waiting import DEADLINE, Worker, gone, until, until_blocked
 
-DEADLINE = 10
+from sshgateway import ProxyCommand, ProxyCommandError
 
 
 def waits_of_others() -> int:
@@ -72,3 +74,64 @@ def test_the_descriptor_may_be_seen_while_another_thread_waits_for_data() -> Non
             copy.sendall(b"by the copy")
             reader.join(DEADLINE)
         assert answers == [b"by the cop"]
+
+
+def let_the_loop_go_round() -> None:
+    """All proxies share one: what happened before is noticed when this one has ended."""
+    with ProxyCommand(["true"]) as other:
+        other.settimeout(DEADLINE)
+        assert other.recv(1) == b""
+
+
+def write(sock: ProxyCommand) -> None:
+    with sock.makefile("wb", buffering=0) as file:
+        file.write(b"x")
+
+
+SENDERS: dict[str, Callable[[ProxyCommand], object]] = {
+    "send": lambda sock: sock.send(b"x"),
+    "sendall": lambda sock: sock.sendall(bytes(100_000)),
+    "makefile": write,
+    "nothing": lambda sock: sock.send(b""),
+}
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+@pytest.mark.parametrize("status", [0, 3])
+def test_who_sends_to_a_dead_program_is_told_at_once(sender: str, status: int) -> None:
+    with ProxyCommand(["sh", "-c", f"printf x; echo the reason >&2; exit {status}"]) as sock:
+        sock.settimeout(DEADLINE)
+        assert sock.recv(1) == b"x"
+        until(lambda: sock.returncode == status, "exit")
+        let_the_loop_go_round()
+        with pytest.raises(BrokenPipeError) as caught:
+            SENDERS[sender](sock)
+        assert isinstance(caught.value, ProxyCommandError) == (status != 0)
+        assert status == 0 or "the reason" in caught.value.args[1]
+        assert sock.bytes_sent == 0
+
+
+def test_who_waits_for_room_is_refused_when_another_thread_shuts_down() -> None:
+    with ProxyCommand(["sleep", "1000"], linger=0) as sock:
+        sender = Worker(sock.sendall, bytes(4_000_000))
+        until_blocked(sender)
+        sock.shutdown(socket.SHUT_WR)
+        with pytest.raises(BrokenPipeError):
+            sender.result()
+
+
+def test_who_waits_for_room_finds_some_when_the_descriptor_is_seen() -> None:
+    """In the socket pair: a program that reads nothing takes no more with a relay."""
+    with ProxyCommand(["sleep", "1000"], linger=0) as sock:
+        sender = Worker(sock.sendall, bytes(330_000))
+        until_blocked(sender)
+        sock.fileno()
+        sender.result()
+
+
+def test_a_zombie_is_reaped_while_nobody_reads_what_it_left() -> None:
+    with ProxyCommand(["sh", "-c", "echo words"], stderr=None) as sock:
+        gone(sock.pid)
+        assert sock.returncode == 0
+        assert sock.recv(100) == b"words\n"
+        assert sock.recv(100) == b""
