@@ -42,6 +42,7 @@ struct sg_loop {
     void *context;
     bool stopped; /* the far ends know that the program ends */
     char *scratch;
+    struct sg_pool pool;
 };
 
 static struct {
@@ -172,6 +173,12 @@ char *
 sg_loop_scratch(struct sg_farend *farend)
 {
     return farend->loop->scratch;
+}
+
+struct sg_pool *
+sg_loop_pool(struct sg_farend *farend)
+{
+    return &farend->loop->pool;
 }
 
 /* ---- The thread ------------------------------------------------------- */
@@ -344,6 +351,7 @@ loop_free(struct sg_loop *loop)
     sg_poller_close(&loop->poller);
     sg_sys_wakeup_close(&loop->wakeup);
     free(loop->scratch);
+    sg_pool_clear(&loop->pool);
     free(loop);
 }
 

@@ -12,6 +12,7 @@
 #ifndef SG_LOOP_H
 #define SG_LOOP_H
 
+#include "buffer.h"
 #include "deadline.h"
 #include "poller.h"
 
@@ -103,5 +104,8 @@ void sg_loop_set_context(struct sg_farend *farend, void *context);
  * lives longer than a turn.  (Eight full packets of a channel.) */
 #define SG_SCRATCH_SIZE ((size_t)8 * 32700)
 char *sg_loop_scratch(struct sg_farend *farend);
+
+/* The same for the blocks of buffers. */
+struct sg_pool *sg_loop_pool(struct sg_farend *farend);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "relay.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 
 /* How long an end of stream is withheld to learn the reason of it. */
@@ -123,6 +124,7 @@ push_up(struct sg_relay *relay, const char *data, size_t n)
         data += taken;
         n -= (size_t)taken;
     }
+    relay->up.pool = sg_loop_pool(&relay->farend);
     if (!sg_buffer_append(&relay->up, data, n)) {
         sg_relay_fail(relay, -ENOMEM);
     }
@@ -132,19 +134,20 @@ push_up(struct sg_relay *relay, const char *data, size_t n)
 static bool
 flush_up(struct sg_relay *relay)
 {
-    ssize_t taken;
+    struct iovec piece;
 
-    if (relay->up.len == 0) {
-        return true;
-    }
-    taken = relay->kind->write(relay, sg_buffer_head(&relay->up),
-                               relay->up.len);
-    if (taken > 0) {
+    while (sg_buffer_pieces(&relay->up, &piece, 1) != 0) {
+        ssize_t taken = relay->kind->write(relay, piece.iov_base,
+                                           piece.iov_len);
+
+        if (taken <= 0) {
+            if (!is_passing(taken)) {
+                sg_relay_far_deaf(relay);
+            }
+            break;
+        }
         has_progressed(relay);
         sg_buffer_consume(&relay->up, (size_t)taken);
-    }
-    else if (!is_passing(taken)) {
-        sg_relay_far_deaf(relay);
     }
     return relay->up.len == 0;
 }
@@ -240,14 +243,17 @@ move_up(struct sg_relay *relay)
 /* How much the caller's socket took; what is over for it counts as taken.
  */
 static size_t
-send_down(struct sg_relay *relay, const char *data, size_t n)
+send_down(struct sg_relay *relay, const struct iovec *pieces, size_t n)
 {
-    ssize_t sent;
+    size_t all = 0;
+    ssize_t sent = -EPIPE;
 
-    if (relay->near_deaf) {
-        return n;
+    for (size_t i = 0; i < n; i++) {
+        all += pieces[i].iov_len;
     }
-    sent = sg_sys_send(relay->near.fd, data, n, MSG_DONTWAIT);
+    if (!relay->near_deaf) {
+        sent = sg_sys_send_pieces(relay->near.fd, pieces, n, MSG_DONTWAIT);
+    }
     if (sent >= 0) {
         return (size_t)sent;
     }
@@ -255,14 +261,16 @@ send_down(struct sg_relay *relay, const char *data, size_t n)
         return 0;
     }
     near_is_deaf(relay); /* EPIPE: SHUT_RD, or closed */
-    return n;
+    return all;
 }
 
 void
 sg_relay_deliver(struct sg_relay *relay, const char *data, size_t n)
 {
-    size_t sent = relay->down.len == 0 ? send_down(relay, data, n) : 0;
+    struct iovec whole = {.iov_base = (char *)data, .iov_len = n};
+    size_t sent = relay->down.len == 0 ? send_down(relay, &whole, 1) : 0;
 
+    relay->down.pool = sg_loop_pool(&relay->farend);
     if (!relay->near_deaf
         && !sg_buffer_append(&relay->down, data + sent, n - sent)) {
         sg_relay_fail(relay, -ENOMEM);
@@ -272,10 +280,12 @@ sg_relay_deliver(struct sg_relay *relay, const char *data, size_t n)
 static void
 flush_down(struct sg_relay *relay)
 {
+    struct iovec pieces[SG_PIECES];
     size_t sent;
 
     if (relay->down.len != 0) {
-        sent = send_down(relay, sg_buffer_head(&relay->down), relay->down.len);
+        sent = send_down(relay, pieces,
+                         sg_buffer_pieces(&relay->down, pieces, SG_PIECES));
         sg_buffer_consume(&relay->down,
                           sent < relay->down.len ? sent : relay->down.len);
     }

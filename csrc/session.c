@@ -204,6 +204,7 @@ sg_session_receive(struct sg_session *session)
 void
 sg_session_send(struct sg_session *session)
 {
+    struct iovec pieces[SG_PIECES];
     ssize_t n;
 
     if (session->tx_error != 0) {
@@ -212,8 +213,9 @@ sg_session_send(struct sg_session *session)
     if (session->tx.len == 0) {
         return;
     }
-    n = sg_sys_send(session->socket.fd, sg_buffer_head(&session->tx),
-                    session->tx.len, MSG_DONTWAIT);
+    n = sg_sys_send_pieces(session->socket.fd, pieces,
+                           sg_buffer_pieces(&session->tx, pieces, SG_PIECES),
+                           MSG_DONTWAIT);
     if (n > 0) {
         sg_buffer_consume(&session->tx, (size_t)n);
         session->owes_ack = false;
@@ -418,7 +420,6 @@ sg_session_new(int fd, struct sg_report *report, struct sg_error *error)
     install_callbacks(session->ssh);
     session->is_tcp = tune_socket(fd);
     session->report = sg_report_ref(report);
-    session->tx.keep = TX_SOFT_LIMIT * 2;
     session->socket.fd = fd;
     session->control.fd = -1;
     session->close_by = SG_NEVER;

@@ -412,6 +412,7 @@ session_turn(struct sg_farend *farend)
     sg_deadline wake = session->close_by;
     int err;
 
+    session->tx.pool = sg_loop_pool(farend);
     if (session->control.ready & SG_HANGUP) {
         sg_loop_watch(farend, &session->control, SG_NOTHING);
         session->control.ready = 0;

@@ -455,6 +455,16 @@ sg_sys_send(int fd, const void *from, size_t n, int flags)
 }
 
 ssize_t
+sg_sys_send_pieces(int fd, const struct iovec *pieces, size_t n, int flags)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)pieces,
+                             .msg_iovlen = n};
+
+    return n == 1 ? sg_sys_send(fd, pieces->iov_base, pieces->iov_len, flags)
+                  : sg_sys_sendmsg(fd, &message, flags);
+}
+
+ssize_t
 sg_sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
     int err = fault("recvmsg");

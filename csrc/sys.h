@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #if !defined(__linux__) && !defined(SG_PORTABLE)
 #define SG_PORTABLE 1
@@ -97,6 +98,8 @@ ssize_t sg_sys_write(int fd, const void *from, size_t n);
 ssize_t sg_sys_write_quietly(int fd, const void *from, size_t n);
 ssize_t sg_sys_recv(int fd, void *to, size_t n, int flags);
 ssize_t sg_sys_send(int fd, const void *from, size_t n, int flags);
+ssize_t sg_sys_send_pieces(int fd, const struct iovec *pieces, size_t n,
+                           int flags);
 ssize_t sg_sys_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sg_sys_sendmsg(int fd, const struct msghdr *message, int flags);
 int sg_sys_shutdown(int fd, int how);

@@ -67,6 +67,7 @@ $(dir)/test_%: $(dir)/tests/engine/test_%.o $(engine)
 scripted := $(addprefix $(dir)/,test_hostile test_hostile_end test_hostile_keys \
   test_hostile_time test_faults_session)
 $(scripted): $(dir)/tests/engine/nullcrypt.o
+$(dir)/test_buffer: wrapped := malloc free
 $(dir)/test_faults_session: wrapped := malloc calloc realloc strdup
 
 -include $(shell find $(dir) -name '*.d' 2>/dev/null)

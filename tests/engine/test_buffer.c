@@ -7,32 +7,60 @@
 
 #include "harness.h"
 
-#define SMALLEST 4096
+#define MANY 1000
+
+/* What the buffers have had of malloc(), and not given back. */
+static size_t allocated;
+static int blocks;
+
+void *__real_malloc(size_t n);
+void __real_free(void *block);
+void *__wrap_malloc(size_t n);
+void __wrap_free(void *block);
+
+void *
+__wrap_malloc(size_t n)
+{
+    allocated += n;
+    blocks++;
+    return __real_malloc(n);
+}
+
+void
+__wrap_free(void *block)
+{
+    blocks -= block != NULL;
+    __real_free(block);
+}
 
 struct model {
     uint64_t first, end;
-    size_t peak; /* longest since it was empty */
 };
 
 static void
 check(const struct sg_buffer *buffer, const struct model *model)
 {
+    struct iovec pieces[MANY];
+    size_t n = sg_buffer_pieces(buffer, pieces, MANY);
+    uint64_t position = model->first;
+
     CHECK_EQ(buffer->len, model->end - model->first);
-    if (buffer->len == 0) {
-        CHECK(buffer->data == NULL);
-        CHECK_EQ(buffer->size, 0);
-        return;
+    for (size_t i = 0; i < n; i++) {
+        CHECK_GE(pieces[i].iov_len, 1);
+        CHECK(pattern_is(position, pieces[i].iov_base, pieces[i].iov_len));
+        position += pieces[i].iov_len;
     }
-    CHECK_LE(buffer->start + buffer->len, buffer->size);
-    CHECK_LE(buffer->size,
-             model->peak > SMALLEST ? 2 * model->peak : SMALLEST);
-    CHECK(pattern_is(model->first, sg_buffer_head(buffer), buffer->len));
+    CHECK_EQ(position, model->end);
+    if (buffer->len == 0) {
+        CHECK(buffer->first == NULL && buffer->last == NULL);
+        CHECK_EQ(buffer->start, 0);
+    }
 }
 
 static void
 append(struct sg_buffer *buffer, struct model *model, size_t n)
 {
-    static char data[100000];
+    static char data[300000];
     bool fits = buffer->limit == 0
                 || model->end - model->first + n <= buffer->limit;
 
@@ -42,9 +70,6 @@ append(struct sg_buffer *buffer, struct model *model, size_t n)
     if (fits) {
         model->end += n;
     }
-    if (model->end - model->first > model->peak) {
-        model->peak = (size_t)(model->end - model->first);
-    }
 }
 
 static void
@@ -52,15 +77,12 @@ consume(struct sg_buffer *buffer, struct model *model, size_t n)
 {
     sg_buffer_consume(buffer, n);
     model->first += n;
-    if (model->first == model->end) {
-        model->peak = 0;
-    }
 }
 
 static void
-play(size_t limit, size_t longest)
+play(size_t limit, size_t longest, struct sg_pool *pool)
 {
-    struct sg_buffer buffer = {.limit = limit};
+    struct sg_buffer buffer = {.limit = limit, .pool = pool};
     struct model model = {0};
     struct random random = {42 + limit};
 
@@ -88,22 +110,37 @@ play(size_t limit, size_t longest)
 static void
 small_pieces(void)
 {
-    play(0, 100);
+    play(0, 100, NULL);
 }
 
 static void
-pieces_about_as_large_as_the_block(void)
+pieces_about_as_large_as_a_block(void)
 {
-    play(0, 5000);
+    play(0, 5000, NULL);
+    play(0, 70000, NULL);
+}
+
+static void
+pieces_of_many_blocks(void)
+{
+    struct sg_pool pool = {0};
+
+    play(0, 300000, &pool);
+    CHECK_GE(pool.n, 1);
+    play(0, 300000, &pool);
+    play(0, 5000, &pool);
+    CHECK_LE(pool.n, 32);
+    sg_pool_clear(&pool);
+    CHECK(pool.free == NULL && pool.n == 0);
 }
 
 static void
 limit_is_never_passed(void)
 {
-    play(1, 3);
-    play(4095, 2000);
-    play(4096, 2000);
-    play(10000, 20000);
+    play(1, 3, NULL);
+    play(4095, 2000, NULL);
+    play(4096, 2000, NULL);
+    play(10000, 20000, NULL);
 }
 
 static void
@@ -117,7 +154,6 @@ exactly_full_to_the_limit(void)
     append(&buffer, &model, 0);
     consume(&buffer, &model, 1);
     append(&buffer, &model, 1);
-    CHECK_EQ(buffer.size, 4096);
     check(&buffer, &model);
     consume(&buffer, &model, 4096);
     check(&buffer, &model);
@@ -129,9 +165,9 @@ nothing_appended_allocates_nothing(void)
     struct sg_buffer buffer = {0};
 
     CHECK(sg_buffer_append(&buffer, NULL, 0));
-    CHECK(buffer.data == NULL);
+    CHECK(buffer.first == NULL);
     sg_buffer_consume(&buffer, 0);
-    CHECK(buffer.data == NULL);
+    CHECK(buffer.first == NULL);
 }
 
 static void
@@ -150,19 +186,27 @@ more_than_memory_is_refused_and_nothing_lost(void)
 }
 
 static void
-room_in_front_is_used_before_more_is_allocated(void)
+memory_is_in_proportion_to_what_is_queued(void)
 {
-    struct sg_buffer buffer = {0};
-    struct model model = {0};
+    static const size_t sizes[] = {1, 4000, 5000, 40000, 200000, 3000000};
 
-    append(&buffer, &model, 4000);
-    for (int i = 0; i < 1000; i++) {
-        consume(&buffer, &model, 1000);
-        append(&buffer, &model, 1000);
-        CHECK_EQ(buffer.size, SMALLEST);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct sg_buffer buffer = {0};
+        struct model model = {0};
+
+        allocated = 0;
+        for (size_t left = sizes[i]; left > 0;) {
+            size_t n = left < 700 ? left : 700;
+
+            append(&buffer, &model, n);
+            left -= n;
+        }
+        CHECK_GE(allocated, sizes[i]);
+        CHECK_LE(allocated, 3 * sizes[i] + 4096);
+        CHECK_GE(blocks, 1);
+        sg_buffer_clear(&buffer);
+        CHECK_EQ(blocks, 0);
     }
-    check(&buffer, &model);
-    sg_buffer_clear(&buffer);
 }
 
 int
@@ -170,12 +214,13 @@ main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         CASE(small_pieces),
-        CASE(pieces_about_as_large_as_the_block),
+        CASE(pieces_about_as_large_as_a_block),
+        CASE(pieces_of_many_blocks),
         CASE(limit_is_never_passed),
         CASE(exactly_full_to_the_limit),
         CASE(nothing_appended_allocates_nothing),
         CASE(more_than_memory_is_refused_and_nothing_lost),
-        CASE(room_in_front_is_used_before_more_is_allocated),
+        CASE(memory_is_in_proportion_to_what_is_queued),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);
