@@ -260,6 +260,25 @@ sg_session_room(const struct sg_session *session)
                : (TX_SOFT_LIMIT - session->tx.len) / SG_MAX_WRITE + 1;
 }
 
+/* ---- For channels ----------------------------------------------------- */
+
+void
+sg_session_touch(struct sg_session *session)
+{
+    sg_loop_again(&session->farend);
+}
+
+void
+sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
+{
+#ifdef LIBSSH2_SESSION_READY_CHANNEL
+    *libssh2_channel_abstract(ssh) = channel;
+#else
+    (void)ssh;
+    (void)channel;
+#endif
+}
+
 /* ---- On the caller's thread ------------------------------------------- */
 
 /* Wait until the socket can do what we want of it. */

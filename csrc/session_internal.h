@@ -106,8 +106,6 @@ size_t sg_session_room(const struct sg_session *session);
 void sg_session_say_goodbye(struct sg_session *session);
 void sg_session_release(struct sg_session *session);
 
-/* ---- session_loop.c --------------------------------------------------- */
-
 /* Something was given to libssh2: see to it in a turn. */
 void sg_session_touch(struct sg_session *session);
 

@@ -25,12 +25,6 @@ static const bool opens_many = true;
 static const bool opens_many = false;
 #endif
 
-void
-sg_session_touch(struct sg_session *session)
-{
-    sg_loop_again(&session->farend);
-}
-
 /* ---- Is it alive? ----------------------------------------------------- */
 
 /* An open of a type that no server knows, which is refused at once.  Two
@@ -163,12 +157,6 @@ look_at_host_key(struct sg_session *session)
 
 #ifdef LIBSSH2_SESSION_READY_CHANNEL
 
-void
-sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
-{
-    *libssh2_channel_abstract(ssh) = channel;
-}
-
 /* Have libssh2 take in all that was received. */
 static void
 take_in(struct sg_session *session)
@@ -196,13 +184,6 @@ ask_channels(struct sg_session *session)
 }
 
 #else
-
-void
-sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
-{
-    (void)ssh;
-    (void)channel;
-}
 
 /* libssh2 does so on behalf of any channel, but needs one. */
 static void
