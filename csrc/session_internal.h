@@ -92,7 +92,7 @@ void sg_session_lose(struct sg_session *session, const char *text);
  * brought anything, an end included. */
 bool sg_session_receive(struct sg_session *session);
 
-/* One send of everything out. */
+/* One send out: of everything, or of so much that it is worth a call. */
 void sg_session_send(struct sg_session *session);
 
 /* What was received is acknowledged now, if what was sent did not. */

@@ -229,7 +229,7 @@ ALL: dict[str, Contestant] = {
     each.name: each for each in (Ours(), OursAsSocket(), Paramiko(), Pipes())
 }
 #: Who takes part when nobody is named.  The first is compared with the others.
-USUAL = (Ours.name, Paramiko.name, Pipes.name)
+USUAL = (Ours.name, OursAsSocket.name, Paramiko.name, Pipes.name)
 
 
 @contextlib.contextmanager
