@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * Patches directions-with-different-ciphers, rekey-after-a-partial-send,
- * forget-a-freed-channel, replies-nobody-waits-for, data-before-the-end.
+ * forget-a-freed-channel, replies-nobody-waits-for, data-before-the-end,
+ * padding-from-a-stock.
  */
 #include "pair.h"
 
@@ -37,6 +38,42 @@ directions_need_not_agree(void)
             pair_close(&pair);
         }
     }
+}
+
+/* ---- Padding ---------------------------------------------------------- */
+
+static size_t drawn, draws;
+
+int __real_RAND_bytes(unsigned char *to, int n);
+int __wrap_RAND_bytes(unsigned char *to, int n);
+
+int
+__wrap_RAND_bytes(unsigned char *to, int n)
+{
+    drawn += (size_t)n;
+    draws++;
+    return __real_RAND_bytes(to, n);
+}
+
+#define LEAST 4 /* RFC 4253 6 */
+
+static void
+padding_comes_from_a_stock(void)
+{
+    const size_t n = 10000;
+    struct pair pair;
+
+    pair_open(&pair, GCM, CTR);
+    said.n = 0;
+    put_byte(&said, SSH_MSG_CHANNEL_SUCCESS);
+    drawn = draws = 0;
+    for (size_t i = 0; i < n; i++) {
+        say(&pair.ours, &said);
+        CHECK(they_hear(&pair, SSH_MSG_CHANNEL_SUCCESS, &heard));
+    }
+    CHECK(draws < n / 20);
+    CHECK(drawn >= n * LEAST); /* none of it twice */
+    pair_close(&pair);
 }
 
 /* ---- New keys --------------------------------------------------------- */
@@ -259,6 +296,7 @@ main(void)
 {
     libssh2_init(0);
     RUN(directions_need_not_agree);
+    RUN(padding_comes_from_a_stock);
     RUN(new_keys_wait_for_a_packet_that_is_under_way);
     RUN(a_channel_is_freed_while_its_refund_waits);
     RUN(a_refund_that_waited_is_made);
