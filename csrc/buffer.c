@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory, a block's head included.  Blocks grow with what is queued, so that
- * less than half of it is unused. */
+/* Memory, a block's head included.  Blocks grow with what is queued, up to
+ * what two full packets of a channel fill. */
 #define SMALLEST ((size_t)4 << 10)
-#define FULL ((size_t)64 << 10)
+#define FULL (HEAD + (size_t)2 * 32700)
 #define MOST_FREE 32
 
 struct sg_block {
@@ -90,7 +90,7 @@ take_blocks(struct sg_pool *pool, size_t queued, size_t n)
         while (memory < wanted && memory < FULL) {
             memory *= 2;
         }
-        *link = take_block(pool, memory);
+        *link = take_block(pool, memory < FULL ? memory : FULL);
         if (*link == NULL) {
             give_blocks(pool, first);
             return NULL;
@@ -135,9 +135,6 @@ sg_buffer_append(struct sg_buffer *buffer, const void *data, size_t n)
 {
     const char *from = data;
 
-    if (buffer->limit != 0 && n > buffer->limit - buffer->len) {
-        return false;
-    }
     if (!make_room(buffer, n)) {
         return false;
     }

@@ -5,8 +5,9 @@
  * It holds memory only while it holds bytes: an idle stream costs nothing.
  * Bytes are copied in once and never moved, however many there are.  A busy
  * buffer fills and empties all the time: its blocks, if they are of the full
- * size, go into a pool, for the next of all buffers that share it.
- * Zeroed memory is an empty buffer without limit and pool.
+ * size, go into a pool, for the next of all buffers that share it, which keeps
+ * up to 2 MiB.
+ * Zeroed memory is an empty buffer without a pool.
  */
 #ifndef SG_BUFFER_H
 #define SG_BUFFER_H
@@ -27,15 +28,13 @@ struct sg_buffer {
     struct sg_block *first, *last;
     size_t start; /* of the first block: where the first queued byte is */
     size_t len;   /* how many are queued */
-    size_t limit; /* the hard limit of `len`; 0 is none */
     struct sg_pool *pool; /* or NULL */
 };
 
 /* So many pieces are a good deal for one system call. */
 #define SG_PIECES 8
 
-/* Queue `n` bytes.  False, and nothing queued, when there is no memory or
- * the limit would be passed. */
+/* Queue `n` bytes.  False, and nothing queued, when there is no memory. */
 bool sg_buffer_append(struct sg_buffer *buffer, const void *data, size_t n);
 
 /* The first queued bytes, in up to `n` pieces; how many pieces. */

@@ -61,7 +61,11 @@ is_back_locked(const struct sg_loan *loan)
 static void
 tell_if_back_locked(struct sg_loan *loan)
 {
-    if (is_back_locked(loan) && loan->returned != NULL) {
+    if (!is_back_locked(loan)) {
+        return;
+    }
+    sg_sys_wakeup_close(&loan->bell); /* nobody waits any more */
+    if (loan->returned != NULL) {
         loan->returned(loan->arg);
         loan->returned = NULL;
     }
@@ -97,9 +101,6 @@ sg_loan_end(struct sg_loan *loan)
 void
 sg_loan_close(struct sg_loan *loan)
 {
-    pthread_mutex_lock(&loan->lock);
-    sg_sys_wakeup_close(&loan->bell);
-    pthread_mutex_unlock(&loan->lock);
     atomic_fetch_sub(&grown, loan->in.is_grown + loan->out.is_grown);
 }
 
@@ -147,9 +148,12 @@ sg_loan_grow(struct sg_lent *lent, int size)
     if (atomic_exchange(&lent->is_grown, true)) {
         return false;
     }
-    if (atomic_fetch_add(&grown, 1) < MOST_GROWN) {
-        sg_sys_grow_pipe(lent->fd, size);
+    if (atomic_fetch_add(&grown, 1) >= MOST_GROWN) {
+        atomic_fetch_sub(&grown, 1);
+        lent->is_grown = false; /* perhaps later */
+        return false;
     }
+    sg_sys_grow_pipe(lent->fd, size);
     return true;
 }
 
@@ -227,6 +231,9 @@ sg_loan_wait(struct sg_loan *loan, bool writing, sg_deadline deadline)
                     : (struct pollfd){.fd = loan->out.fd, .events = POLLIN};
     polled[1] = (struct pollfd){.fd = loan->bell.reader, .events = POLLIN};
     n = sg_sys_poll(polled, 2, sg_deadline_ms(deadline));
+    if (n > 0 && (polled[1].revents & ~POLLIN) != 0) {
+        sg_loan_end(loan); /* somebody has closed the bell's number */
+    }
     done(loan);
     return n > 0 ? 1 : n;
 }

@@ -13,9 +13,9 @@
  * does not, nor does it look into the socketpair.  So no byte overtakes
  * another.
  *
- * The lock is held for a few instructions, never for a read or a write, which
- * may take long even though no pipe blocks: the caller's buffer may lie on a
- * disk.
+ * The lock is never held for a read or a write, which may take long even
+ * though no pipe blocks: the caller's buffer may lie on a disk.  (As long as
+ * that takes, the pipes are not back, and a close waits for it.)
  */
 #ifndef SG_LOAN_H
 #define SG_LOAN_H
@@ -67,10 +67,10 @@ void sg_loan_begin(struct sg_loan *loan, int in_fd, int out_fd, bool lends);
 bool sg_loan_is_back(struct sg_loan *loan, void (*returned)(void *arg),
                      void *arg);
 
-/* They are, and will be closed: what is left of the loan goes. */
+/* They are, and are closed: others may have large ones. */
 void sg_loan_close(struct sg_loan *loan);
 
-/* Let a pipe that was found full hold more; true the first time.  A user's
+/* Let a pipe that was found full hold more; true when it does now.  A user's
  * pipes are limited (pipe-user-pages-soft: 64 MiB together, then every new
  * one has two pages), so only so many of a program's are large at a time. */
 bool sg_loan_grow(struct sg_lent *lent, int size);

@@ -148,6 +148,9 @@ flush_up(struct sg_relay *relay)
         }
         has_progressed(relay);
         sg_buffer_consume(&relay->up, (size_t)taken);
+        if ((size_t)taken < piece.iov_len) {
+            break; /* there is no more room */
+        }
     }
     return relay->up.len == 0;
 }

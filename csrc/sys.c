@@ -476,8 +476,12 @@ ssize_t
 sg_sys_sendmsg(int fd, const struct msghdr *message, int flags)
 {
     int err = fault("sendmsg");
+    struct msghdr some = *message;
 
-    return err < 0 ? err : answer(sendmsg(fd, message, flags | MSG_NOSIGNAL));
+    if (some.msg_iovlen > 1 && fault("sendmsg short") != 0) {
+        some.msg_iovlen = 1;
+    }
+    return err < 0 ? err : answer(sendmsg(fd, &some, flags | MSG_NOSIGNAL));
 }
 
 int

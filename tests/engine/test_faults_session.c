@@ -25,6 +25,7 @@ static const struct fault_kind kinds[] = {
     {"recv", ETIMEDOUT, MAY_FAIL, false, false},
     {"recv", ENOMEM, MAY_FAIL, true, false},
     {"send short", 0, MUST_WORK, false, false},
+    {"sendmsg short", 0, MUST_WORK, false, false},
     {"send", EINTR, MUST_WORK, false, false},
     {"send", EAGAIN, MAY_FAIL, false, false}, /* an answer: never full */
     {"send", EPIPE, MAY_FAIL, false, false},

@@ -20,8 +20,7 @@ lent_sh(const char *script)
     command_sh(&command, script);
     command.options.lends = true;
     proxy = proxy_start(&command, LONG_LINGER);
-    CHECK(sg_loan_lasts(sg_report_loan(proxy.report)));
-    return proxy;
+    return proxy; /* a child that is quick may have ended the loan already */
 }
 
 static sg_deadline
@@ -401,9 +400,9 @@ only_so_many_pipes_are_large_at_a_time(void)
         sg_loan_begin(&loans[i], in[1], out[0], false);
         far[i][0] = in[0];
         far[i][1] = out[1];
-        CHECK(sg_loan_grow(&loans[i].in, SG_GROWN_IN));
+        CHECK_EQ(sg_loan_grow(&loans[i].in, SG_GROWN_IN), i != MANY - 1);
         CHECK(!sg_loan_grow(&loans[i].in, SG_GROWN_IN));
-        CHECK(sg_loan_grow(&loans[i].out, SG_GROWN_OUT));
+        CHECK_EQ(sg_loan_grow(&loans[i].out, SG_GROWN_OUT), i != MANY - 1);
     }
     for (int i = 0; i < MANY; i++) {
         bool is_last = i == MANY - 1;
@@ -412,8 +411,13 @@ only_so_many_pipes_are_large_at_a_time(void)
         CHECK_EQ(size_of(&loans[i].out),
                  is_last ? SG_PIPE_SIZE : SG_GROWN_OUT);
     }
+    sg_loan_close(&loans[0]);
+    CHECK(sg_loan_grow(&loans[MANY - 1].in, SG_GROWN_IN));
+    CHECK(sg_loan_grow(&loans[MANY - 1].out, SG_GROWN_OUT));
     for (int i = 0; i < MANY; i++) {
-        sg_loan_close(&loans[i]);
+        if (i != 0) {
+            sg_loan_close(&loans[i]);
+        }
         sg_loan_destroy(&loans[i]);
         sg_sys_close(&loans[i].in.fd);
         sg_sys_close(&loans[i].out.fd);
