@@ -95,27 +95,38 @@ transfer(struct proxy *proxy)
     }
 }
 
+/* False when the fault has kept it from starting. */
+static bool
+begin(const struct command *command, struct proxy *proxy)
+{
+    struct sg_error error = {.status = SG_OK};
+
+    *proxy = (struct proxy){.stream = -1, .report = sg_report_new()};
+    if (sg_proxy_start(&command->options, SHORT_LINGER, proxy->report,
+                       &proxy->stream, &proxy->pid, &error)
+        != SG_OK) {
+        check_error(&error);
+        CHECK_EQ(proxy->stream, -1);
+        sg_report_unref(proxy->report);
+        return false;
+    }
+    CHECK_EQ(error.status, SG_OK);
+    proxy->process = process_open(proxy->pid);
+    return true;
+}
+
 static void
 life_of_a_proxy(int stderr_fd)
 {
     struct command command;
-    struct proxy proxy = {.stream = -1};
-    struct sg_error error = {.status = SG_OK};
+    struct proxy proxy;
     int returncode = -99;
 
     command_sh(&command, "echo oops >&2; exec cat");
     command.options.stderr_fd = stderr_fd;
-    proxy.report = sg_report_new();
-    if (sg_proxy_start(&command.options, SHORT_LINGER, proxy.report,
-                       &proxy.stream, &proxy.pid, &error)
-        != SG_OK) {
-        check_error(&error);
-        CHECK_EQ(proxy.stream, -1);
-        sg_report_unref(proxy.report);
+    if (!begin(&command, &proxy)) {
         return;
     }
-    CHECK_EQ(error.status, SG_OK);
-    proxy.process = process_open(proxy.pid);
     transfer(&proxy);
     if (!fired || current->expected == MUST_WORK) {
         CHECK(sg_report_returncode(proxy.report, &returncode));
@@ -145,19 +156,12 @@ static void
 life_that_ends_by_force(void)
 {
     struct command command;
-    struct proxy proxy = {.stream = -1};
-    struct sg_error error = {.status = SG_OK};
+    struct proxy proxy;
 
     command_sh(&command, "exec sleep 1000");
-    proxy.report = sg_report_new();
-    if (sg_proxy_start(&command.options, SHORT_LINGER, proxy.report,
-                       &proxy.stream, &proxy.pid, &error)
-        != SG_OK) {
-        check_error(&error);
-        sg_report_unref(proxy.report);
+    if (!begin(&command, &proxy)) {
         return;
     }
-    proxy.process = process_open(proxy.pid);
     if (wait_for(proxy.stream, POLLOUT) == POLLOUT) {
         CHECK_GE(send(proxy.stream, "data", 4, MSG_NOSIGNAL), -1);
     }
@@ -169,23 +173,16 @@ static void
 life_with_a_loan(void)
 {
     struct command command;
-    struct proxy proxy = {.stream = -1};
-    struct sg_error error = {.status = SG_OK};
+    struct proxy proxy;
     struct sg_loan *loan;
     char heard[5] = "";
     ssize_t taken, got = -EAGAIN;
 
     command_sh(&command, "exec cat");
     command.options.lends = true;
-    proxy.report = sg_report_new();
-    if (sg_proxy_start(&command.options, SHORT_LINGER, proxy.report,
-                       &proxy.stream, &proxy.pid, &error)
-        != SG_OK) {
-        check_error(&error);
-        sg_report_unref(proxy.report);
+    if (!begin(&command, &proxy)) {
         return;
     }
-    proxy.process = process_open(proxy.pid);
     loan = sg_report_loan(proxy.report);
     CHECK(sg_loan_wait(loan, true, SG_NEVER) == 1 || fired);
     taken = sg_loan_write(loan, "echo", 4);
