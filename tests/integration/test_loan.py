@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import socket
 import threading
@@ -74,6 +75,40 @@ def test_the_descriptor_may_be_seen_while_another_thread_waits_for_data() -> Non
             copy.sendall(b"by the copy")
             reader.join(DEADLINE)
         assert answers == [b"by the cop"]
+
+
+ENDINGS: dict[str, Callable[[ProxyCommand], object]] = {
+    "fileno": lambda sock: sock.fileno(),
+    "dup": lambda sock: sock.dup().close(),
+    "setsockopt": lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 5000),
+    "sendmsg": lambda sock: sock.sendmsg([b""]),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_byte_overtakes_another_at_whatever_moment_the_loan_ends(ending: str) -> None:
+    dice = random.Random(ending)
+    for _ in range(25):
+        data = dice.randbytes(dice.choice([100_000, 700_000, 2_000_000]))
+        moment = dice.randrange(len(data))
+        is_there = threading.Event()
+
+        def receive(size: int, moment: int, is_there: threading.Event) -> bytes:
+            received = bytearray()
+            while len(received) < size:
+                received += sock.recv(dice.choice([1000, 16384, 1_000_000]))
+                if len(received) > moment:
+                    is_there.set()
+            return bytes(received)
+
+        with ProxyCommand("cat") as sock:
+            sock.settimeout(DEADLINE)
+            receiver = Worker(receive, len(data), moment, is_there)
+            sender = Worker(sock.sendall, data)
+            assert is_there.wait(DEADLINE)
+            ENDINGS[ending](sock)
+            sender.result()
+            assert receiver.result() == data
 
 
 def let_the_loop_go_round() -> None:
