@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# check_style.sh PYTHON: format, lint, types, and the stub against the module.
+# check_style.sh PYTHON: format, lint, types, the stub against the module, and that
+# what is built seldom still compiles.
 # A tool that cannot be had here (no package index) is named and left out.
 set -u
 PATH=$(dirname "$1"):$PATH
@@ -17,6 +18,8 @@ check() {
 }
 
 check clang-format --dry-run -Werror $(find csrc tests deps -name '*.[ch]')
+# What only "make fuzz" builds, and needs clang for.
+check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Icsrc tests/fuzz/fuzz_*.c
 check ruff check -q .
 check ruff format --check -q .
 check mypy
