@@ -58,6 +58,7 @@ GOALS: tuple[Goal | Bound, ...] = (
     Goal("gateway: further channel", "until open", PARAMIKO, 1),
     Goal("gateway: 1000 channels", "512-byte echo on all", PARAMIKO, 0.5),
     Bound("gateway: 1000 channels", "RSS a channel, after echo", 16),
+    Bound("gateway: 1000 channels", "one busy: CPU", 1.2, of="one busy: CPU, alone"),
     Bound("gateway: 1000 channels", "one busy: CPU", 1.2, of="one busy: CPU, alone and as slow"),
     Bound("gateway: 1000 channels", "wake-ups a second, all idle", 0),
     Bound(
