@@ -300,6 +300,22 @@ its_end_wakes_who_waits(void)
         pthread_join(threads[i], NULL);
         CHECK_EQ(waiters[i].result, 1);
     }
+    CHECK_EQ(loan->bell.reader, -1); /* nobody needs it any more */
+    kill(proxy.pid, SIGKILL);
+    proxy_close(&proxy);
+}
+
+/* Or poll(2) would tell of it for ever. */
+static void
+it_ends_when_somebody_closes_the_bell(void)
+{
+    struct proxy proxy = lent_sh("exec sleep 1000");
+    struct sg_loan *loan = sg_report_loan(proxy.report);
+
+    CHECK_EQ(sg_loan_wait(loan, false, sg_sys_now()), 0);
+    CHECK_EQ(close(loan->bell.reader), 0);
+    CHECK_EQ(sg_loan_wait(loan, false, soon()), 1);
+    CHECK(!sg_loan_lasts(loan));
     kill(proxy.pid, SIGKILL);
     proxy_close(&proxy);
 }
@@ -442,6 +458,7 @@ main(int argc, char **argv)
         CASE(what_was_written_arrives_after_close),
         CASE(others_go_on_by_the_stream),
         CASE(its_end_wakes_who_waits),
+        CASE(it_ends_when_somebody_closes_the_bell),
         CASE(half_close_reaches_the_child_past_who_waits_for_room),
         CASE(who_is_slow_holds_up_nobody_and_is_not_overtaken),
 #ifndef SG_PORTABLE
