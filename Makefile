@@ -5,7 +5,7 @@ VENV ?= .venv
 BUILD := build
 
 python := $(VENV)/bin/python
-csrc := $(wildcard csrc/*.[ch])
+csrc := $(wildcard csrc/*/*.[ch])
 bootstrap = PYTHON='$(PYTHON)' VENV='$(VENV)' sh tools/bootstrap.sh
 
 # Variants of a build: SAN=address,undefined or SAN=thread; SG_POLLER=poll.

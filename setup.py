@@ -110,14 +110,14 @@ def needs_compiler() -> bool:
 
 def core() -> Extension:
     """The extension module sshgateway._core."""
-    compile_flags = ["-std=c11", "-fvisibility=hidden", "-pthread", *WARNINGS]
+    compile_flags = ["-std=c11", "-fvisibility=hidden", "-pthread", "-iquotecsrc", *WARNINGS]
     link_flags = ["-pthread"]
     macros: list[tuple[str, str | None]] = [("_GNU_SOURCE", None)]
     if os.environ.get("SSHGATEWAY_WERROR") == "1":
         compile_flags.append("-Werror")
     if os.environ.get("SG_POLLER") == "poll":
         macros.append(("SG_PORTABLE", "1"))
-    depends = [*sorted(glob("csrc/*.h")), "setup.py"]
+    depends = [*sorted(glob("csrc/*/*.h")), "setup.py"]
     if needs_compiler():
         chosen = choose_libssh2()
         depends.append(note("libssh2-chosen", chosen))
@@ -128,7 +128,7 @@ def core() -> Extension:
         link_flags += pkg_config("--print-errors", "--libs", wanted)
     return Extension(
         "sshgateway._core",
-        sources=sorted(glob("csrc/*.c")),
+        sources=sorted(glob("csrc/*/*.c")),
         depends=depends,
         define_macros=macros,
         extra_compile_args=compile_flags,

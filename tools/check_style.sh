@@ -19,7 +19,7 @@ check() {
 
 check clang-format --dry-run -Werror $(find csrc tests deps -name '*.[ch]')
 # What only "make fuzz" builds, and needs clang for.
-check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Icsrc tests/fuzz/fuzz_*.c
+check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -iquote csrc tests/fuzz/fuzz_*.c
 check ruff check -q .
 check ruff format --check -q .
 check mypy

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-Icsrc", "-Itests/engine"]
+FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-iquotecsrc", "-iquotetests/engine"]
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     libssh2 = subprocess.check_output(["pkg-config", "--cflags", "libssh2"], text=True)
     python = f"-I{sysconfig.get_path('include')}"
     command = ["cc", *FLAGS, *shlex.split(libssh2), python, "-c"]
-    sources = sorted([*Path("csrc").glob("*.c"), *Path("tests/engine").glob("*.c")])
+    sources = sorted([*Path("csrc").glob("*/*.c"), *Path("tests/engine").glob("*.c")])
     entries = [
         {"directory": str(Path.cwd()), "file": str(source), "arguments": [*command, str(source)]}
         for source in sources

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The engine without Python, and its tests: each tests/engine/test_*.c is one
-# program, linked with all of csrc that is not py_*. See "make test-engine".
+# program, linked with all of csrc but csrc/python. See "make test-engine".
 
 CC ?= cc
 CFLAGS = -g -O1 -fno-omit-frame-pointer
@@ -33,11 +33,11 @@ dir := build/engine-$(variant)
 
 sanitize := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 flags = -std=c11 -D_GNU_SOURCE -DSG_FAULTS -pthread $(warnings) $(CFLAGS) $(sanitize) \
-  $(if $(filter poll,$(SG_POLLER)),-DSG_PORTABLE=1) -Icsrc -Itests/engine \
+  $(if $(filter poll,$(SG_POLLER)),-DSG_PORTABLE=1) -iquote csrc -iquote tests/engine \
   $(shell $(pkg_config) --cflags libssh2)
 libs = -pthread -Wl,--as-needed $(shell $(pkg_config) --libs libssh2 libcrypto)
 
-engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/py_%,$(wildcard csrc/*.c)))
+engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/python/%,$(wildcard csrc/*/*.c)))
 tests := $(patsubst tests/engine/%.c,$(dir)/%,$(wildcard tests/engine/test_*.c))
 tests := $(filter-out $(LEAVE_OUT:%=$(dir)/%),$(tests))
 

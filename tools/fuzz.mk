@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# libFuzzer targets, each tests/fuzz/fuzz_*.c a program with all of csrc that
-# is not py_*. See "make test-fuzz" and "make fuzz".
+# libFuzzer targets, each tests/fuzz/fuzz_*.c a program with all of csrc but
+# csrc/python. See "make test-fuzz" and "make fuzz".
 #
 #   SECONDS  for each of them
 #   PYTHON   for those in Python
@@ -31,11 +31,11 @@ endif
 dir := build/fuzz-$(libssh2)
 corpus := $(dir)/corpus
 flags = -std=c11 -D_GNU_SOURCE -DSG_FAULTS -pthread -g -O1 -fno-omit-frame-pointer \
-  -Wall -Wextra -Wno-unused-parameter -Werror -Icsrc $(shell $(pkg_config) --cflags libssh2) \
+  -Wall -Wextra -Wno-unused-parameter -Werror -iquote csrc $(shell $(pkg_config) --cflags libssh2) \
   -fsanitize=$(sanitizers) -fno-sanitize-recover=all
 libs = -pthread $(shell $(pkg_config) --libs libssh2 libcrypto)
 
-engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/py_%,$(wildcard csrc/*.c)))
+engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/python/%,$(wildcard csrc/*/*.c)))
 targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .DELETE_ON_ERROR:
@@ -68,8 +68,8 @@ $(dir)/fuzz_%: $(dir)/tests/fuzz/fuzz_%.o $(dir)/engine.a
 	@$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(dir)/engine.a $(libs)
 
 # The loop runs in place, and bytes come in pieces: see fuzz_session.c.
-$(dir)/csrc/loop.o: flags += -Dpthread_create=fuzz_thread
-$(dir)/csrc/sys.o: flags += -Drecv=fuzz_recv
+$(dir)/csrc/engine/loop.o: flags += -Dpthread_create=fuzz_thread
+$(dir)/csrc/sys/sys.o: flags += -Drecv=fuzz_recv
 
 $(dir)/%.o: %.c tools/fuzz.mk $(made_of)
 	@mkdir -p $(@D)

@@ -8,7 +8,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include "channel.h"
+#include "ssh/channel.h"
 #include "sshd.h"
 
 #define MB (1024 * 1024)

@@ -23,8 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "loop.h"
-#include "sys.h"
+#include "engine/loop.h"
+#include "sys/sys.h"
 
 /* Seconds. */
 #define PATIENCE 20    /* for whatever should happen at once */

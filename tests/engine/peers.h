@@ -12,7 +12,7 @@
 #include <sys/time.h>
 
 #include "harness.h"
-#include "proxy.h"
+#include "proxy/proxy.h"
 
 /* A linger so long that nothing is signalled while a test runs; and one so
  * short that a test needn't wait for it. */

@@ -9,7 +9,7 @@
 #ifndef SG_TEST_SCRIPT_H
 #define SG_TEST_SCRIPT_H
 
-#include "channel.h"
+#include "ssh/channel.h"
 #include "packets.h"
 #include "sshd.h"
 

@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "auth.h"
+#include "ssh/auth.h"
 #include "peers.h"
-#include "session.h"
+#include "ssh/session.h"
 
 #define SSHD "/usr/sbin/sshd"
 #define PRIVSEP_DIR "/run/sshd"

@@ -3,7 +3,7 @@
  * buffer.c against a model: the queue holds the bytes [first, end) of a
  * pattern.
  */
-#include "buffer.h"
+#include "engine/buffer.h"
 
 #include "harness.h"
 

@@ -2,10 +2,10 @@
  *
  * deadline.h, and status.c's rule that the first failure wins.
  */
-#include "deadline.h"
+#include "sys/deadline.h"
 
 #include "harness.h"
-#include "status.h"
+#include "sys/status.h"
 
 static void
 never_stays_never(void)

@@ -3,7 +3,7 @@
  * Every fault (faults.h) in the life of a proxy, of a socket that was passed,
  * and of a message.
  */
-#include "fdpass.h"
+#include "proxy/fdpass.h"
 
 #include <glob.h>
 
@@ -382,7 +382,7 @@ every_name_in_the_source_has_fired(void)
     glob_t files;
     int n = 0;
 
-    CHECK_EQ(glob("csrc/sys*.c", 0, NULL, &files), 0);
+    CHECK_EQ(glob("csrc/sys/*.c", 0, NULL, &files), 0);
     for (size_t i = 0; i < files.gl_pathc; i++) {
         n += check_file(files.gl_pathv[i]);
     }

@@ -3,7 +3,7 @@
  * A proxy that hands over a socket: fdpass.c and request.c, against this very
  * program in the role of such a proxy.
  */
-#include "fdpass.h"
+#include "proxy/fdpass.h"
 
 #include "peers.h"
 

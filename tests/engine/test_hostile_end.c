@@ -7,7 +7,7 @@
 
 #include <libssh2.h>
 
-#include "window.h"
+#include "ssh/window.h"
 
 /* ---- EOF and CLOSE ---------------------------------------------------- */
 

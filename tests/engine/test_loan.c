@@ -3,7 +3,7 @@
  * A child's pipes, lent to the caller: loan.c, and what proxy.c makes of the
  * end of a loan.
  */
-#include "loan.h"
+#include "engine/loan.h"
 
 #include <fcntl.h>
 

@@ -3,7 +3,7 @@
  * The loop's life: many threads that start and end it, the program's exit,
  * and fork().
  */
-#include "loop.h"
+#include "engine/loop.h"
 
 #include "peers.h"
 

@@ -2,7 +2,7 @@
  *
  * memory.c: counted to the byte, bounded, wiped.
  */
-#include "memory.h"
+#include "ssh/memory.h"
 
 #include "harness.h"
 

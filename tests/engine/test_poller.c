@@ -2,7 +2,7 @@
  *
  * poller.c, by what both twins promise.
  */
-#include "poller.h"
+#include "engine/poller.h"
 
 #include "harness.h"
 

@@ -3,10 +3,10 @@
  * A proxy: relay.c, child.c and proxy.c driven by a loop, against children
  * of every temper.  How they come to their end is in test_proxy_end.c.
  */
-#include "proxy.h"
+#include "proxy/proxy.h"
 
 #include "peers.h"
-#include "tail.h"
+#include "engine/tail.h"
 
 #define BIG (50 * 1024 * 1024)
 

@@ -2,7 +2,7 @@
  *
  * spawn.c: what the child finds, and what the parent is told.
  */
-#include "spawn.h"
+#include "proxy/spawn.h"
 
 #include "peers.h"
 

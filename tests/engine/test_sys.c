@@ -2,7 +2,7 @@
  *
  * sys.c: what makes it more than wrappers.
  */
-#include "sys.h"
+#include "sys/sys.h"
 
 #include <netinet/in.h>
 #include <signal.h>

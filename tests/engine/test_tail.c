@@ -3,10 +3,10 @@
  * tail.c against a model: of all that was added, the last bytes are kept.
  * And report.c, which hands it from one thread to another.
  */
-#include "tail.h"
+#include "engine/tail.h"
 
 #include "harness.h"
-#include "report.h"
+#include "engine/shared.h"
 
 static void
 check(const struct sg_tail *tail, uint64_t total)

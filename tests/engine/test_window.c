@@ -3,7 +3,7 @@
  * window.c: what a peer may send.  Its channel is played: a peer that sends
  * all it may, and a caller that reads, or does not.
  */
-#include "window.h"
+#include "ssh/window.h"
 
 #include "harness.h"
 

@@ -23,11 +23,11 @@
 #include <unistd.h>
 
 #include "../engine/packets.h"
-#include "auth.h"
-#include "channel.h"
-#include "loop.h"
-#include "session.h"
-#include "sys.h"
+#include "ssh/auth.h"
+#include "ssh/channel.h"
+#include "engine/loop.h"
+#include "ssh/session.h"
+#include "sys/sys.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

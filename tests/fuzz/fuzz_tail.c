@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buffer.h"
-#include "tail.h"
+#include "engine/buffer.h"
+#include "engine/tail.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -79,7 +79,7 @@ def open_proxycommand(**options: Any) -> Stream:
 
 
 def open_relayed(**options: Any) -> Stream:
-    """The same when its descriptor has been seen: by way of the relay (csrc/loan.h)."""
+    """The same when its descriptor has been seen: by way of the relay (csrc/engine/loan.h)."""
     stream = open_proxycommand(**options)
     stream.sock.fileno()
     return stream

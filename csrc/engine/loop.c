@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The loop; see loop.h.
+ *
+ * Locks are never held together but in this order: a report's or a loan's,
+ * `loops.lock`, the one of sys.c.  A fork() holds the last two.
+ */
+#include "engine/loop.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "engine/loan.h"
+
+#define STACK_SIZE (256 * 1024)
+#define MAX_EVENTS 64
+/* What comes is the session's first and then a channel's, what goes the other
+ * way round: both have a turn before the poller is asked again. */
+#define ROUNDS 2
+/* After the poller has failed. */
+#define PAUSE (10 * SG_MSEC)
+
+struct sg_loop {
+    /* Guarded by loops.lock. */
+    struct sg_loop *next;
+    uint64_t name;
+    struct sg_farend *arrivals;
+    int holds;
+    bool has_nudges;
+    bool stopping;
+    sg_deadline stop_by;
+
+    /* The thread's own. */
+    struct sg_poller poller;
+    struct sg_wakeup wakeup;
+    struct sg_watch wakeup_watch;
+    struct sg_farend *table;
+    struct sg_farend *first_due, **last_due;
+    sg_deadline earliest; /* no far end wants to wake before */
+    void *context;
+    bool stopped; /* the far ends know that the program ends */
+    char *scratch;
+    struct sg_pool pool;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t ended; /* a loop has */
+    struct sg_loop *all;
+    struct sg_loop *shared;
+    int running;
+    uint64_t last_name;
+} loops = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- Fork ------------------------------------------------------------- */
+
+static void
+init_condition(void)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+#ifndef __APPLE__
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+#endif
+    pthread_cond_init(&loops.ended, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static void
+before_fork(void)
+{
+    pthread_mutex_lock(&loops.lock);
+    sg_sys_before_fork();
+}
+
+static void
+after_fork_in_parent(void)
+{
+    sg_sys_after_fork(false);
+    pthread_mutex_unlock(&loops.lock);
+}
+
+/* No thread of ours lives here, and no descriptor of ours is left open.
+ * The loops' memory is lost: its state is that of a thread stopped anywhere.
+ */
+static void
+after_fork_in_child(void)
+{
+    sg_sys_after_fork(true);
+    sg_loan_after_fork();
+    loops.all = loops.shared = NULL;
+    loops.running = 0;
+    init_condition();
+    pthread_mutex_unlock(&loops.lock);
+}
+
+static void
+init_once(void)
+{
+    init_condition();
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+void
+sg_loop_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, init_once);
+}
+
+/* ---- What far ends ask for -------------------------------------------- */
+
+int
+sg_loop_watch(struct sg_farend *farend, struct sg_watch *watch,
+              unsigned wanted)
+{
+    watch->owner = farend;
+    if (watch->fd < 0) {
+        return 0;
+    }
+    return sg_poller_set(&farend->loop->poller, watch, wanted);
+}
+
+void
+sg_loop_close(struct sg_farend *farend, struct sg_watch *watch)
+{
+    sg_loop_watch(farend, watch, SG_NOTHING);
+    watch->ready = 0;
+    sg_sys_close(&watch->fd);
+}
+
+void
+sg_loop_wake_at(struct sg_farend *farend, sg_deadline when)
+{
+    farend->wake = when;
+    farend->loop->earliest = sg_deadline_earlier(farend->loop->earliest, when);
+}
+
+void
+sg_loop_again(struct sg_farend *farend)
+{
+    if (!farend->is_due && !farend->is_over) {
+        farend->is_due = true;
+        farend->next_due = NULL;
+        *farend->loop->last_due = farend;
+        farend->loop->last_due = &farend->next_due;
+    }
+}
+
+void
+sg_loop_over(struct sg_farend *farend)
+{
+    farend->is_over = true;
+}
+
+void *
+sg_loop_context(struct sg_farend *farend)
+{
+    return farend->loop->context;
+}
+
+void
+sg_loop_set_context(struct sg_farend *farend, void *context)
+{
+    farend->loop->context = context;
+}
+
+char *
+sg_loop_scratch(struct sg_farend *farend)
+{
+    return farend->loop->scratch;
+}
+
+struct sg_pool *
+sg_loop_pool(struct sg_farend *farend)
+{
+    return &farend->loop->pool;
+}
+
+/* ---- The thread ------------------------------------------------------- */
+
+static void
+enter_table(struct sg_loop *loop, struct sg_farend *farend)
+{
+    farend->loop = loop;
+    farend->wake = SG_NEVER;
+    farend->previous = NULL;
+    farend->next = loop->table;
+    if (loop->table != NULL) {
+        loop->table->previous = farend;
+    }
+    loop->table = farend;
+    sg_loop_again(farend);
+}
+
+static void
+leave_table(struct sg_loop *loop, struct sg_farend *farend)
+{
+    if (farend->next != NULL) {
+        farend->next->previous = farend->previous;
+    }
+    if (farend->previous != NULL) {
+        farend->previous->next = farend->next;
+    }
+    else {
+        loop->table = farend->next;
+    }
+}
+
+static void
+take_nudges_locked(struct sg_loop *loop)
+{
+    if (!loop->has_nudges) {
+        return;
+    }
+    loop->has_nudges = false;
+    for (struct sg_farend *farend = loop->table; farend != NULL;
+         farend = farend->next) {
+        if (farend->is_nudged) {
+            farend->is_nudged = false;
+            sg_loop_again(farend);
+        }
+    }
+}
+
+/* Take in what callers have posted, in the order in which they did. */
+static void
+read_mail(struct sg_loop *loop)
+{
+    struct sg_farend *posted, *arrivals = NULL;
+    bool stopping;
+    sg_deadline by;
+
+    sg_sys_wakeup_clear(&loop->wakeup);
+    pthread_mutex_lock(&loops.lock);
+    posted = loop->arrivals; /* the last one first */
+    loop->arrivals = NULL;
+    stopping = loop->stopping;
+    by = loop->stop_by;
+    take_nudges_locked(loop);
+    pthread_mutex_unlock(&loops.lock);
+    while (posted != NULL) {
+        struct sg_farend *farend = posted;
+
+        posted = farend->next;
+        farend->next = arrivals;
+        arrivals = farend;
+    }
+    while (arrivals != NULL) {
+        struct sg_farend *farend = arrivals;
+
+        arrivals = farend->next;
+        enter_table(loop, farend);
+        if (loop->stopped) {
+            farend->kind->stop(farend, by);
+        }
+    }
+    if (stopping && !loop->stopped) {
+        loop->stopped = true;
+        for (struct sg_farend *farend = loop->table; farend != NULL;
+             farend = farend->next) {
+            farend->kind->stop(farend, by);
+            sg_loop_again(farend);
+        }
+    }
+}
+
+/* Make those due whose time has come, and find the next such time. */
+static void
+look_at_clock(struct sg_loop *loop)
+{
+    int64_t now;
+
+    if (loop->earliest == SG_NEVER) {
+        return;
+    }
+    now = sg_sys_now();
+    if (now < loop->earliest) {
+        return;
+    }
+    loop->earliest = SG_NEVER;
+    for (struct sg_farend *farend = loop->table; farend != NULL;
+         farend = farend->next) {
+        if (farend->wake <= now) {
+            farend->wake = SG_NEVER;
+            sg_loop_again(farend);
+        }
+        loop->earliest = sg_deadline_earlier(loop->earliest, farend->wake);
+    }
+}
+
+/* A turn for each that is due now; who becomes due meanwhile waits for the
+ * next round. */
+static void
+run_due(struct sg_loop *loop)
+{
+    struct sg_farend *farend = loop->first_due;
+
+    loop->first_due = NULL;
+    loop->last_due = &loop->first_due;
+    while (farend != NULL) {
+        struct sg_farend *next = farend->next_due;
+
+        farend->is_due = false;
+        if (!farend->is_over) {
+            farend->kind->turn(farend);
+        }
+        /* One that is over and due again goes when it is met again. */
+        if (farend->is_over && !farend->is_due) {
+            leave_table(loop, farend);
+            farend->kind->free(farend);
+        }
+        farend = next;
+    }
+}
+
+/* True, and unreachable for newcomers, when nobody needs the loop. */
+static bool
+may_end(struct sg_loop *loop)
+{
+    bool unused;
+
+    if (loop->table != NULL) {
+        return false;
+    }
+    pthread_mutex_lock(&loops.lock);
+    unused = loop->holds == 0 && loop->arrivals == NULL;
+    if (unused) {
+        struct sg_loop **link = &loops.all;
+
+        while (*link != loop) {
+            link = &(*link)->next;
+        }
+        *link = loop->next;
+        if (loops.shared == loop) {
+            loops.shared = NULL;
+        }
+    }
+    pthread_mutex_unlock(&loops.lock);
+    return unused;
+}
+
+static void
+loop_free(struct sg_loop *loop)
+{
+    sg_poller_set(&loop->poller, &loop->wakeup_watch, SG_NOTHING);
+    sg_poller_close(&loop->poller);
+    sg_sys_wakeup_close(&loop->wakeup);
+    free(loop->scratch);
+    sg_pool_clear(&loop->pool);
+    free(loop);
+}
+
+/* Before a new poller is made, which may get the number that was closed.  The
+ * callers' threads use it, too. */
+static void
+mend_wakeup(struct sg_loop *loop)
+{
+    pthread_mutex_lock(&loops.lock);
+    if (!sg_sys_is_open(loop->wakeup.reader)
+        || !sg_sys_is_open(loop->wakeup.writer)) {
+        sg_sys_disown(loop->wakeup.reader);
+        sg_sys_disown(loop->wakeup.writer);
+        sg_sys_wakeup_open(&loop->wakeup);
+        loop->wakeup_watch.fd = loop->wakeup.reader;
+    }
+    pthread_mutex_unlock(&loops.lock);
+}
+
+/* The poller can't wait, most likely because the program has closed numbers
+ * that are not its own.  A new one, which all enter again in their next turn;
+ * who finds that its own descriptors are gone too ends with that reason.  The
+ * pause is for what can't be mended: then we look again, and do not spin. */
+static void
+mend_poller(struct sg_loop *loop, int err)
+{
+    sg_sys_trace("loop %p: its poller fails: %d", (void *)loop, err);
+    sg_sys_pause(PAUSE);
+    mend_wakeup(loop);
+    if (sg_poller_reopen(&loop->poller, err) < 0) {
+        return;
+    }
+    sg_poller_set(&loop->poller, &loop->wakeup_watch, SG_READ);
+    read_mail(loop); /* it may have been lost */
+    for (struct sg_farend *farend = loop->table; farend != NULL;
+         farend = farend->next) {
+        sg_loop_again(farend);
+    }
+}
+
+static void *
+loop_main(void *arg)
+{
+    struct sg_loop *loop = arg;
+    struct sg_watch *found[MAX_EVENTS];
+
+    sg_sys_trace("loop %p starts", arg);
+    do {
+        bool has_mail = false;
+        int timeout = loop->first_due != NULL ? 0
+                                              : sg_deadline_ms(loop->earliest);
+        int n = sg_poller_wait(&loop->poller, found, MAX_EVENTS, timeout);
+
+        for (int i = 0; i < n; i++) {
+            if (found[i]->owner != NULL) {
+                sg_loop_again(found[i]->owner);
+            }
+            else {
+                has_mail = true;
+            }
+        }
+        if (n < 0 && n != -EINTR) {
+            mend_poller(loop, n);
+        }
+        if (has_mail) {
+            read_mail(loop); /* last, for it may free what was found */
+        }
+        look_at_clock(loop);
+        for (int i = 0; i < ROUNDS && loop->first_due != NULL; i++) {
+            run_due(loop);
+        }
+    } while (!may_end(loop));
+    sg_sys_trace("loop %p ends", arg);
+    loop_free(loop);
+    pthread_mutex_lock(&loops.lock);
+    loops.running--;
+    pthread_cond_broadcast(&loops.ended);
+    pthread_mutex_unlock(&loops.lock);
+    return NULL;
+}
+
+/* ---- For anybody ------------------------------------------------------ */
+
+static int
+start_thread(struct sg_loop *loop)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    int err;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited */
+    err = pthread_create(&thread, &attributes, loop_main, loop);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -err;
+}
+
+static struct sg_loop *
+loop_new(struct sg_error *error)
+{
+    struct sg_loop *loop = calloc(1, sizeof(*loop));
+    int err = -ENOMEM;
+
+    if (loop == NULL) {
+        sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
+        return NULL;
+    }
+    loop->last_due = &loop->first_due;
+    loop->earliest = SG_NEVER;
+    loop->wakeup.reader = loop->wakeup.writer = -1;
+    loop->scratch = malloc(SG_SCRATCH_SIZE);
+    if (loop->scratch != NULL) {
+        err = sg_poller_open(&loop->poller);
+    }
+    if (err < 0) {
+        free(loop->scratch);
+        free(loop);
+        sg_fail_errno(error, err);
+        return NULL;
+    }
+    err = sg_sys_wakeup_open(&loop->wakeup);
+    if (err >= 0) {
+        loop->wakeup_watch.fd = loop->wakeup.reader;
+        err = sg_poller_set(&loop->poller, &loop->wakeup_watch, SG_READ);
+    }
+    if (err >= 0) {
+        err = start_thread(loop);
+    }
+    if (err < 0) {
+        sg_fail_errno(error, err);
+        loop_free(loop);
+        return NULL;
+    }
+    return loop;
+}
+
+/* Its thread waits for the lock before it may end. */
+static struct sg_loop *
+start_locked(struct sg_error *error)
+{
+    struct sg_loop *loop = loop_new(error);
+
+    if (loop != NULL) {
+        loop->name = ++loops.last_name;
+        loop->next = loops.all;
+        loops.all = loop;
+        loops.running++;
+    }
+    return loop;
+}
+
+static struct sg_loop *
+hold_locked(struct sg_loop *loop)
+{
+    if (loop != NULL) {
+        loop->holds++;
+    }
+    return loop;
+}
+
+struct sg_loop *
+sg_loop_hold(struct sg_error *error)
+{
+    struct sg_loop *loop;
+
+    pthread_mutex_lock(&loops.lock);
+    if (loops.shared == NULL) {
+        loops.shared = start_locked(error);
+    }
+    loop = hold_locked(loops.shared);
+    pthread_mutex_unlock(&loops.lock);
+    return loop;
+}
+
+struct sg_loop *
+sg_loop_hold_new(uint64_t *name, struct sg_error *error)
+{
+    struct sg_loop *loop;
+
+    pthread_mutex_lock(&loops.lock);
+    loop = hold_locked(start_locked(error));
+    *name = loop != NULL ? loop->name : 0;
+    pthread_mutex_unlock(&loops.lock);
+    return loop;
+}
+
+struct sg_loop *
+sg_loop_hold_named(uint64_t name)
+{
+    struct sg_loop *loop;
+
+    pthread_mutex_lock(&loops.lock);
+    loop = loops.all;
+    while (loop != NULL && loop->name != name) {
+        loop = loop->next;
+    }
+    hold_locked(loop);
+    pthread_mutex_unlock(&loops.lock);
+    return loop;
+}
+
+void
+sg_loop_adopt(struct sg_loop *loop, struct sg_farend *farend)
+{
+    pthread_mutex_lock(&loops.lock);
+    farend->next = loop->arrivals;
+    loop->arrivals = farend;
+    loop->holds--;
+    /* Inside the lock: once it is free the loop may end. */
+    sg_sys_wakeup_set(&loop->wakeup);
+    pthread_mutex_unlock(&loops.lock);
+}
+
+void
+sg_loop_adopt_with(struct sg_loop *loop, struct sg_farend *farend,
+                   void *context)
+{
+    loop->context = context; /* before the lock hands it to the thread */
+    sg_loop_adopt(loop, farend);
+}
+
+void
+sg_loop_release(struct sg_loop *loop)
+{
+    pthread_mutex_lock(&loops.lock);
+    loop->holds--;
+    sg_sys_wakeup_set(&loop->wakeup);
+    pthread_mutex_unlock(&loops.lock);
+}
+
+void
+sg_loop_nudge(struct sg_farend *farend)
+{
+    pthread_mutex_lock(&loops.lock);
+    farend->is_nudged = true;
+    farend->loop->has_nudges = true;
+    sg_sys_wakeup_set(&farend->loop->wakeup);
+    pthread_mutex_unlock(&loops.lock);
+}
+
+void
+sg_loop_stop_all(sg_deadline by)
+{
+    const sg_deadline stop_by = by;
+    struct timespec until;
+    int err = 0;
+
+#ifdef __APPLE__ /* its condition variables know only the wall clock */
+    by += sg_sys_wall_clock() - sg_sys_now();
+#endif
+    until.tv_sec = (time_t)(by / SG_SEC);
+    until.tv_nsec = (long)(by % SG_SEC);
+    pthread_mutex_lock(&loops.lock);
+    for (struct sg_loop *loop = loops.all; loop != NULL; loop = loop->next) {
+        loop->stopping = true;
+        loop->stop_by = stop_by;
+        sg_sys_wakeup_set(&loop->wakeup);
+    }
+    while (loops.running > 0 && err == 0) {
+        err = pthread_cond_timedwait(&loops.ended, &loops.lock, &until);
+    }
+    pthread_mutex_unlock(&loops.lock);
+}
+
+int
+sg_loop_count(void)
+{
+    int n;
+
+    pthread_mutex_lock(&loops.lock);
+    n = loops.running;
+    pthread_mutex_unlock(&loops.lock);
+    return n;
+}

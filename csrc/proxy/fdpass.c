@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The far end that lasts until its child has handed over a socket; see
+ * fdpass.h.
+ */
+#include "proxy/fdpass.h"
+
+#include <stdlib.h>
+
+/* How long we wait, once the child has closed its stdout, to learn how it
+ * ended; and between the signals that end it. */
+#define SETTLE (200 * SG_MSEC)
+#define INSIST_PAUSE (250 * SG_MSEC)
+
+/* Some programs send more than one; the first counts. */
+#define MAX_DESCRIPTORS 8
+
+struct sg_fdpass {
+    struct sg_farend farend;
+    struct sg_child child;
+    struct sg_watch control;    /* our end of the child's stdin and stdout */
+    struct sg_request *request; /* NULL once it is answered */
+    int64_t linger;
+    int64_t insist_pause;
+    sg_deadline settle;   /* the child sends no more: when to say so */
+    sg_deadline patience; /* answered: when to make the child end */
+};
+
+/* The caller has its answer, or has gone: the child has nothing left to do.
+ */
+static void
+finish_request(struct sg_fdpass *fdpass)
+{
+    sg_loop_watch(&fdpass->farend, sg_request_watch(fdpass->request),
+                  SG_NOTHING);
+    sg_request_release(fdpass->request);
+    fdpass->request = NULL;
+    sg_loop_close(&fdpass->farend, &fdpass->control);
+    fdpass->patience = sg_deadline_after(fdpass->linger);
+}
+
+static void
+fail(struct sg_fdpass *fdpass, enum sg_status status, int err)
+{
+    sg_request_answer(fdpass->request, status, err, -1);
+    finish_request(fdpass);
+}
+
+static void
+take_descriptor(struct sg_fdpass *fdpass)
+{
+    int fds[MAX_DESCRIPTORS];
+    size_t count;
+    ssize_t n = sg_sys_recv_descriptors(fdpass->control.fd, fds,
+                                        MAX_DESCRIPTORS, &count);
+
+    for (size_t i = 1; i < count; i++) {
+        sg_sys_close(&fds[i]);
+    }
+    if (count > 0 && sg_sys_is_stream(fds[0])) {
+        sg_request_answer(fdpass->request, SG_OK, 0, fds[0]);
+        finish_request(fdpass);
+    }
+    else if (count > 0) {
+        int err = sg_sys_is_socket(fds[0]) ? EPROTOTYPE : ENOTSOCK;
+
+        sg_sys_close(&fds[0]);
+        fail(fdpass, SG_ERR_NOT_A_SOCKET, err);
+    }
+    else if (n > 0) {
+        fail(fdpass, SG_ERR_NO_DESCRIPTOR, EPROTO);
+    }
+    else if (n == -EMFILE || n == -ENFILE || n == -ENOMEM) {
+        fail(fdpass, SG_ERR_SYSTEM, (int)-n);
+    }
+    else if (n != -EAGAIN && n != -EINTR) {
+        sg_loop_close(&fdpass->farend, &fdpass->control);
+        fdpass->settle = sg_deadline_after(SETTLE);
+    }
+}
+
+static int
+watch(struct sg_fdpass *fdpass)
+{
+    int err = sg_loop_watch(&fdpass->farend, &fdpass->control, SG_READ);
+
+    if (err < 0) {
+        return err;
+    }
+    return sg_loop_watch(&fdpass->farend, sg_request_watch(fdpass->request),
+                         SG_HANGUP);
+}
+
+static void
+attend_request(struct sg_fdpass *fdpass)
+{
+    int err = watch(fdpass);
+
+    if (err < 0) {
+        fail(fdpass, SG_ERR_SYSTEM, -err);
+        return;
+    }
+    if (sg_request_watch(fdpass->request)->ready & SG_HANGUP) {
+        finish_request(fdpass);
+        return;
+    }
+    if (fdpass->control.ready != 0) {
+        fdpass->control.ready = 0;
+        take_descriptor(fdpass);
+    }
+    if (fdpass->request != NULL && fdpass->control.fd < 0
+        && (fdpass->child.ended || sg_sys_now() >= fdpass->settle)) {
+        fail(fdpass, SG_ERR_PROXY_EXITED, ECONNRESET);
+    }
+}
+
+static void
+fdpass_turn(struct sg_farend *farend)
+{
+    struct sg_fdpass *fdpass = (struct sg_fdpass *)farend;
+    int err = sg_child_turn(&fdpass->child, farend);
+    sg_deadline wake, ask;
+
+    if (fdpass->request != NULL && err < 0) {
+        fail(fdpass, SG_ERR_SYSTEM, -err);
+    }
+    if (fdpass->request != NULL) {
+        attend_request(fdpass);
+    }
+    if (fdpass->request == NULL && fdpass->child.ended) {
+        sg_loop_over(farend);
+        return;
+    }
+    if (fdpass->request == NULL && sg_sys_now() >= fdpass->patience) {
+        fdpass->patience = sg_child_insist(&fdpass->child)
+                               ? sg_deadline_after(fdpass->insist_pause)
+                               : SG_NEVER;
+    }
+    wake = fdpass->request != NULL ? fdpass->settle : fdpass->patience;
+    ask = sg_child_ask_at(&fdpass->child,
+                          fdpass->request == NULL || fdpass->control.fd < 0);
+    sg_loop_wake_at(farend, sg_deadline_earlier(wake, ask));
+}
+
+static void
+fdpass_stop(struct sg_farend *farend, sg_deadline by)
+{
+    struct sg_fdpass *fdpass = (struct sg_fdpass *)farend;
+    int64_t left = by - sg_sys_now();
+
+    left = left > 0 ? left : 0;
+    if (fdpass->request != NULL) {
+        fail(fdpass, SG_ERR_INTERRUPTED, EINTR);
+    }
+    fdpass->insist_pause = left / 8;
+    fdpass->patience = sg_deadline_earlier(fdpass->patience,
+                                           sg_deadline_after(left / 2));
+}
+
+static void
+fdpass_free(struct sg_farend *farend)
+{
+    struct sg_fdpass *fdpass = (struct sg_fdpass *)farend;
+
+    sg_child_release(&fdpass->child, farend);
+    sg_report_unref(fdpass->child.report);
+    sg_loop_close(farend, &fdpass->control);
+    free(fdpass);
+}
+
+static const struct sg_farend_kind fdpass_kind = {
+    .name = "fdpass",
+    .turn = fdpass_turn,
+    .stop = fdpass_stop,
+    .free = fdpass_free,
+};
+
+enum sg_status
+sg_fdpass_start(const struct sg_child_options *options, int64_t linger,
+                struct sg_report *report, struct sg_request **request,
+                pid_t *pid, struct sg_error *error)
+{
+    struct sg_fdpass *fdpass = calloc(1, sizeof(*fdpass));
+    struct sg_loop *loop = NULL;
+    enum sg_status status = SG_ERR_SYSTEM;
+    int control[2] = {-1, -1}; /* ours, the child's */
+    int err;
+
+    *request = NULL;
+    if (fdpass == NULL) {
+        return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
+    }
+    err = sg_sys_socketpair(control);
+    if (err < 0) {
+        sg_fail_errno(error, err);
+        goto out;
+    }
+    *request = sg_request_new(error);
+    if (*request == NULL) {
+        goto out;
+    }
+    loop = sg_loop_hold(error);
+    if (loop == NULL) {
+        goto out;
+    }
+    /* The same socket for both, as OpenSSH gives. */
+    status = sg_child_start(&fdpass->child, options, control[1], control[1],
+                            report, error);
+    if (status != SG_OK) {
+        goto out;
+    }
+    sg_report_ref(report);
+    *pid = fdpass->child.pid;
+    fdpass->farend.kind = &fdpass_kind;
+    fdpass->control.fd = control[0];
+    fdpass->request = *request;
+    fdpass->linger = linger;
+    fdpass->insist_pause = INSIST_PAUSE;
+    fdpass->settle = fdpass->patience = SG_NEVER;
+    control[0] = -1;
+    sg_loop_adopt(loop, &fdpass->farend);
+    fdpass = NULL;
+    loop = NULL;
+out:
+    if (status != SG_OK && *request != NULL) {
+        sg_request_release(*request); /* the loop's reference */
+        sg_request_drop(*request);
+        *request = NULL;
+    }
+    sg_sys_close(&control[0]);
+    sg_sys_close(&control[1]);
+    if (loop != NULL) {
+        sg_loop_release(loop);
+    }
+    free(fdpass);
+    return status;
+}

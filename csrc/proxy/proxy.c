@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The far end that is a child's pipes; see proxy.h.
+ *
+ * Two pipes, as OpenSSH gives: a socket as stdin changes what bash, ncat and
+ * /dev/stdin do.
+ */
+#include "proxy/proxy.h"
+
+#include <stdlib.h>
+
+#include "engine/relay.h"
+
+struct sg_proxy {
+    struct sg_relay relay; /* first: the relay's functions are given that */
+    struct sg_child child;
+    struct sg_watch in;  /* writes to the child's stdin */
+    struct sg_watch out; /* reads its stdout */
+    int unread_fd;       /* reads its stdin's pipe: what it has left there */
+    int unread;          /* the last count of that */
+    bool is_lent; /* in.fd and out.fd are the caller's to use, not ours */
+};
+
+static struct sg_proxy *
+proxy_of(const struct sg_relay *relay)
+{
+    return (struct sg_proxy *)relay;
+}
+
+/* ---- The kind of far side --------------------------------------------- */
+
+static ssize_t
+proxy_read(struct sg_relay *relay, char *to, size_t n)
+{
+    struct sg_proxy *proxy = proxy_of(relay);
+    struct sg_watch *out = &proxy->out;
+    ssize_t got;
+
+    if (out->ready == 0) {
+        return -EAGAIN;
+    }
+    out->ready = 0;
+    got = sg_sys_read(out->fd, to, n);
+    if (got >= SG_PIPE_SIZE) {
+        sg_loan_grow(&sg_report_loan(relay->report)->out, SG_GROWN_OUT);
+    }
+    return got;
+}
+
+static ssize_t
+proxy_carry(struct sg_relay *relay, int from_fd)
+{
+    struct sg_proxy *proxy = proxy_of(relay);
+    ssize_t n = sg_sys_splice(from_fd, proxy->in.fd, SG_GROWN_IN);
+
+    if (n == -EAGAIN
+        && sg_loan_grow(&sg_report_loan(relay->report)->in, SG_GROWN_IN)) {
+        n = sg_sys_splice(from_fd, proxy->in.fd, SG_GROWN_IN);
+    }
+    return n;
+}
+
+static ssize_t
+proxy_write(struct sg_relay *relay, const char *from, size_t n)
+{
+    struct sg_proxy *proxy = proxy_of(relay);
+    ssize_t taken = sg_sys_write(proxy->in.fd, from, n);
+
+    if (taken > 0 && relay->near_gone) {
+        proxy->unread = sg_sys_unread(proxy->in.fd); /* count from here */
+    }
+    return taken;
+}
+
+/* The child sees the end of its input when it has read the rest; a reading
+ * end of our own will tell whether it does. */
+static void
+proxy_write_eof(struct sg_relay *relay)
+{
+    struct sg_proxy *proxy = proxy_of(relay);
+
+    proxy->unread_fd = sg_sys_pipe_reader(proxy->in.fd);
+    proxy->unread = sg_sys_unread(proxy->unread_fd);
+    sg_loop_close(&relay->farend, &proxy->in);
+}
+
+static int
+proxy_want(struct sg_relay *relay, bool reading, bool writing)
+{
+    struct sg_proxy *proxy = proxy_of(relay);
+    int err;
+
+    if (relay->far_eof) {
+        sg_loop_close(&relay->farend, &proxy->out);
+    }
+    if (relay->far_deaf) {
+        sg_loop_close(&relay->farend, &proxy->in);
+    }
+    err = sg_loop_watch(&relay->farend, &proxy->out,
+                        reading ? SG_READ : SG_NOTHING);
+    if (err < 0) {
+        return err;
+    }
+    return sg_loop_watch(&relay->farend, &proxy->in,
+                         writing ? SG_WRITE | SG_HANGUP : SG_HANGUP);
+}
+
+static bool
+proxy_has_ended(const struct sg_relay *relay)
+{
+    return proxy_of(relay)->child.ended;
+}
+
+/* A slow reader makes progress long before there is room for a write. */
+static bool
+proxy_has_moved(struct sg_relay *relay)
+{
+    struct sg_proxy *proxy = proxy_of(relay);
+    int before = proxy->unread;
+
+    proxy->unread = sg_sys_unread(proxy->unread_fd >= 0 ? proxy->unread_fd
+                                                        : proxy->in.fd);
+    return proxy->unread >= 0 && proxy->unread < before;
+}
+
+static bool
+proxy_insist(struct sg_relay *relay)
+{
+    return sg_child_insist(&proxy_of(relay)->child);
+}
+
+static const struct sg_relay_kind proxy_relay_kind = {
+    .read = proxy_read,
+    .write = proxy_write,
+    .carry = proxy_carry,
+    .write_eof = proxy_write_eof,
+    .want = proxy_want,
+    .is_known = proxy_has_ended,
+    .is_gone = proxy_has_ended,
+    .has_moved = proxy_has_moved,
+    .insist = proxy_insist,
+};
+
+/* ---- The kind of far end ---------------------------------------------- */
+
+/* It has to be known how the child ended, or that it did. */
+static bool
+is_urgent(const struct sg_relay *relay)
+{
+    return relay->near_gone || (relay->far_eof && !relay->down_over)
+           || (relay->far_deaf && !relay->up_over);
+}
+
+static void
+pipes_are_back(void *farend)
+{
+    sg_loop_nudge(farend);
+}
+
+/* As long as the pipes are lent only hangups are looked at: the caller has
+ * closed, or the child has closed an end, or has ended.  Then, or when the
+ * program ends, so does the loan.  (A hangup can't be masked; it is known by
+ * then, and who uses the pipes may take its time.)  True when they are back.
+ */
+static bool
+take_back(struct sg_proxy *proxy)
+{
+    struct sg_relay *relay = &proxy->relay;
+    struct sg_farend *farend = &relay->farend;
+    struct sg_loan *loan = sg_report_loan(relay->report);
+    struct sg_watch *watches[] = {&relay->near, &proxy->in, &proxy->out};
+    bool has_ended = relay->near_gone || !sg_loan_lasts(loan);
+
+    for (int i = 0; i < 3; i++) {
+        has_ended = has_ended || watches[i]->ready != 0;
+    }
+    for (int i = 0; i < 3; i++) {
+        int err = sg_loop_watch(farend, watches[i],
+                                has_ended ? SG_NOTHING : SG_HANGUP);
+
+        if (err < 0) {
+            sg_relay_fail(relay, err);
+            has_ended = true;
+        }
+    }
+    if (has_ended) {
+        sg_loan_end(loan);
+    }
+    if (!sg_loan_is_back(loan, pipes_are_back, farend)) {
+        return false;
+    }
+    sg_sys_trace("%s %p: its pipes are the loop's", farend->kind->name,
+                 (void *)proxy);
+    return true;
+}
+
+static void
+relay_turn(struct sg_proxy *proxy)
+{
+    if (proxy->in.ready & SG_HANGUP) {
+        sg_relay_far_deaf(&proxy->relay);
+    }
+    proxy->in.ready = 0;
+    sg_relay_turn(&proxy->relay);
+}
+
+static void
+proxy_turn(struct sg_farend *farend)
+{
+    struct sg_proxy *proxy = (struct sg_proxy *)farend;
+    struct sg_relay *relay = &proxy->relay;
+    int err = sg_child_turn(&proxy->child, farend);
+    sg_deadline ask;
+
+    if (err < 0) {
+        sg_relay_fail(relay, err);
+    }
+    proxy->is_lent = proxy->is_lent && !take_back(proxy);
+    if (!proxy->is_lent) {
+        relay_turn(proxy);
+    }
+    if (!farend->is_over) {
+        ask = sg_child_ask_at(&proxy->child, is_urgent(relay));
+        sg_loop_wake_at(farend, sg_deadline_earlier(farend->wake, ask));
+    }
+}
+
+/* The turn that follows finds the caller gone. */
+static void
+proxy_stop(struct sg_farend *farend, sg_deadline by)
+{
+    sg_relay_stop((struct sg_relay *)farend, by);
+}
+
+static void
+proxy_free(struct sg_farend *farend)
+{
+    struct sg_proxy *proxy = (struct sg_proxy *)farend;
+
+    sg_loan_close(sg_report_loan(proxy->relay.report));
+    sg_child_release(&proxy->child, farend);
+    sg_loop_close(farend, &proxy->in);
+    sg_loop_close(farend, &proxy->out);
+    sg_sys_close(&proxy->unread_fd);
+    sg_relay_clear(&proxy->relay);
+    sg_report_unref(proxy->relay.report);
+    free(proxy);
+}
+
+static const struct sg_farend_kind proxy_kind = {
+    .name = "proxy",
+    .turn = proxy_turn,
+    .stop = proxy_stop,
+    .free = proxy_free,
+};
+
+/* ---- Starting --------------------------------------------------------- */
+
+/* Pipes and socketpair, by who holds them after the start. */
+struct ends {
+    int near[2]; /* ours, the caller's */
+    int in[2];   /* the child's, ours */
+    int out[2];  /* ours, the child's */
+};
+
+static void
+close_pair(int fd[2])
+{
+    sg_sys_close(&fd[0]);
+    sg_sys_close(&fd[1]);
+}
+
+static int
+open_ends(struct ends *ends)
+{
+    int err = sg_sys_socketpair(ends->near);
+
+    if (err >= 0) {
+        err = sg_sys_pipe(ends->in);
+    }
+    if (err >= 0) {
+        err = sg_sys_pipe(ends->out);
+    }
+    if (err >= 0) {
+        err = sg_sys_set_blocking(ends->in[1], false);
+    }
+    if (err >= 0) {
+        err = sg_sys_set_blocking(ends->out[0], false);
+    }
+    return err;
+}
+
+enum sg_status
+sg_proxy_start(const struct sg_child_options *options, int64_t linger,
+               struct sg_report *report, int *stream, pid_t *pid,
+               struct sg_error *error)
+{
+    struct ends ends = {{-1, -1}, {-1, -1}, {-1, -1}};
+    struct sg_proxy *proxy = calloc(1, sizeof(*proxy));
+    struct sg_loop *loop = NULL;
+    enum sg_status status = SG_ERR_SYSTEM;
+    int err;
+
+    if (proxy == NULL) {
+        return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
+    }
+    err = open_ends(&ends);
+    if (err < 0) {
+        sg_fail_errno(error, err);
+        goto out;
+    }
+    loop = sg_loop_hold(error);
+    if (loop == NULL) {
+        goto out;
+    }
+    status = sg_child_start(&proxy->child, options, ends.in[0], ends.out[1],
+                            report, error);
+    if (status != SG_OK) {
+        goto out;
+    }
+    proxy->relay.farend.kind = &proxy_kind;
+    sg_relay_init(&proxy->relay, &proxy_relay_kind, sg_report_ref(report),
+                  ends.near[0], linger);
+    proxy->in.fd = ends.in[1];
+    proxy->out.fd = ends.out[0];
+    proxy->unread_fd = -1;
+    proxy->is_lent = options->lends;
+    sg_loan_begin(sg_report_loan(report), ends.in[1], ends.out[0],
+                  options->lends);
+    *stream = ends.near[1];
+    *pid = proxy->child.pid;
+    ends.near[0] = ends.near[1] = ends.in[1] = ends.out[0] = -1;
+    sg_loop_adopt(loop, &proxy->relay.farend);
+    proxy = NULL;
+    loop = NULL;
+out:
+    close_pair(ends.near);
+    close_pair(ends.in);
+    close_pair(ends.out);
+    if (loop != NULL) {
+        sg_loop_release(loop);
+    }
+    free(proxy);
+    return status;
+}

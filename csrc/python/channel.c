@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * _core.DirectTcpipChannel: a stream through an SSH connection.
+ *
+ * class DirectTcpipChannel(Stream):
+ *     def __init__(gateway, dest_addr, src_addr=("", 0), *, kind, window_size,
+ *                  max_packet_size, timeout, linger)
+ *     gateway, dest_addr
+ *
+ * What the arguments mean is decided in sshgateway/_channel.py.
+ */
+#include "python/channel.h"
+
+#include <structmember.h>
+
+#include "ssh/channel.h"
+#include "python/error.h"
+#include "python/session.h"
+#include "python/stream.h"
+
+typedef struct {
+    sg_stream stream;
+    PyObject *gateway;
+    PyObject *dest_addr;
+} sg_channel_object;
+
+static bool
+channel_explain(sg_stream *stream, int err)
+{
+    sg_channel_object *self = (sg_channel_object *)stream;
+    char text[SG_ERROR_TEXT];
+
+    if (sg_report_failed(stream->report, text) == 0) {
+        return false;
+    }
+    sg_raise_made(sg_state_of((PyObject *)self)->errors, "gateway_lost", "iOs",
+                  err, self->gateway, text);
+    return true;
+}
+
+static const struct sg_stream_kind channel_stream_kind = {
+    .explain = channel_explain,
+};
+
+/* ---- Opening ---------------------------------------------------------- */
+
+/* What _channel.prepare() made of the arguments. */
+struct plan {
+    PyObject *tuple; /* keeps the rest alive */
+    PyObject *session;
+    PyObject *timeout;
+    PyObject *linger;
+    int64_t timeout_ns;
+    struct sg_channel_options options;
+};
+
+static int
+read_plan(struct plan *plan, PyObject *prepare, PyObject *args, PyObject *kwds,
+          sg_channel_object *self)
+{
+    const char *message;
+    Py_ssize_t message_len;
+    PyObject *gateway, *dest_addr;
+
+    *plan = (struct plan){0};
+    plan->tuple = PyObject_Call(prepare, args, kwds);
+    if (plan->tuple == NULL
+        || !PyArg_ParseTuple(plan->tuple, "OOOsy#IIOO", &gateway, &dest_addr,
+                             &plan->session, &plan->options.type, &message,
+                             &message_len, &plan->options.window_size,
+                             &plan->options.max_packet_size, &plan->timeout,
+                             &plan->linger)
+        || sg_timeout_from(plan->timeout, &plan->timeout_ns) < 0
+        || sg_timeout_from(plan->linger, &plan->options.linger) < 0) {
+        return -1;
+    }
+    if (!Py_IS_TYPE(plan->session,
+                    sg_state_of((PyObject *)self)->session_type)) {
+        PyErr_SetString(PyExc_TypeError, "gateway has no session of ours");
+        return -1;
+    }
+    plan->options.message = message;
+    plan->options.message_len = (size_t)message_len;
+    self->gateway = Py_NewRef(gateway);
+    self->dest_addr = Py_NewRef(dest_addr);
+    self->stream.peername = Py_NewRef(dest_addr);
+    return 0;
+}
+
+static enum sg_status
+open_and_wait(const struct plan *plan, uint64_t loop, struct sg_report *report,
+              int *fd, struct sg_error *error)
+{
+    PyThreadState *thread = PyEval_SaveThread();
+    const unsigned generation = sg_sys_generation();
+    struct sg_request *request;
+    enum sg_status status = sg_channel_start(loop, &plan->options, report,
+                                             &request, fd, error);
+
+    if (status == SG_OK) {
+        status = sg_request_wait(request, sg_deadline_after(plan->timeout_ns),
+                                 sg_check_signals, &thread, error);
+        sg_request_drop(request);
+        if (status != SG_OK) {
+            sg_sys_close_of(generation, fd);
+        }
+    }
+    PyEval_RestoreThread(thread);
+    return status;
+}
+
+static int
+channel_init(PyObject *op, PyObject *args, PyObject *kwds)
+{
+    sg_channel_object *self = (sg_channel_object *)op;
+    sg_state *state = sg_state_of(op);
+    PyObject *prepare = NULL;
+    struct plan plan = {0};
+    struct sg_error error = {0};
+    enum sg_status status;
+    uint64_t loop;
+    int fd = -1, result = -1;
+
+    if (self->gateway != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "__init__ called twice");
+        return -1;
+    }
+    prepare = PyObject_GetAttrString(state->channel, "prepare");
+    if (prepare == NULL || read_plan(&plan, prepare, args, kwds, self) < 0) {
+        goto out;
+    }
+    self->stream.kind = &channel_stream_kind;
+    self->stream.report = sg_report_new();
+    if (self->stream.report == NULL) {
+        PyErr_NoMemory();
+        goto out;
+    }
+    loop = sg_session_loop(plan.session);
+    if (loop == 0) {
+        goto out;
+    }
+    status = open_and_wait(&plan, loop, self->stream.report, &fd, &error);
+    if (status == SG_OK) {
+        result = sg_stream_open(&self->stream, fd, true);
+    }
+    else if (status == SG_ERR_SYSTEM) {
+        sg_raise_errno(error.err);
+    }
+    else if (!PyErr_Occurred()) {
+        sg_raise_made(state->errors, "channel_not_opened", "OOsiisO",
+                      self->gateway, self->dest_addr, sg_status_text(status),
+                      error.err, error.code, error.text, plan.timeout);
+    }
+out:
+    Py_XDECREF(plan.tuple);
+    Py_XDECREF(prepare);
+    return result;
+}
+
+/* ---- Attributes and life ---------------------------------------------- */
+
+static PyObject *
+channel_repr(PyObject *op)
+{
+    sg_channel_object *self = (sg_channel_object *)op;
+    sg_stream *stream = &self->stream;
+
+    if (stream->fd < 0 || sg_stream_is_forked(stream)) {
+        return PyUnicode_FromFormat("<%s [closed] to %R through %R>",
+                                    Py_TYPE(op)->tp_name, self->dest_addr,
+                                    self->gateway);
+    }
+    return PyUnicode_FromFormat("<%s fd=%d to %R through %R>",
+                                Py_TYPE(op)->tp_name, stream->fd,
+                                self->dest_addr, self->gateway);
+}
+
+static int
+channel_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(((sg_channel_object *)op)->gateway);
+    Py_VISIT(((sg_channel_object *)op)->dest_addr);
+    return sg_stream_traverse(op, visit, arg);
+}
+
+static int
+channel_clear(PyObject *op)
+{
+    Py_CLEAR(((sg_channel_object *)op)->gateway);
+    Py_CLEAR(((sg_channel_object *)op)->dest_addr);
+    return sg_stream_clear(op);
+}
+
+static void
+channel_dealloc(PyObject *op)
+{
+    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
+        return;
+    }
+    PyObject_GC_UnTrack(op);
+    Py_CLEAR(((sg_channel_object *)op)->gateway);
+    Py_CLEAR(((sg_channel_object *)op)->dest_addr);
+    sg_stream_free(op);
+}
+
+/* ---- The type --------------------------------------------------------- */
+
+PyDoc_STRVAR(
+    channel_doc,
+    "DirectTcpipChannel(gateway, dest_addr, src_addr=('', 0), *, "
+    "kind='direct-tcpip', window_size=None, max_packet_size=None, "
+    "timeout=..., linger=1.0)\n"
+    "--\n\n"
+    "A stream through a Gateway to dest_addr, (host, port), which the gateway\n"
+    "resolves and connects to (RFC 4254 7.2); or, with the kind\n"
+    "\"direct-streamlocal@openssh.com\", to the path of a Unix socket there.\n"
+    "\n"
+    "src_addr\n"
+    "    what the gateway is told about the originator\n"
+    "window_size, max_packet_size\n"
+    "    bytes; default: 2 MiB, which may grow, and 32 KiB, the most there is\n"
+    "timeout\n"
+    "    seconds for the gateway to connect; default: its channel_timeout\n"
+    "linger\n"
+    "    seconds it may take, without progress, to deliver what was sent\n"
+    "    before close()\n"
+    "\n"
+    "Opens the gateway when it is not.  Raises ChannelOpenError when the\n"
+    "gateway refuses or can't connect, TimeoutError(ETIMEDOUT, text),\n"
+    "GatewayLostError, and what Gateway.open() raises.");
+
+static PyMemberDef channel_members[] = {
+    {"gateway", T_OBJECT, offsetof(sg_channel_object, gateway), READONLY,
+     PyDoc_STR("The Gateway it goes through.")},
+    {"dest_addr", T_OBJECT, offsetof(sg_channel_object, dest_addr), READONLY,
+     PyDoc_STR("Where it goes: (host, port), or a path.")},
+    {0},
+};
+
+static PyType_Slot channel_slots[] = {
+    {Py_tp_doc, (void *)channel_doc},     {Py_tp_new, sg_stream_new},
+    {Py_tp_init, channel_init},           {Py_tp_repr, channel_repr},
+    {Py_tp_traverse, channel_traverse},   {Py_tp_clear, channel_clear},
+    {Py_tp_finalize, sg_stream_finalize}, {Py_tp_dealloc, channel_dealloc},
+    {Py_tp_members, channel_members},     {0, NULL},
+};
+
+PyType_Spec sg_channel_spec = {
+    .name = "sshgateway.DirectTcpipChannel",
+    .basicsize = sizeof(sg_channel_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = channel_slots,
+};

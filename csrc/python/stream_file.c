@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A stream and files: sendfile() and makefile().
+ */
+#include "python/stream.h"
+
+#include <limits.h>
+
+/* ---- sendfile --------------------------------------------------------- */
+
+#define FILE_BLOCK 65536
+
+/* socket.sendfile's own checks and words. */
+static int
+check_file(sg_stream *self, PyObject *file, PyObject *count)
+{
+    PyObject *mode = PyObject_GetAttrString(file, "mode");
+    bool is_binary = true;
+
+    if (mode == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear(); /* "b" is the default there */
+    }
+    else if (PyUnicode_Check(mode)) {
+        is_binary = PyUnicode_FindChar(mode, 'b', 0,
+                                       PyUnicode_GET_LENGTH(mode), 1)
+                    >= 0;
+    }
+    Py_XDECREF(mode);
+    if (!is_binary) {
+        PyErr_SetString(PyExc_ValueError,
+                        "file should be opened in binary mode");
+        return -1;
+    }
+    if (count != Py_None && !PyLong_Check(count)) {
+        PyErr_Format(PyExc_TypeError,
+                     "count must be a positive integer (got %R)", count);
+        return -1;
+    }
+    if (count != Py_None && PyLong_AsLongLong(count) <= 0) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_ValueError,
+                         "count must be a positive integer (got %R)", count);
+        }
+        return -1;
+    }
+    if (self->timeout == 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "non-blocking sockets are not supported");
+        return -1;
+    }
+    return 0;
+}
+
+/* Send the next block of the file; at most `limit` bytes.  The number sent,
+ * 0 at the end of the file, or -1.  *total counts what went out even so. */
+static Py_ssize_t
+send_block(sg_stream *self, PyObject *file, long long limit, long long *total)
+{
+    PyObject *block = PyObject_CallMethod(
+        file, "read", "L", limit < FILE_BLOCK ? limit : FILE_BLOCK);
+    Py_buffer buffer;
+    Py_ssize_t sent = 0;
+
+    if (block == NULL) {
+        return -1;
+    }
+    if (PyObject_GetBuffer(block, &buffer, PyBUF_SIMPLE) < 0) {
+        Py_DECREF(block);
+        return -1;
+    }
+    while (sent < buffer.len) {
+        ssize_t n = sg_stream_send_some(self, (char *)buffer.buf + sent,
+                                        (size_t)(buffer.len - sent), 0,
+                                        sg_stream_deadline(self));
+
+        if (n < 0) {
+            sent = -1;
+            break;
+        }
+        sent += n;
+        *total += n;
+    }
+    PyBuffer_Release(&buffer);
+    Py_DECREF(block);
+    return sent;
+}
+
+/* Leave the file where the last byte was sent, even after an error. */
+static int
+seek_behind(PyObject *file, long long position, bool keep_error)
+{
+    PyObject *type, *value, *traceback, *result;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    result = PyObject_HasAttrString(file, "seek")
+                 ? PyObject_CallMethod(file, "seek", "L", position)
+                 : Py_NewRef(Py_None);
+    if (keep_error) {
+        PyErr_Clear();
+        PyErr_Restore(type, value, traceback);
+    }
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
+}
+
+PyObject *
+sg_stream_sendfile(PyObject *op, PyObject *args, PyObject *kwds)
+{
+    static const char *keywords[] = {"file", "offset", "count", NULL};
+    sg_stream *self = (sg_stream *)op;
+    PyObject *file, *count = Py_None;
+    long long offset = 0, limit, total = 0;
+    Py_ssize_t n;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwds, "O|LO:sendfile",
+                                     (char **)keywords, &file, &offset, &count)
+        || check_file(self, file, count) < 0) {
+        return NULL;
+    }
+    limit = count == Py_None ? LLONG_MAX : PyLong_AsLongLong(count);
+    if (offset != 0 && seek_behind(file, offset, false) < 0) {
+        return NULL;
+    }
+    do {
+        n = send_block(self, file, limit - total, &total);
+    } while (n > 0 && total < limit);
+    if (total > 0 && seek_behind(file, offset + total, n < 0) < 0) {
+        return NULL;
+    }
+    return n < 0 ? NULL : PyLong_FromLongLong(total);
+}
+
+/* ---- makefile --------------------------------------------------------- */
+
+/* socket.makefile is written in Python and wants of `self` only what we have:
+ * recv_into, send, _io_refs and _decref_socketios.  So it is its own code
+ * that runs, and its file objects behave as they always do. */
+PyObject *
+sg_stream_makefile(PyObject *op, PyObject *args, PyObject *kwds)
+{
+    PyObject *function = PyObject_GetAttrString(sg_state_of(op)->socket,
+                                                "makefile");
+    PyObject *all = NULL, *file = NULL;
+    Py_ssize_t n = PyTuple_GET_SIZE(args);
+
+    if (function != NULL) {
+        all = PyTuple_New(n + 1);
+    }
+    if (all != NULL) {
+        PyTuple_SET_ITEM(all, 0, Py_NewRef(op));
+        for (Py_ssize_t i = 0; i < n; i++) {
+            PyTuple_SET_ITEM(all, i + 1, Py_NewRef(PyTuple_GET_ITEM(args, i)));
+        }
+        file = PyObject_Call(function, all, kwds);
+    }
+    Py_XDECREF(function);
+    Py_XDECREF(all);
+    return file;
+}

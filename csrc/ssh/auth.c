@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Authentication of a session; see auth.h.
+ */
+#include "ssh/auth.h"
+
+#include <libssh2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ssh/internal.h"
+
+/* What one attempt is made with, whatever its method. */
+struct attempt {
+    const char *user;
+    const char *secret; /* a password, or a key */
+    size_t secret_len;
+    const char *passphrase;
+    const char *certificate;
+    const unsigned char *blob;
+    size_t blob_len;
+    const struct sg_signer *signer;
+    const struct sg_asker *asker;
+    const char *methods;
+};
+
+static unsigned int
+length(const char *text)
+{
+    return (unsigned int)strlen(text);
+}
+
+/* Whatever else goes wrong (a key that can't be read, a wrong passphrase) is
+ * the end of one attempt only. */
+static bool
+is_lost(const struct sg_session *session, int rc)
+{
+    switch (rc) {
+    case LIBSSH2_ERROR_ALLOC:
+    case LIBSSH2_ERROR_DECRYPT:
+    case LIBSSH2_ERROR_INVALID_MAC:
+    case LIBSSH2_ERROR_SOCKET_DISCONNECT:
+    case LIBSSH2_ERROR_SOCKET_RECV:
+    case LIBSSH2_ERROR_SOCKET_SEND:
+    case LIBSSH2_ERROR_SOCKET_TIMEOUT:
+        return true;
+    default:
+        return session->rx_eof || session->rx_error != 0
+               || session->last.status != SG_OK;
+    }
+}
+
+static enum sg_status
+attempt(struct sg_session *session, int (*step)(struct sg_session *, void *),
+        struct attempt *what, const struct sg_wait *wait,
+        struct sg_error *error)
+{
+    int rc;
+    enum sg_status status = sg_session_repeat(session, step, what, wait, &rc,
+                                              error);
+
+    if (status != SG_OK || rc == 0) {
+        return status;
+    }
+    return sg_session_fail(
+        session, is_lost(session, rc) ? SG_ERR_LOST : SG_ERR_REFUSED, error);
+}
+
+/* ---- none ------------------------------------------------------------- */
+
+static int
+none_step(struct sg_session *session, void *arg)
+{
+    struct attempt *what = arg;
+
+    what->methods = libssh2_userauth_list(session->ssh, what->user,
+                                          length(what->user));
+    if (what->methods != NULL
+        || libssh2_userauth_authenticated(session->ssh)) {
+        return 0;
+    }
+    return libssh2_session_last_errno(session->ssh);
+}
+
+enum sg_status
+sg_auth_none(struct sg_session *session, const char *user,
+             const char **methods, const struct sg_wait *wait,
+             struct sg_error *error)
+{
+    struct attempt what = {.user = user};
+    enum sg_status status = attempt(session, none_step, &what, wait, error);
+
+    *methods = what.methods;
+    return status;
+}
+
+bool
+sg_auth_is_done(struct sg_session *session)
+{
+    return libssh2_userauth_authenticated(session->ssh) != 0;
+}
+
+/* ---- password --------------------------------------------------------- */
+
+static int
+password_step(struct sg_session *session, void *arg)
+{
+    struct attempt *what = arg;
+
+    return libssh2_userauth_password_ex(session->ssh, what->user,
+                                        length(what->user), what->secret,
+                                        (unsigned int)what->secret_len, NULL);
+}
+
+enum sg_status
+sg_auth_password(struct sg_session *session, const char *user,
+                 const char *password, size_t password_len,
+                 const struct sg_wait *wait, struct sg_error *error)
+{
+    struct attempt what = {
+        .user = user, .secret = password, .secret_len = password_len};
+
+    return attempt(session, password_step, &what, wait, error);
+}
+
+/* ---- publickey -------------------------------------------------------- */
+
+static int
+key_step(struct sg_session *session, void *arg)
+{
+    struct attempt *what = arg;
+
+    return libssh2_userauth_publickey_frommemory(
+        session->ssh, what->user, strlen(what->user), what->certificate,
+        what->certificate != NULL ? strlen(what->certificate) : 0,
+        what->secret, what->secret_len, what->passphrase);
+}
+
+enum sg_status
+sg_auth_key(struct sg_session *session, const char *user, const char *key,
+            size_t key_len, const char *passphrase, const char *certificate,
+            const struct sg_wait *wait, struct sg_error *error)
+{
+    struct attempt what = {.user = user,
+                           .secret = key,
+                           .secret_len = key_len,
+                           .passphrase = passphrase,
+                           .certificate = certificate};
+
+    return attempt(session, key_step, &what, wait, error);
+}
+
+/* A string of RFC 4251 5 at *data; moves behind it. */
+static bool
+read_string(const unsigned char **data, const unsigned char *end,
+            const unsigned char **string, size_t *n)
+{
+    if (end - *data < 4) {
+        return false;
+    }
+    *n = (size_t)(*data)[0] << 24 | (size_t)(*data)[1] << 16
+         | (size_t)(*data)[2] << 8 | (size_t)(*data)[3];
+    *string = *data + 4;
+    if (*n > (size_t)(end - *string)) {
+        return false;
+    }
+    *data = *string + *n;
+    return true;
+}
+
+/* The algorithm that the data to sign names (RFC 4252 7): after session id,
+ * SSH_MSG_USERAUTH_REQUEST, user, service, "publickey" and TRUE. */
+static bool
+read_algorithm(const unsigned char *data, size_t n, char *name, size_t size)
+{
+    const unsigned char *end = data + n, *string;
+    size_t len;
+
+    if (!read_string(&data, end, &string, &len) || data == end) {
+        return false;
+    }
+    data++;
+    for (int i = 0; i < 3; i++) {
+        if (!read_string(&data, end, &string, &len)) {
+            return false;
+        }
+    }
+    if (data == end) {
+        return false;
+    }
+    data++;
+    if (!read_string(&data, end, &string, &len) || len >= size) {
+        return false;
+    }
+    memcpy(name, string, len);
+    name[len] = '\0';
+    return true;
+}
+
+/* A copy of what a callback made, for libssh2 to free. */
+static void *
+hand_over(struct sg_session *session, void *made, size_t n)
+{
+    void *copy = NULL;
+
+    if (made != NULL) {
+        copy = sg_memory_copy(&session->memory, made, n);
+        sg_memory_wipe(made, n);
+        free(made);
+    }
+    return copy;
+}
+
+static LIBSSH2_USERAUTH_PUBLICKEY_SIGN_FUNC(sign)
+{
+    const struct sg_signer *signer = *abstract;
+    char algorithm[128];
+    unsigned char *made = NULL;
+
+    if (!read_algorithm(data, data_len, algorithm, sizeof(algorithm))
+        || signer->sign(signer->arg, algorithm, data, data_len, &made, sig_len)
+               != 0) {
+        return -1;
+    }
+    *sig = hand_over(*libssh2_session_abstract(session), made, *sig_len);
+    return *sig != NULL ? 0 : -1;
+}
+
+static int
+signer_step(struct sg_session *session, void *arg)
+{
+    struct attempt *what = arg;
+    void *abstract = (void *)what->signer;
+
+    return libssh2_userauth_publickey(session->ssh, what->user, what->blob,
+                                      what->blob_len, sign, &abstract);
+}
+
+enum sg_status
+sg_auth_signer(struct sg_session *session, const char *user,
+               const unsigned char *blob, size_t blob_len,
+               const struct sg_signer *signer, const struct sg_wait *wait,
+               struct sg_error *error)
+{
+    struct attempt what = {
+        .user = user, .blob = blob, .blob_len = blob_len, .signer = signer};
+
+    return attempt(session, signer_step, &what, wait, error);
+}
+
+/* ---- keyboard-interactive --------------------------------------------- */
+
+/* An empty text may be NULL. */
+static char *
+copy_text(const void *text, size_t n)
+{
+    return strndup(text != NULL ? text : "", n);
+}
+
+static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(respond)
+{
+    struct sg_session *session = *abstract;
+    const struct sg_asker *asker = session->callback;
+    char *name_text = copy_text(name, (size_t)name_len);
+    char *instruction_text = copy_text(instruction, (size_t)instruction_len);
+
+    for (int i = 0; i < num_prompts; i++) {
+        char *prompt = copy_text(prompts[i].text, prompts[i].length);
+        char *response = NULL;
+
+        if (name_text != NULL && instruction_text != NULL && prompt != NULL) {
+            response = asker->ask(asker->arg, name_text, instruction_text,
+                                  prompt, prompts[i].echo != 0);
+        }
+        responses[i].length = response != NULL ? length(response) : 0;
+        responses[i].text = hand_over(session, response, responses[i].length);
+        if (responses[i].text == NULL) {
+            responses[i].length = 0;
+        }
+        free(prompt);
+    }
+    free(name_text);
+    free(instruction_text);
+}
+
+static int
+interactive_step(struct sg_session *session, void *arg)
+{
+    struct attempt *what = arg;
+
+    session->callback = (void *)what->asker;
+    return libssh2_userauth_keyboard_interactive_ex(
+        session->ssh, what->user, length(what->user), respond);
+}
+
+enum sg_status
+sg_auth_interactive(struct sg_session *session, const char *user,
+                    const struct sg_asker *asker, const struct sg_wait *wait,
+                    struct sg_error *error)
+{
+    struct attempt what = {.user = user, .asker = asker};
+
+    return attempt(session, interactive_step, &what, wait, error);
+}

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The far end that is a channel of a session; see channel.h.
+ *
+ * It waits in the session's line to be opened, then relays, then closes.
+ * libssh2 calls a channel closed when CLOSE has gone both ways; until then it
+ * is ours to turn.  When the session is lost, its channels are orphans: they
+ * pass on what they have, tell the reason, and end.
+ */
+#include "ssh/channel.h"
+
+#include <libssh2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ssh/channel_internal.h"
+
+static struct sg_channel *
+channel_of(const struct sg_relay *relay)
+{
+    return (struct sg_channel *)relay;
+}
+
+struct sg_channel *
+sg_channel_next(struct sg_channel *channel)
+{
+    return channel->next;
+}
+
+/* ---- The kind of far side --------------------------------------------- */
+
+/* What libssh2 says of a channel, as the relay wants it. */
+static ssize_t
+result_of(struct sg_channel *channel, ssize_t rc)
+{
+    if (rc == LIBSSH2_ERROR_EAGAIN) {
+        return -EAGAIN;
+    }
+    if (rc < 0) {
+        sg_session_check(channel->session, (int)rc);
+        return -ECONNRESET;
+    }
+    return rc;
+}
+
+void
+sg_channel_give_room(struct sg_channel *channel)
+{
+    sg_channel_unqueue(channel, SG_LINE_FULL);
+    channel->may_write = true;
+    sg_loop_again(&channel->relay.farend);
+    /* If it has no use for it after all, the next ones come. */
+    sg_session_touch(channel->session);
+}
+
+void
+sg_channel_try_again(struct sg_channel *channel)
+{
+    sg_channel_unqueue(channel, SG_LINE_KEYS);
+    sg_loop_again(&channel->relay.farend);
+}
+
+/* How many packets there is room for in tx: one for who has waited for it,
+ * as many as fit when nobody waits. */
+static size_t
+get_packets(const struct sg_channel *channel)
+{
+    const struct sg_session *session = channel->session;
+
+    if (channel->may_write) {
+        return 1;
+    }
+    return session->lines[SG_LINE_FULL].first == NULL
+               ? sg_session_room(session)
+               : 0;
+}
+
+static size_t
+channel_room(struct sg_relay *relay)
+{
+    struct sg_channel *channel = channel_of(relay);
+    size_t window, room;
+
+    if (channel->ssh == NULL) {
+        return SG_SCRATCH_SIZE; /* for write() to tell */
+    }
+    window = libssh2_channel_window_write_ex(channel->ssh, NULL);
+    if (window == 0) {
+        return 0; /* the session asks for news of it */
+    }
+    room = get_packets(channel) * SG_MAX_WRITE;
+    if (room == 0) {
+        sg_channel_queue(channel, SG_LINE_FULL);
+    }
+    return room < window ? room : window;
+}
+
+static ssize_t
+channel_write(struct sg_relay *relay, const char *from, size_t n)
+{
+    struct sg_channel *channel = channel_of(relay);
+    size_t done = 0;
+    ssize_t wrote = 1;
+
+    if (channel->session == NULL) {
+        return -EPIPE;
+    }
+    while (done < n && channel->ssh != NULL && wrote > 0) {
+        size_t piece = n - done < SG_MAX_WRITE ? n - done : SG_MAX_WRITE;
+
+        if (get_packets(channel) == 0) {
+            sg_channel_queue(channel, SG_LINE_FULL);
+            break;
+        }
+        channel->may_write = false;
+        wrote = result_of(channel, libssh2_channel_write_ex(
+                                       channel->ssh, 0, from + done, piece));
+        done += wrote > 0 ? (size_t)wrote : 0; /* 0: the window is closed */
+    }
+    if (wrote == -EAGAIN
+        && libssh2_channel_window_write_ex(channel->ssh, NULL) != 0) {
+        sg_channel_queue(channel, SG_LINE_KEYS);
+    }
+    if (done > 0) {
+        sg_session_touch(channel->session);
+        return (ssize_t)done;
+    }
+    return wrote < 0 ? wrote : -EAGAIN;
+}
+
+static void
+channel_write_eof(struct sg_relay *relay)
+{
+    channel_of(relay)->eof_wanted = true; /* see finish() */
+}
+
+/* libssh2's channels have no readiness of their own: the session makes us
+ * due when anything has come. */
+static int
+channel_want(struct sg_relay *relay, bool reading, bool writing)
+{
+    (void)relay;
+    (void)reading;
+    (void)writing;
+    return 0;
+}
+
+static bool
+channel_is_known(const struct sg_relay *relay)
+{
+    (void)relay;
+    return true; /* an end without a lost session has no reason */
+}
+
+static bool
+channel_is_gone(const struct sg_relay *relay)
+{
+    const struct sg_channel *channel = channel_of(relay);
+
+    return channel->session == NULL
+           || (channel->ssh == NULL && !channel->is_in[SG_LINE_OPEN]);
+}
+
+static bool
+channel_has_moved(struct sg_relay *relay)
+{
+    (void)relay;
+    return false;
+}
+
+/* What was not sent by now never will be. */
+static bool
+channel_insist(struct sg_relay *relay)
+{
+    struct sg_channel *channel = channel_of(relay);
+
+    if (channel->is_closing) {
+        return false;
+    }
+    channel->is_closing = true;
+    sg_loop_again(&relay->farend);
+    return true;
+}
+
+static const struct sg_relay_kind channel_relay_kind = {
+    .room = channel_room,
+    .write = channel_write,
+    .write_eof = channel_write_eof,
+    .want = channel_want,
+    .is_known = channel_is_known,
+    .is_gone = channel_is_gone,
+    .has_moved = channel_has_moved,
+    .insist = channel_insist,
+};
+
+/* ---- What comes ------------------------------------------------------- */
+
+/* Both read all there is, and keep it for whom it concerns; but not when
+ * what they wait for has come. */
+bool
+sg_channel_pump(struct sg_channel *channel)
+{
+    int rc;
+
+    if (channel->ssh == NULL) {
+        return false;
+    }
+    rc = libssh2_channel_wait_eof(channel->ssh);
+    if (rc == 0) {
+        rc = libssh2_channel_wait_closed(channel->ssh);
+    }
+    if (rc != 0 && rc != LIBSSH2_ERROR_EAGAIN) {
+        return sg_session_check(channel->session, rc);
+    }
+    return rc != 0;
+}
+
+/* How much the peer may still send, and has sent that is not read yet. */
+static size_t
+get_credit(const struct sg_channel *channel)
+{
+    return libssh2_channel_window_read_ex(channel->ssh, NULL, NULL);
+}
+
+/* Out of libssh2 at once, for its one list of packets must stay short, into
+ * a buffer of ours that what we grant keeps small.  The last of the credit
+ * is left: libssh2 would extend it without asking us (see window.c).  True
+ * when something came, an end included. */
+static bool
+receive(struct sg_channel *channel)
+{
+    struct sg_relay *relay = &channel->relay;
+    /* By way of the session: of an idle channel as little as can be is
+     * touched, for there may be a thousand. */
+    char *scratch = sg_loop_scratch(&channel->session->farend);
+    size_t reserve = sg_window_initial(&channel->window) / 4 * 3;
+    bool has_come = false;
+
+    while (!relay->far_eof && !channel->session->is_damaged) {
+        size_t credit = get_credit(channel);
+        size_t n = credit > reserve ? credit - reserve : 0;
+        ssize_t got;
+
+        if (n == 0) {
+            break;
+        }
+        n = n < SG_SCRATCH_SIZE ? n : SG_SCRATCH_SIZE;
+        got = result_of(channel,
+                        libssh2_channel_read_ex(channel->ssh, 0, scratch, n));
+        if (got == -EAGAIN) {
+            break;
+        }
+        has_come = true;
+        if (got > 0) {
+            sg_relay_deliver(relay, scratch, (size_t)got);
+        }
+        else {
+            sg_relay_far_eof(relay);
+        }
+    }
+    return has_come;
+}
+
+/* What has arrived is the caller's, however slowly it reads: at most a
+ * window of it.  But not behind a packet that was wrong: libssh2 would read
+ * on as if nothing had happened, and deliver what comes after the hole. */
+static void
+take_queued(struct sg_channel *channel)
+{
+    struct sg_relay *relay = &channel->relay;
+    char *scratch = sg_loop_scratch(&relay->farend);
+    ssize_t n;
+
+    if (channel->ssh == NULL || relay->near_deaf || relay->far_eof
+        || channel->session->is_damaged) {
+        return;
+    }
+    receive(channel);
+    do { /* and the reserve */
+        n = channel->session->is_damaged
+                ? 0
+                : result_of(channel,
+                            libssh2_channel_read_ex(channel->ssh, 0, scratch,
+                                                    SG_SCRATCH_SIZE));
+    } while (n > 0 && sg_buffer_append(&relay->down, scratch, (size_t)n));
+}
+
+void
+sg_channel_take_news(struct sg_channel *channel)
+{
+    struct sg_relay *relay = &channel->relay;
+
+    if (channel->ssh != NULL
+        && (receive(channel) || channel->is_closing
+            || relay->far_eof != channel->remote_closed
+            || ((relay->up.len != 0 || relay->up_full)
+                && libssh2_channel_window_write_ex(channel->ssh, NULL)
+                       != 0))) {
+        sg_loop_again(&relay->farend);
+    }
+}
+
+/* What the caller has read may be sent again. */
+static void
+replenish(struct sg_channel *channel)
+{
+    struct sg_relay *relay = &channel->relay;
+    int rc;
+
+    if (channel->ssh == NULL || channel->is_closing) {
+        return;
+    }
+    if (relay->far_eof) {
+        sg_window_end(&channel->window, &channel->session->windows,
+                      relay->down.len);
+        return;
+    }
+    if (channel->grant == 0) {
+        channel->grant = sg_window_grant(
+            &channel->window, &channel->session->windows, get_credit(channel),
+            relay->down.len, sg_sys_now());
+    }
+    if (channel->grant == 0) {
+        return;
+    }
+    rc = libssh2_channel_receive_window_adjust2(channel->ssh, channel->grant,
+                                                1, NULL);
+    if (rc == LIBSSH2_ERROR_EAGAIN) {
+        sg_channel_queue(channel, SG_LINE_KEYS);
+        return; /* the same again afterwards */
+    }
+    channel->grant = 0;
+    if (rc < 0) {
+        sg_session_check(channel->session, rc);
+        return;
+    }
+    sg_session_touch(channel->session);
+    if (receive(channel)) {
+        sg_loop_again(&relay->farend); /* what was left in reserve */
+    }
+}
+
+/* ---- The kind of far end ---------------------------------------------- */
+
+/* EOF and CLOSE, ours and theirs (RFC 4254 5.3).  True when the relay has
+ * something to learn from it. */
+static bool
+finish(struct sg_channel *channel)
+{
+    struct sg_relay *relay = &channel->relay;
+    bool has_news = false;
+
+    if (channel->ssh == NULL) {
+        return false;
+    }
+    if (relay->far_eof && !channel->remote_closed
+        && libssh2_channel_wait_closed(channel->ssh) == 0) {
+        channel->remote_closed = true;
+        sg_relay_far_deaf(relay);
+        has_news = true;
+    }
+    /* Not after CLOSE, which libssh2_channel_free has sent when it waits for
+     * theirs: sshd would disconnect. */
+    if (channel->eof_wanted && !channel->eof_sent && !channel->remote_closed
+        && !channel->is_closing) {
+        channel->eof_sent = libssh2_channel_send_eof(channel->ssh)
+                            != LIBSSH2_ERROR_EAGAIN;
+        if (!channel->eof_sent) {
+            sg_channel_queue(channel, SG_LINE_KEYS);
+        }
+        sg_session_touch(channel->session);
+    }
+    if ((sg_relay_is_done(relay)
+         || (channel->session->is_closing && relay->up_over))
+        && (!channel->eof_wanted || channel->eof_sent
+            || channel->remote_closed)
+        && !channel->is_closing) {
+        take_queued(channel);
+        channel->is_closing = true;
+    }
+    if (channel->is_closing
+        && libssh2_channel_free(channel->ssh) != LIBSSH2_ERROR_EAGAIN) {
+        channel->ssh = NULL;
+        sg_channel_leave(channel);
+        return true;
+    }
+    if (channel->is_closing) { /* theirs has not come, or ours not gone */
+        sg_channel_queue(channel, SG_LINE_KEYS);
+        sg_session_touch(channel->session);
+    }
+    return has_news;
+}
+
+/* The first turn: the session may be gone already. */
+static void
+get_known(struct sg_channel *channel)
+{
+    static const struct sg_error closed = {.status = SG_ERR_LOST,
+                                           .err = ECONNRESET,
+                                           .text = "it was closed here"};
+    static const struct sg_error ended = {.status = SG_ERR_LOST,
+                                          .err = ECONNRESET,
+                                          .text = "it has ended already"};
+    struct sg_farend *farend = &channel->relay.farend;
+    struct sg_session *session = sg_loop_context(farend);
+
+    channel->is_known = true;
+    if (session != NULL && !session->is_closing) {
+        sg_channel_enter(channel, session);
+        return;
+    }
+    sg_channel_answer(channel, session != NULL ? &closed : &ended);
+}
+
+/* Nobody waits: an open that has not begun is dropped; so is one that has,
+ * where it has a state of its own.  Else it must be finished first, for
+ * libssh2 would give its confirmation to the next. */
+static void
+drop_open(struct sg_channel *channel)
+{
+    if (channel->session != NULL && channel->ssh == NULL
+        && (channel->opening != NULL
+            || channel->session->lines[SG_LINE_OPEN].first != channel)) {
+        sg_channel_leave(channel);
+    }
+}
+
+static void
+caller_has_gone(struct sg_channel *channel)
+{
+    struct sg_farend *farend = &channel->relay.farend;
+
+    sg_loop_watch(farend, sg_request_watch(channel->request), SG_NOTHING);
+    sg_request_release(channel->request);
+    channel->request = NULL;
+    drop_open(channel);
+}
+
+static void
+channel_turn(struct sg_farend *farend)
+{
+    struct sg_channel *channel = (struct sg_channel *)farend;
+
+    if (!channel->is_known) {
+        get_known(channel);
+    }
+    if (farend->is_over) {
+        return;
+    }
+    if (channel->request != NULL) {
+        sg_loop_watch(farend, sg_request_watch(channel->request), SG_HANGUP);
+        if (sg_request_watch(channel->request)->ready & SG_HANGUP) {
+            caller_has_gone(channel);
+        }
+    }
+    if (channel->is_in[SG_LINE_OPEN]) {
+        return;
+    }
+    if (channel->session == NULL) {
+        sg_relay_far_eof(&channel->relay);
+        sg_relay_far_deaf(&channel->relay);
+    }
+    sg_relay_turn(&channel->relay);
+    replenish(channel);
+    if (finish(channel)) {
+        sg_loop_again(farend);
+    }
+}
+
+void
+sg_channel_orphan(struct sg_channel *channel)
+{
+    struct sg_session *session = channel->session;
+    struct sg_error error = {.status = SG_ERR_LOST};
+    int err = session->last.err != 0 ? session->last.err : ECONNRESET;
+
+    error.err = err;
+    snprintf(error.text, sizeof(error.text), "%s", session->last.text);
+    sg_report_failure(channel->relay.report, err, session->last.text);
+    sg_channel_answer(channel, &error);
+    take_queued(channel);
+    sg_channel_leave(channel);
+    channel->ssh = NULL; /* libssh2_session_free frees it */
+    sg_loop_again(&channel->relay.farend);
+}
+
+void
+sg_channel_close(struct sg_channel *channel)
+{
+    sg_report_failure(channel->relay.report, ECONNRESET, "it was closed here");
+    if (channel->request != NULL) {
+        sg_channel_answer(channel,
+                          &(struct sg_error){.status = SG_ERR_LOST,
+                                             .err = ECONNRESET,
+                                             .text = "it was closed here"});
+    }
+    drop_open(channel);
+    sg_relay_end_input(&channel->relay);
+    sg_loop_again(&channel->relay.farend);
+}
+
+static void
+channel_stop(struct sg_farend *farend, sg_deadline by)
+{
+    sg_relay_stop((struct sg_relay *)farend, by);
+}
+
+static void
+free_parts(struct sg_channel *channel)
+{
+    free(channel->type);
+    free(channel->message);
+    free(channel);
+}
+
+static void
+channel_free(struct sg_farend *farend)
+{
+    struct sg_channel *channel = (struct sg_channel *)farend;
+
+    sg_channel_leave(channel);
+    if (channel->request != NULL) {
+        sg_channel_answer(channel, &(struct sg_error){.status = SG_ERR_LOST,
+                                                      .err = ECONNRESET});
+    }
+    sg_relay_clear(&channel->relay);
+    sg_report_unref(channel->relay.report);
+    free_parts(channel);
+}
+
+static const struct sg_farend_kind channel_kind = {
+    .name = "channel",
+    .turn = channel_turn,
+    .stop = channel_stop,
+    .free = channel_free,
+};
+
+/* ---- Starting --------------------------------------------------------- */
+
+static struct sg_channel *
+channel_new(const struct sg_channel_options *options)
+{
+    struct sg_channel *channel = calloc(1, sizeof(*channel));
+
+    if (channel == NULL) {
+        return NULL;
+    }
+    channel->type = strdup(options->type);
+    channel->message = malloc(options->message_len + 1);
+    if (channel->type == NULL || channel->message == NULL) {
+        free_parts(channel);
+        return NULL;
+    }
+    memcpy(channel->message, options->message, options->message_len);
+    channel->message_len = options->message_len;
+    channel->asked_window = options->window_size;
+    channel->max_packet_size = options->max_packet_size;
+    return channel;
+}
+
+enum sg_status
+sg_channel_start(uint64_t loop_name, const struct sg_channel_options *options,
+                 struct sg_report *report, struct sg_request **request,
+                 int *stream, struct sg_error *error)
+{
+    struct sg_channel *channel = channel_new(options);
+    struct sg_loop *loop;
+    int near[2] = {-1, -1};
+    int err;
+
+    *request = NULL;
+    if (channel == NULL) {
+        return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
+    }
+    err = sg_sys_socketpair(near);
+    if (err < 0) {
+        free_parts(channel);
+        return sg_fail_errno(error, err);
+    }
+    *request = sg_request_new(error);
+    if (*request == NULL) {
+        goto fail;
+    }
+    loop = sg_loop_hold_named(loop_name);
+    if (loop == NULL) {
+        sg_fail(error, SG_ERR_LOST, ECONNRESET);
+        goto fail;
+    }
+    channel->relay.farend.kind = &channel_kind;
+    channel->request = *request;
+    sg_relay_init(&channel->relay, &channel_relay_kind, sg_report_ref(report),
+                  near[0], options->linger);
+    *stream = near[1];
+    sg_loop_adopt(loop, &channel->relay.farend);
+    return SG_OK;
+fail:
+    if (*request != NULL) {
+        sg_request_release(*request);
+        sg_request_drop(*request);
+        *request = NULL;
+    }
+    sg_sys_close(&near[0]);
+    sg_sys_close(&near[1]);
+    free_parts(channel);
+    return error->status;
+}

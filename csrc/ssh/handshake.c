@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The handshake of a session: what is offered, and what was agreed upon; see
+ * session.h.
+ */
+#include "ssh/internal.h"
+
+#include <libssh2.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The same lists for both directions: libssh2 mixes ciphers of different
+ * kinds up.  No chacha20: sshd rekeys it every GiB, and its code had two
+ * memory faults.  No -etm MACs: their receive path is libssh2's weakest. */
+#define CURVES                                                                \
+    "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"      \
+    "ecdh-sha2-nistp384,ecdh-sha2-nistp521"
+/* Before 1.11.1 a diffie-hellman exchange gives the old host key back, and
+ * keeps pointing to it when the new one is malformed (1.10: kex.c 379): a
+ * server could have it freed twice. */
+#if LIBSSH2_VERSION_NUM >= 0x010b01
+#define KEX                                                                   \
+    CURVES ",diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,"    \
+           "diffie-hellman-group14-sha256"
+#else
+#define KEX CURVES
+#endif
+#if LIBSSH2_VERSION_NUM >= 0x010b00
+#define CIPHERS                                                               \
+    "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes256-ctr,aes128-ctr"
+#define HOST_KEYS                                                             \
+    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"                    \
+    "ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"
+#else /* 1.10 knows neither GCM nor RSA with SHA-2 */
+#define CIPHERS "aes128-ctr,aes256-ctr"
+#define HOST_KEYS                                                             \
+    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"                    \
+    "ecdsa-sha2-nistp521"
+#endif
+#define MACS "hmac-sha2-256,hmac-sha2-512"
+
+const char *
+sg_session_offer(enum sg_method method)
+{
+    static const char *const offers[] = {
+        [SG_METHOD_KEX] = KEX,
+        [SG_METHOD_HOST_KEY] = HOST_KEYS,
+        [SG_METHOD_CIPHER] = CIPHERS,
+        [SG_METHOD_MAC] = MACS,
+    };
+
+    return offers[method];
+}
+
+static int
+handshake_step(struct sg_session *session, void *arg)
+{
+    (void)arg;
+    return libssh2_session_handshake(session->ssh, session->socket.fd);
+}
+
+/* The wanted ones that we would offer anyway, then the rest of those. */
+static int
+prefer_host_keys(struct sg_session *session, const char *wanted)
+{
+    char list[1024] = "";
+    const char *lists[] = {wanted != NULL ? wanted : "", HOST_KEYS};
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *item = lists[i];
+
+        while (*item != '\0') {
+            size_t n = strcspn(item, ",");
+            char name[64];
+
+            if (n < sizeof(name)) {
+                memcpy(name, item, n);
+                name[n] = '\0';
+                if (strstr(HOST_KEYS, name) != NULL
+                    && strstr(list, name) == NULL
+                    && strlen(list) + n + 2 < sizeof(list)) {
+                    if (list[0] != '\0') {
+                        strcat(list, ",");
+                    }
+                    strcat(list, name);
+                }
+            }
+            item += n + (item[n] == ',');
+        }
+    }
+    return libssh2_session_method_pref(session->ssh, LIBSSH2_METHOD_HOSTKEY,
+                                       list);
+}
+
+/* What a handshake sends: the banner, KEXINIT, the exchange's one message,
+ * NEWKEYS, SERVICE_REQUEST. */
+#define HANDSHAKE_PACKETS 5
+
+/* The one that is going to be checked.  libssh2 keeps a host key before it has
+ * verified the signature, and keeps silent about a rekey that fails: within the
+ * handshake a server could show somebody else's key in a second exchange, or
+ * none.  No honest one wants new keys so early. */
+static enum sg_status
+keep_host_key(struct sg_session *session, struct sg_error *error)
+{
+    static const char twice[] = "the server exchanged keys again before the "
+                                "login; whose host key it shows is unknown";
+    const char *key = sg_session_host_key(session, &session->host_key_len);
+
+    if (key == NULL || session->packets_sent > HANDSHAKE_PACKETS) {
+        return sg_fail_text(error, SG_ERR_SSH, 0, twice, sizeof(twice) - 1);
+    }
+    session->memory.watched = key;
+    session->memory.watched_freed = false;
+    free(session->host_key); /* of a handshake before */
+    session->host_key = malloc(session->host_key_len + 1);
+    if (session->host_key == NULL) {
+        return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
+    }
+    memcpy(session->host_key, key, session->host_key_len);
+    return SG_OK;
+}
+
+enum sg_status
+sg_session_handshake(struct sg_session *session, const char *host_key_types,
+                     const struct sg_wait *wait, struct sg_error *error)
+{
+    static const struct {
+        int method;
+        const char *list;
+    } offers[] = {
+        {LIBSSH2_METHOD_KEX, KEX},          {LIBSSH2_METHOD_CRYPT_CS, CIPHERS},
+        {LIBSSH2_METHOD_CRYPT_SC, CIPHERS}, {LIBSSH2_METHOD_MAC_CS, MACS},
+        {LIBSSH2_METHOD_MAC_SC, MACS},      {LIBSSH2_METHOD_COMP_CS, "none"},
+        {LIBSSH2_METHOD_COMP_SC, "none"},
+    };
+    enum sg_status status;
+    int rc = prefer_host_keys(session, host_key_types);
+
+    for (size_t i = 0; rc == 0 && i < sizeof(offers) / sizeof(*offers); i++) {
+        rc = libssh2_session_method_pref(session->ssh, offers[i].method,
+                                         offers[i].list);
+    }
+    if (rc != 0) {
+        return sg_session_fail(session, SG_ERR_SSH, error);
+    }
+    status = sg_session_repeat(session, handshake_step, NULL, wait, &rc,
+                               error);
+    if (status != SG_OK) {
+        return status;
+    }
+    session->has_keys = rc == 0;
+    if (rc != 0) {
+        return sg_session_fail(session, SG_ERR_SSH, error);
+    }
+    return keep_host_key(session, error);
+}
+
+const char *
+sg_session_host_key(struct sg_session *session, size_t *n)
+{
+    int type;
+
+    return libssh2_session_hostkey(session->ssh, n, &type);
+}
+
+const char *
+sg_session_method(struct sg_session *session, enum sg_method method)
+{
+    static const int methods[] = {
+        [SG_METHOD_KEX] = LIBSSH2_METHOD_KEX,
+        [SG_METHOD_HOST_KEY] = LIBSSH2_METHOD_HOSTKEY,
+        [SG_METHOD_CIPHER] = LIBSSH2_METHOD_CRYPT_CS,
+        [SG_METHOD_MAC] = LIBSSH2_METHOD_MAC_CS,
+    };
+    const char *name = method == SG_METHOD_BANNER
+                           ? libssh2_session_banner_get(session->ssh)
+                           : libssh2_session_methods(session->ssh,
+                                                     methods[method]);
+
+    return name != NULL ? name : "";
+}

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * One SSH connection to a gateway; see session.h.  Here: libssh2 between its
+ * two buffers and its memory, and its life on the caller's thread.
+ */
+#include "ssh/internal.h"
+
+#include <libssh2.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RX_SIZE (256 * 1024)
+#define TX_SOFT_LIMIT (256 * 1024) /* above: channels are not fed */
+#define TX_HARD_LIMIT                                                         \
+    (1024 * 1024) /* above: libssh2 is not fed, so that a
+                                       hostile server can't make us queue
+                                       replies without end */
+/* What libssh2 may hold.  It needs some 100 KiB, and what was received in one
+ * piece; the rest is in our own buffers, which have their own bounds. */
+#define MEMORY_LIMIT ((size_t)128 << 20)
+
+/* ---- Callbacks of libssh2 --------------------------------------------- */
+
+static LIBSSH2_SEND_FUNC(take_packet)
+{
+    struct sg_session *session = *abstract;
+
+    (void)socket;
+    (void)flags;
+    if (session->is_torn) {
+        return -ECONNRESET;
+    }
+    session->packets_sent++;
+    return sg_buffer_append(&session->tx, buffer, length) ? (ssize_t)length
+                                                          : -ENOMEM;
+}
+
+/* The end of the connection is not libssh2's to know: it would refuse to
+ * hand out what it has queued for the channels.  We see it ourselves. */
+static LIBSSH2_RECV_FUNC(give_bytes)
+{
+    struct sg_session *session = *abstract;
+
+    (void)socket;
+    (void)flags;
+    if (session->is_torn) {
+        return -ECONNRESET;
+    }
+    if (session->tx.len > TX_HARD_LIMIT) {
+        return -EAGAIN;
+    }
+    if (session->rx_len == 0) {
+        return -EAGAIN;
+    }
+    length = length < session->rx_len ? length : session->rx_len;
+    memcpy(buffer, session->rx + session->rx_start, length);
+    session->rx_start += length;
+    session->rx_len -= length;
+    return (ssize_t)length;
+}
+
+/* Where libssh2 meets it, in a rekey or while it closes a channel, it may say
+ * nothing and read on, with a hole where the packet was. */
+static LIBSSH2_MACERROR_FUNC(note_wrong_mac)
+{
+    static const char text[] = "a packet was damaged on its way (wrong MAC)";
+    struct sg_session *own = *abstract;
+
+    (void)session;
+    (void)packet;
+    (void)packet_len;
+    sg_fail_text(&own->last, SG_ERR_LOST, 0, text, sizeof(text) - 1);
+    own->is_lost = true;
+    own->is_damaged = true;
+    if (own->farend.loop != NULL) {
+        sg_session_touch(own);
+    }
+    return -1;
+}
+
+static LIBSSH2_DISCONNECT_FUNC(note_disconnect)
+{
+    struct sg_session *own = *abstract;
+
+    (void)session;
+    (void)language;
+    (void)language_len;
+    if (message_len <= 0 || message[0] == '\0') {
+        message = "the server disconnected";
+        message_len = (int)strlen(message);
+    }
+    sg_fail_text(&own->last, SG_ERR_LOST, reason, message,
+                 (size_t)message_len);
+}
+
+/* ---- Errors ----------------------------------------------------------- */
+
+static enum sg_status
+fail_with(struct sg_error *error, enum sg_status status, const char *text)
+{
+    return sg_fail_text(error, status, 0, text, strlen(text));
+}
+
+enum sg_status
+sg_session_fail(struct sg_session *session, enum sg_status status,
+                struct sg_error *error)
+{
+    static char no_packet[] = "what the server sent is no packet of SSH";
+    char *text = NULL;
+    int n = 0;
+    int rc = libssh2_session_last_error(session->ssh, &text, &n, 0);
+
+    if (session->last.status != SG_OK) {
+        return sg_fail_text(error, status, session->last.code,
+                            session->last.text, strlen(session->last.text));
+    }
+    if (session->memory.was_exhausted) {
+        return fail_with(error, status, "it sent more than can be kept");
+    }
+    /* An end that send() saw first is an end like any other. */
+    if (session->rx_eof || session->rx_error == -EPIPE) {
+        return fail_with(error, status, "the server closed the connection");
+    }
+    if (session->rx_error != 0) {
+        return sg_fail(error, status, -session->rx_error);
+    }
+    if (n <= 0) { /* not every one of libssh2's failures has words */
+        text = no_packet;
+        n = sizeof(no_packet) - 1;
+    }
+    return sg_fail_text(error, status, rc, text, (size_t)n);
+}
+
+void
+sg_session_lose(struct sg_session *session, const char *text)
+{
+    if (!session->is_lost) {
+        session->is_lost = true;
+        fail_with(&session->last, SG_ERR_LOST, text);
+    }
+}
+
+bool
+sg_session_check(struct sg_session *session, int rc)
+{
+    switch (rc) {
+    case LIBSSH2_ERROR_CHANNEL_OUTOFORDER:
+    case LIBSSH2_ERROR_CHANNEL_FAILURE:
+    case LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED:
+    case LIBSSH2_ERROR_CHANNEL_UNKNOWN:
+    case LIBSSH2_ERROR_CHANNEL_WINDOW_EXCEEDED:
+    case LIBSSH2_ERROR_CHANNEL_PACKET_EXCEEDED:
+    case LIBSSH2_ERROR_CHANNEL_CLOSED:
+    case LIBSSH2_ERROR_CHANNEL_EOF_SENT:
+    case LIBSSH2_ERROR_CHANNEL_WINDOW_FULL:
+    case LIBSSH2_ERROR_REQUEST_DENIED:
+        return false; /* one channel's own affair */
+    default:
+        break;
+    }
+    if (rc != LIBSSH2_ERROR_SOCKET_DISCONNECT) {
+        session->is_damaged = true;
+    }
+    if (!session->is_lost) {
+        session->is_lost = true;
+        sg_session_fail(session, SG_ERR_LOST, &session->last);
+        sg_session_touch(session);
+    }
+    return true;
+}
+
+/* ---- The socket ------------------------------------------------------- */
+
+bool
+sg_session_receive(struct sg_session *session)
+{
+    ssize_t n;
+
+    if (session->rx_len != 0 || session->rx_eof || session->rx_error != 0) {
+        return false;
+    }
+    n = sg_sys_recv(session->socket.fd, session->rx, RX_SIZE, MSG_DONTWAIT);
+    if (n == -EAGAIN || n == -EWOULDBLOCK || n == -EINTR) {
+        session->rx_error = session->tx_error;
+        return session->rx_error != 0;
+    }
+    session->rx_start = 0;
+    session->rx_len = n > 0 ? (size_t)n : 0;
+    session->owes_ack = session->is_tcp && n > 0;
+    session->rx_eof = n == 0;
+    session->rx_error = n < 0 ? (int)n : 0;
+    session->heard = session->alive_interval != 0 ? sg_sys_now() : 0;
+    sg_report_count(session->report, SG_COUNT_RECEIVED,
+                    (int64_t)session->rx_len);
+    return true;
+}
+
+/* A failure becomes one of recv's when nothing is left to receive: the
+ * server's last words may be. */
+void
+sg_session_send(struct sg_session *session)
+{
+    struct iovec pieces[SG_PIECES];
+    ssize_t n;
+
+    if (session->tx_error != 0) {
+        sg_buffer_clear(&session->tx);
+    }
+    if (session->tx.len == 0) {
+        return;
+    }
+    n = sg_sys_send_pieces(session->socket.fd, pieces,
+                           sg_buffer_pieces(&session->tx, pieces, SG_PIECES),
+                           MSG_DONTWAIT);
+    if (n > 0) {
+        sg_buffer_consume(&session->tx, (size_t)n);
+        session->owes_ack = false;
+        sg_report_count(session->report, SG_COUNT_SENT, n);
+    }
+    else if (n != -EAGAIN && n != -EWOULDBLOCK && n != -EINTR) {
+        session->tx_error = (int)n;
+        sg_buffer_clear(&session->tx);
+    }
+}
+
+/* sshd has Nagle's algorithm on unless there is a terminal: of two small
+ * pieces it sends the second when the first has been acknowledged, which is
+ * when we send something, or 40 ms later. */
+void
+sg_session_acknowledge(struct sg_session *session)
+{
+#ifdef TCP_QUICKACK
+    const int now = 2; /* 1 would be: and from now on at once */
+
+    if (session->owes_ack) {
+        session->owes_ack = false;
+        sg_sys_setsockopt(session->socket.fd, IPPROTO_TCP, TCP_QUICKACK, &now,
+                          sizeof(now));
+    }
+#else
+    (void)session;
+#endif
+}
+
+bool
+sg_session_is_full(const struct sg_session *session)
+{
+    return session->tx.len > TX_SOFT_LIMIT;
+}
+
+size_t
+sg_session_room(const struct sg_session *session)
+{
+    return sg_session_is_full(session)
+               ? 0
+               : (TX_SOFT_LIMIT - session->tx.len) / SG_MAX_WRITE + 1;
+}
+
+/* ---- For channels ----------------------------------------------------- */
+
+void
+sg_session_touch(struct sg_session *session)
+{
+    sg_loop_again(&session->farend);
+}
+
+void
+sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
+{
+#ifdef LIBSSH2_SESSION_READY_CHANNEL
+    *libssh2_channel_abstract(ssh) = channel;
+#else
+    (void)ssh;
+    (void)channel;
+#endif
+}
+
+/* ---- On the caller's thread ------------------------------------------- */
+
+/* Wait until the socket can do what we want of it. */
+static enum sg_status
+wait_for_socket(struct sg_session *session, const struct sg_wait *wait,
+                struct sg_error *error)
+{
+    struct pollfd pollfd = {
+        .fd = session->socket.fd,
+        .events = (short)(POLLIN | (session->tx.len != 0 ? POLLOUT : 0))};
+    int n;
+
+    sg_session_acknowledge(session);
+    n = sg_sys_poll(&pollfd, 1, sg_deadline_ms(wait->deadline));
+    if (n == 0) {
+        return sg_fail(error, SG_ERR_TIMEOUT, ETIMEDOUT);
+    }
+    if (n == -EINTR) {
+        return wait->interrupt(wait->arg) == 0
+                   ? SG_OK
+                   : sg_fail(error, SG_ERR_INTERRUPTED, EINTR);
+    }
+    return n < 0 ? sg_fail_errno(error, n) : SG_OK;
+}
+
+enum sg_status
+sg_session_repeat(struct sg_session *session,
+                  int (*op)(struct sg_session *, void *), void *arg,
+                  const struct sg_wait *wait, int *rc, struct sg_error *error)
+{
+    for (;;) {
+        enum sg_status status;
+
+        *rc = op(session, arg);
+        sg_session_send(session);
+        if (*rc != LIBSSH2_ERROR_EAGAIN) {
+            return SG_OK;
+        }
+        if (sg_session_receive(session)) {
+            /* A peer that never stops talking must not keep us here. */
+            if (sg_deadline_ms(wait->deadline) == 0) {
+                return sg_fail(error, SG_ERR_TIMEOUT, ETIMEDOUT);
+            }
+            if (wait->interrupt(wait->arg) != 0) {
+                return sg_fail(error, SG_ERR_INTERRUPTED, EINTR);
+            }
+            continue;
+        }
+        if (session->rx_eof || session->rx_error != 0) {
+            return sg_session_fail(session, SG_ERR_LOST, error);
+        }
+        status = wait_for_socket(session, wait, error);
+        if (status != SG_OK) {
+            return status;
+        }
+    }
+}
+
+/* ---- Making and ending ------------------------------------------------ */
+
+static int init_result;
+
+static void
+init_libssh2(void)
+{
+    init_result = libssh2_init(0); /* not thread-safe */
+}
+
+static void
+install_callbacks(LIBSSH2_SESSION *ssh)
+{
+#if LIBSSH2_VERSION_NUM >= 0x010b01
+    libssh2_session_callback_set2(ssh, LIBSSH2_CALLBACK_SEND,
+                                  (libssh2_cb_generic *)take_packet);
+    libssh2_session_callback_set2(ssh, LIBSSH2_CALLBACK_RECV,
+                                  (libssh2_cb_generic *)give_bytes);
+    libssh2_session_callback_set2(ssh, LIBSSH2_CALLBACK_DISCONNECT,
+                                  (libssh2_cb_generic *)note_disconnect);
+    libssh2_session_callback_set2(ssh, LIBSSH2_CALLBACK_MACERROR,
+                                  (libssh2_cb_generic *)note_wrong_mac);
+#else
+    libssh2_session_callback_set(ssh, LIBSSH2_CALLBACK_SEND,
+                                 (void *)take_packet);
+    libssh2_session_callback_set(ssh, LIBSSH2_CALLBACK_RECV,
+                                 (void *)give_bytes);
+    libssh2_session_callback_set(ssh, LIBSSH2_CALLBACK_DISCONNECT,
+                                 (void *)note_disconnect);
+    libssh2_session_callback_set(ssh, LIBSSH2_CALLBACK_MACERROR,
+                                 (void *)note_wrong_mac);
+#endif
+}
+
+static LIBSSH2_ALLOC_FUNC(allocate)
+{
+    return sg_memory_alloc(&((struct sg_session *)*abstract)->memory, count);
+}
+
+static LIBSSH2_REALLOC_FUNC(reallocate)
+{
+    return sg_memory_realloc(&((struct sg_session *)*abstract)->memory, ptr,
+                             count);
+}
+
+static LIBSSH2_FREE_FUNC(give_back)
+{
+    sg_memory_free(&((struct sg_session *)*abstract)->memory, ptr);
+}
+
+/* 1.11.1 gives two buffers of ECDSA keys that it had from us to free() or
+ * OPENSSL_free(), which both must then be able to take.  (Ours does not.) */
+static bool
+mixes_up_memory(void)
+{
+#ifdef SG_LIBSSH2_PINNED
+    return false;
+#else
+    return libssh2_version(0x010b01) != NULL; /* that, or later */
+#endif
+}
+
+/* Small messages are not to wait for more, nor behind more than the kernel
+ * needs.  What is no TCP socket refuses, and is none the worse.  Is it one? */
+static bool
+tune_socket(int fd)
+{
+    const int on = 1, low = TX_SOFT_LIMIT / 2;
+
+#ifdef TCP_NOTSENT_LOWAT
+    sg_sys_setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
+#endif
+    return sg_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
+           == 0;
+}
+
+struct sg_session *
+sg_session_new(int fd, struct sg_report *report, struct sg_error *error)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct sg_session *session = calloc(1, sizeof(*session));
+
+    pthread_once(&once, init_libssh2);
+    if (session == NULL || init_result != 0) {
+        goto fail;
+    }
+    session->memory.limit = MEMORY_LIMIT;
+    session->memory.is_plain = mixes_up_memory();
+    session->memory.is_wiped = true; /* until it is started */
+    session->rx = malloc(RX_SIZE);
+    session->ssh = libssh2_session_init_ex(allocate, give_back, reallocate,
+                                           session);
+    if (session->rx == NULL || session->ssh == NULL) {
+        goto fail;
+    }
+    libssh2_session_set_blocking(session->ssh, 0);
+#if LIBSSH2_VERSION_NUM >= 0x010b00 /* 1.10 has 60 s; see open_failed() */
+    libssh2_session_set_read_timeout(session->ssh, INT_MAX);
+#endif
+    install_callbacks(session->ssh);
+    session->is_tcp = tune_socket(fd);
+    session->report = sg_report_ref(report);
+    session->socket.fd = fd;
+    session->control.fd = -1;
+    session->close_by = SG_NEVER;
+    for (int i = 0; i < SG_LINES; i++) {
+        session->lines[i].last = &session->lines[i].first;
+    }
+    return session;
+fail:
+    if (session != NULL) {
+        if (session->ssh != NULL) {
+            libssh2_session_free(session->ssh);
+        }
+        free(session->rx);
+        free(session);
+    }
+    sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
+    return NULL;
+}
+
+/* With callbacks that fail libssh2 waits for nothing any more. */
+void
+sg_session_release(struct sg_session *session)
+{
+    session->is_torn = true;
+    while (libssh2_session_free(session->ssh) == LIBSSH2_ERROR_EAGAIN) {
+    }
+    sg_memory_clear(&session->memory); /* what it has forgotten */
+    sg_buffer_clear(&session->tx);
+    sg_report_unref(session->report);
+    free(session->host_key);
+    free(session->rx);
+    free(session);
+}
+
+/* Not within the first key exchange, which libssh2 would go on with, in
+ * whatever state it was left. */
+void
+sg_session_say_goodbye(struct sg_session *session)
+{
+    if (session->has_keys && !session->is_lost && !session->rx_eof
+        && session->rx_error == 0) {
+        libssh2_session_disconnect(session->ssh, "goodbye");
+        sg_session_send(session);
+        sg_sys_shutdown(session->socket.fd, SHUT_WR);
+    }
+    session->has_said_goodbye = true;
+}
+
+void
+sg_session_free(struct sg_session *session)
+{
+    sg_session_say_goodbye(session);
+    sg_sys_close(&session->socket.fd);
+    sg_session_release(session);
+}
+
+const char *
+sg_session_libssh2_version(void)
+{
+    return libssh2_version(0);
+}
+
+int
+sg_session_libssh2_number(void)
+{
+    return LIBSSH2_VERSION_NUM;
+}
