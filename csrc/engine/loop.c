@@ -25,10 +25,10 @@
 struct sg_loop {
     /* Guarded by loops.lock. */
     struct sg_loop *next;
-    uint64_t name;
-    struct sg_farend *arrivals;
+    uint64_t id;
+    struct sg_task *arrivals;
     int holds;
-    bool has_nudges;
+    bool has_woken;
     bool stopping;
     sg_deadline stop_by;
 
@@ -36,8 +36,8 @@ struct sg_loop {
     struct sg_poller poller;
     struct sg_wakeup wakeup;
     struct sg_watch wakeup_watch;
-    struct sg_farend *table;
-    struct sg_farend *first_due, **last_due;
+    struct sg_task *table;
+    struct sg_task *first_due, **last_due;
     sg_deadline earliest; /* no far end wants to wake before */
     void *context;
     bool stopped; /* the far ends know that the program ends */
@@ -49,9 +49,9 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t ended; /* a loop has */
     struct sg_loop *all;
-    struct sg_loop *shared;
+    struct sg_loop *common;
     int running;
-    uint64_t last_name;
+    uint64_t last_id;
 } loops = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- Fork ------------------------------------------------------------- */
@@ -91,7 +91,7 @@ after_fork_in_child(void)
 {
     sg_sys_after_fork(true);
     sg_loan_after_fork();
-    loops.all = loops.shared = NULL;
+    loops.all = loops.common = NULL;
     loops.running = 0;
     init_condition();
     pthread_mutex_unlock(&loops.lock);
@@ -115,114 +115,112 @@ sg_loop_init(void)
 /* ---- What far ends ask for -------------------------------------------- */
 
 int
-sg_loop_watch(struct sg_farend *farend, struct sg_watch *watch,
-              unsigned wanted)
+sg_loop_watch(struct sg_task *task, struct sg_watch *watch, unsigned wanted)
 {
-    watch->owner = farend;
+    watch->owner = task;
     if (watch->fd < 0) {
         return 0;
     }
-    return sg_poller_set(&farend->loop->poller, watch, wanted);
+    return sg_poller_set(&task->loop->poller, watch, wanted);
 }
 
 void
-sg_loop_close(struct sg_farend *farend, struct sg_watch *watch)
+sg_loop_close(struct sg_task *task, struct sg_watch *watch)
 {
-    sg_loop_watch(farend, watch, SG_NOTHING);
+    sg_loop_watch(task, watch, SG_NOTHING);
     watch->ready = 0;
     sg_sys_close(&watch->fd);
 }
 
 void
-sg_loop_wake_at(struct sg_farend *farend, sg_deadline when)
+sg_loop_run_at(struct sg_task *task, sg_deadline when)
 {
-    farend->wake = when;
-    farend->loop->earliest = sg_deadline_earlier(farend->loop->earliest, when);
+    task->run_at = when;
+    task->loop->earliest = sg_deadline_earlier(task->loop->earliest, when);
 }
 
 void
-sg_loop_again(struct sg_farend *farend)
+sg_loop_run_again(struct sg_task *task)
 {
-    if (!farend->is_due && !farend->is_over) {
-        farend->is_due = true;
-        farend->next_due = NULL;
-        *farend->loop->last_due = farend;
-        farend->loop->last_due = &farend->next_due;
+    if (!task->is_due && !task->is_over) {
+        task->is_due = true;
+        task->next_due = NULL;
+        *task->loop->last_due = task;
+        task->loop->last_due = &task->next_due;
     }
 }
 
 void
-sg_loop_over(struct sg_farend *farend)
+sg_loop_over(struct sg_task *task)
 {
-    farend->is_over = true;
+    task->is_over = true;
 }
 
 void *
-sg_loop_context(struct sg_farend *farend)
+sg_loop_context(struct sg_task *task)
 {
-    return farend->loop->context;
+    return task->loop->context;
 }
 
 void
-sg_loop_set_context(struct sg_farend *farend, void *context)
+sg_loop_set_context(struct sg_task *task, void *context)
 {
-    farend->loop->context = context;
+    task->loop->context = context;
 }
 
 char *
-sg_loop_scratch(struct sg_farend *farend)
+sg_loop_scratch(struct sg_task *task)
 {
-    return farend->loop->scratch;
+    return task->loop->scratch;
 }
 
 struct sg_pool *
-sg_loop_pool(struct sg_farend *farend)
+sg_loop_pool(struct sg_task *task)
 {
-    return &farend->loop->pool;
+    return &task->loop->pool;
 }
 
 /* ---- The thread ------------------------------------------------------- */
 
 static void
-enter_table(struct sg_loop *loop, struct sg_farend *farend)
+enter_table(struct sg_loop *loop, struct sg_task *task)
 {
-    farend->loop = loop;
-    farend->wake = SG_NEVER;
-    farend->previous = NULL;
-    farend->next = loop->table;
+    task->loop = loop;
+    task->run_at = SG_NEVER;
+    task->previous = NULL;
+    task->next = loop->table;
     if (loop->table != NULL) {
-        loop->table->previous = farend;
+        loop->table->previous = task;
     }
-    loop->table = farend;
-    sg_loop_again(farend);
+    loop->table = task;
+    sg_loop_run_again(task);
 }
 
 static void
-leave_table(struct sg_loop *loop, struct sg_farend *farend)
+leave_table(struct sg_loop *loop, struct sg_task *task)
 {
-    if (farend->next != NULL) {
-        farend->next->previous = farend->previous;
+    if (task->next != NULL) {
+        task->next->previous = task->previous;
     }
-    if (farend->previous != NULL) {
-        farend->previous->next = farend->next;
+    if (task->previous != NULL) {
+        task->previous->next = task->next;
     }
     else {
-        loop->table = farend->next;
+        loop->table = task->next;
     }
 }
 
 static void
-take_nudges_locked(struct sg_loop *loop)
+take_woken_locked(struct sg_loop *loop)
 {
-    if (!loop->has_nudges) {
+    if (!loop->has_woken) {
         return;
     }
-    loop->has_nudges = false;
-    for (struct sg_farend *farend = loop->table; farend != NULL;
-         farend = farend->next) {
-        if (farend->is_nudged) {
-            farend->is_nudged = false;
-            sg_loop_again(farend);
+    loop->has_woken = false;
+    for (struct sg_task *task = loop->table; task != NULL; task = task->next) {
+        if (task->is_woken) {
+            task->is_woken = false;
+            sg_loop_run_again(task);
         }
     }
 }
@@ -231,7 +229,7 @@ take_nudges_locked(struct sg_loop *loop)
 static void
 read_mail(struct sg_loop *loop)
 {
-    struct sg_farend *posted, *arrivals = NULL;
+    struct sg_task *posted, *arrivals = NULL;
     bool stopping;
     sg_deadline by;
 
@@ -241,30 +239,30 @@ read_mail(struct sg_loop *loop)
     loop->arrivals = NULL;
     stopping = loop->stopping;
     by = loop->stop_by;
-    take_nudges_locked(loop);
+    take_woken_locked(loop);
     pthread_mutex_unlock(&loops.lock);
     while (posted != NULL) {
-        struct sg_farend *farend = posted;
+        struct sg_task *task = posted;
 
-        posted = farend->next;
-        farend->next = arrivals;
-        arrivals = farend;
+        posted = task->next;
+        task->next = arrivals;
+        arrivals = task;
     }
     while (arrivals != NULL) {
-        struct sg_farend *farend = arrivals;
+        struct sg_task *task = arrivals;
 
-        arrivals = farend->next;
-        enter_table(loop, farend);
+        arrivals = task->next;
+        enter_table(loop, task);
         if (loop->stopped) {
-            farend->kind->stop(farend, by);
+            task->kind->stop(task, by);
         }
     }
     if (stopping && !loop->stopped) {
         loop->stopped = true;
-        for (struct sg_farend *farend = loop->table; farend != NULL;
-             farend = farend->next) {
-            farend->kind->stop(farend, by);
-            sg_loop_again(farend);
+        for (struct sg_task *task = loop->table; task != NULL;
+             task = task->next) {
+            task->kind->stop(task, by);
+            sg_loop_run_again(task);
         }
     }
 }
@@ -283,13 +281,12 @@ look_at_clock(struct sg_loop *loop)
         return;
     }
     loop->earliest = SG_NEVER;
-    for (struct sg_farend *farend = loop->table; farend != NULL;
-         farend = farend->next) {
-        if (farend->wake <= now) {
-            farend->wake = SG_NEVER;
-            sg_loop_again(farend);
+    for (struct sg_task *task = loop->table; task != NULL; task = task->next) {
+        if (task->run_at <= now) {
+            task->run_at = SG_NEVER;
+            sg_loop_run_again(task);
         }
-        loop->earliest = sg_deadline_earlier(loop->earliest, farend->wake);
+        loop->earliest = sg_deadline_earlier(loop->earliest, task->run_at);
     }
 }
 
@@ -298,23 +295,23 @@ look_at_clock(struct sg_loop *loop)
 static void
 run_due(struct sg_loop *loop)
 {
-    struct sg_farend *farend = loop->first_due;
+    struct sg_task *task = loop->first_due;
 
     loop->first_due = NULL;
     loop->last_due = &loop->first_due;
-    while (farend != NULL) {
-        struct sg_farend *next = farend->next_due;
+    while (task != NULL) {
+        struct sg_task *next = task->next_due;
 
-        farend->is_due = false;
-        if (!farend->is_over) {
-            farend->kind->turn(farend);
+        task->is_due = false;
+        if (!task->is_over) {
+            task->kind->turn(task);
         }
         /* One that is over and due again goes when it is met again. */
-        if (farend->is_over && !farend->is_due) {
-            leave_table(loop, farend);
-            farend->kind->free(farend);
+        if (task->is_over && !task->is_due) {
+            leave_table(loop, task);
+            task->kind->free(task);
         }
-        farend = next;
+        task = next;
     }
 }
 
@@ -336,8 +333,8 @@ may_end(struct sg_loop *loop)
             link = &(*link)->next;
         }
         *link = loop->next;
-        if (loops.shared == loop) {
-            loops.shared = NULL;
+        if (loops.common == loop) {
+            loops.common = NULL;
         }
     }
     pthread_mutex_unlock(&loops.lock);
@@ -386,9 +383,8 @@ mend_poller(struct sg_loop *loop, int err)
     }
     sg_poller_set(&loop->poller, &loop->wakeup_watch, SG_READ);
     read_mail(loop); /* it may have been lost */
-    for (struct sg_farend *farend = loop->table; farend != NULL;
-         farend = farend->next) {
-        sg_loop_again(farend);
+    for (struct sg_task *task = loop->table; task != NULL; task = task->next) {
+        sg_loop_run_again(task);
     }
 }
 
@@ -407,7 +403,7 @@ loop_main(void *arg)
 
         for (int i = 0; i < n; i++) {
             if (found[i]->owner != NULL) {
-                sg_loop_again(found[i]->owner);
+                sg_loop_run_again(found[i]->owner);
             }
             else {
                 has_mail = true;
@@ -500,7 +496,7 @@ start_locked(struct sg_error *error)
     struct sg_loop *loop = loop_new(error);
 
     if (loop != NULL) {
-        loop->name = ++loops.last_name;
+        loop->id = ++loops.last_id;
         loop->next = loops.all;
         loops.all = loop;
         loops.running++;
@@ -523,34 +519,34 @@ sg_loop_hold(struct sg_error *error)
     struct sg_loop *loop;
 
     pthread_mutex_lock(&loops.lock);
-    if (loops.shared == NULL) {
-        loops.shared = start_locked(error);
+    if (loops.common == NULL) {
+        loops.common = start_locked(error);
     }
-    loop = hold_locked(loops.shared);
+    loop = hold_locked(loops.common);
     pthread_mutex_unlock(&loops.lock);
     return loop;
 }
 
 struct sg_loop *
-sg_loop_hold_new(uint64_t *name, struct sg_error *error)
+sg_loop_hold_new(uint64_t *id, struct sg_error *error)
 {
     struct sg_loop *loop;
 
     pthread_mutex_lock(&loops.lock);
     loop = hold_locked(start_locked(error));
-    *name = loop != NULL ? loop->name : 0;
+    *id = loop != NULL ? loop->id : 0;
     pthread_mutex_unlock(&loops.lock);
     return loop;
 }
 
 struct sg_loop *
-sg_loop_hold_named(uint64_t name)
+sg_loop_hold_by_id(uint64_t id)
 {
     struct sg_loop *loop;
 
     pthread_mutex_lock(&loops.lock);
     loop = loops.all;
-    while (loop != NULL && loop->name != name) {
+    while (loop != NULL && loop->id != id) {
         loop = loop->next;
     }
     hold_locked(loop);
@@ -559,11 +555,11 @@ sg_loop_hold_named(uint64_t name)
 }
 
 void
-sg_loop_adopt(struct sg_loop *loop, struct sg_farend *farend)
+sg_loop_adopt(struct sg_loop *loop, struct sg_task *task)
 {
     pthread_mutex_lock(&loops.lock);
-    farend->next = loop->arrivals;
-    loop->arrivals = farend;
+    task->next = loop->arrivals;
+    loop->arrivals = task;
     loop->holds--;
     /* Inside the lock: once it is free the loop may end. */
     sg_sys_wakeup_set(&loop->wakeup);
@@ -571,11 +567,10 @@ sg_loop_adopt(struct sg_loop *loop, struct sg_farend *farend)
 }
 
 void
-sg_loop_adopt_with(struct sg_loop *loop, struct sg_farend *farend,
-                   void *context)
+sg_loop_adopt_with(struct sg_loop *loop, struct sg_task *task, void *context)
 {
     loop->context = context; /* before the lock hands it to the thread */
-    sg_loop_adopt(loop, farend);
+    sg_loop_adopt(loop, task);
 }
 
 void
@@ -588,12 +583,12 @@ sg_loop_release(struct sg_loop *loop)
 }
 
 void
-sg_loop_nudge(struct sg_farend *farend)
+sg_loop_wake(struct sg_task *task)
 {
     pthread_mutex_lock(&loops.lock);
-    farend->is_nudged = true;
-    farend->loop->has_nudges = true;
-    sg_sys_wakeup_set(&farend->loop->wakeup);
+    task->is_woken = true;
+    task->loop->has_woken = true;
+    sg_sys_wakeup_set(&task->loop->wakeup);
     pthread_mutex_unlock(&loops.lock);
 }
 

@@ -17,30 +17,30 @@
 #include "engine/poller.h"
 
 struct sg_loop;
-struct sg_farend;
+struct sg_task;
 
 /* A kind of far end, as a channel kind is in dropbear. */
-struct sg_farend_kind {
+struct sg_task_kind {
     const char *name;
     /* One of its watches is ready, or its time has come.  Does a bounded
      * piece of work; ends with sg_loop_over() when all is done. */
-    void (*turn)(struct sg_farend *farend);
+    void (*turn)(struct sg_task *task);
     /* The program ends: be over by then, whatever it costs. */
-    void (*stop)(struct sg_farend *farend, sg_deadline by);
+    void (*stop)(struct sg_task *task, sg_deadline by);
     /* Give all back; it is out of the loop already. */
-    void (*free)(struct sg_farend *farend);
+    void (*free)(struct sg_task *task);
 };
 
 /* The head of every far end; zeroed, but for `kind`, when it is adopted. */
-struct sg_farend {
-    const struct sg_farend_kind *kind;
+struct sg_task {
+    const struct sg_task_kind *kind;
     struct sg_loop *loop;
-    struct sg_farend *next, *previous; /* in the loop's table */
-    struct sg_farend *next_due;
+    struct sg_task *next, *previous; /* in the loop's table */
+    struct sg_task *next_due;
     bool is_due;
     bool is_over;
-    bool is_nudged;   /* guarded by the lock of the loops */
-    sg_deadline wake; /* when to take a turn anyway */
+    bool is_woken;      /* guarded by the lock of the loops */
+    sg_deadline run_at; /* when to take a turn anyway */
 };
 
 /* ---- For anybody ------------------------------------------------------ */
@@ -56,20 +56,20 @@ struct sg_loop *sg_loop_hold(struct sg_error *error);
 
 /* The same for a new loop, and its name, by which others can take hold of it
  * for as long as it runs: NULL when it has ended. */
-struct sg_loop *sg_loop_hold_new(uint64_t *name, struct sg_error *error);
-struct sg_loop *sg_loop_hold_named(uint64_t name);
+struct sg_loop *sg_loop_hold_new(uint64_t *id, struct sg_error *error);
+struct sg_loop *sg_loop_hold_by_id(uint64_t id);
 void sg_loop_release(struct sg_loop *loop);
 
 /* Hand a far end to the loop, and let go of the hold. */
-void sg_loop_adopt(struct sg_loop *loop, struct sg_farend *farend);
+void sg_loop_adopt(struct sg_loop *loop, struct sg_task *task);
 
 /* The same for the first far end of a new loop, which is its context. */
-void sg_loop_adopt_with(struct sg_loop *loop, struct sg_farend *farend,
+void sg_loop_adopt_with(struct sg_loop *loop, struct sg_task *task,
                         void *context);
 
 /* Let a far end take a turn.  Whoever calls makes sure that it has taken one
  * before, and that it isn't freed meanwhile. */
-void sg_loop_nudge(struct sg_farend *farend);
+void sg_loop_wake(struct sg_task *task);
 
 /* Stop all loops; far ends get until `by`.  For the program's exit: what is
  * not over then is abandoned. */
@@ -81,31 +81,31 @@ int sg_loop_count(void);
 /* ---- For far ends, on the loop's thread ------------------------------- */
 
 /* Wait for `wanted` on a watch (SG_NOTHING: leave).  Negative errno. */
-int sg_loop_watch(struct sg_farend *farend, struct sg_watch *watch,
+int sg_loop_watch(struct sg_task *task, struct sg_watch *watch,
                   unsigned wanted);
 
 /* Leave the poller and close the descriptor. */
-void sg_loop_close(struct sg_farend *farend, struct sg_watch *watch);
+void sg_loop_close(struct sg_task *task, struct sg_watch *watch);
 
 /* Take a turn at `when` at the latest, if nothing happens before. */
-void sg_loop_wake_at(struct sg_farend *farend, sg_deadline when);
+void sg_loop_run_at(struct sg_task *task, sg_deadline when);
 
 /* Take another turn after everybody else's. */
-void sg_loop_again(struct sg_farend *farend);
+void sg_loop_run_again(struct sg_task *task);
 
 /* All is done: out of the table and freed after this turn. */
-void sg_loop_over(struct sg_farend *farend);
+void sg_loop_over(struct sg_task *task);
 
 /* What the far ends of a loop share: the session, or NULL. */
-void *sg_loop_context(struct sg_farend *farend);
-void sg_loop_set_context(struct sg_farend *farend, void *context);
+void *sg_loop_context(struct sg_task *task);
+void sg_loop_set_context(struct sg_task *task, void *context);
 
 /* Memory to read into, shared by all far ends of the loop: nothing in it
  * lives longer than a turn.  (Eight full packets of a channel.) */
 #define SG_SCRATCH_SIZE ((size_t)8 * 32700)
-char *sg_loop_scratch(struct sg_farend *farend);
+char *sg_loop_scratch(struct sg_task *task);
 
 /* The same for the blocks of buffers. */
-struct sg_pool *sg_loop_pool(struct sg_farend *farend);
+struct sg_pool *sg_loop_pool(struct sg_task *task);
 
 #endif

@@ -22,7 +22,7 @@ enum {
                       too: POLLHUP or POLLERR */
 };
 
-struct sg_farend;
+struct sg_task;
 
 /* One descriptor somebody waits for.  Lives in the memory of its owner and
  * must have left the poller before that is freed or the fd is closed. */
@@ -30,7 +30,7 @@ struct sg_watch {
     int fd;
     unsigned wanted; /* what the poller was asked for */
     unsigned ready;  /* what it found since the owner last looked */
-    struct sg_farend *owner;
+    struct sg_task *owner;
     size_t slot; /* the poller's own */
 };
 

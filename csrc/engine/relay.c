@@ -11,11 +11,11 @@
 #include <sys/socket.h>
 
 /* How long an end of stream is withheld to learn the reason of it. */
-#define SETTLE (200 * SG_MSEC)
+#define REPORT_DELAY (200 * SG_MSEC)
 /* Pieces of this size are carried; so many smaller ones in a row are not. */
 #define BULK 16384
 #define BULK_PIECES 16
-#define INSIST_PAUSE (250 * SG_MSEC)
+#define ESCALATE_PAUSE (250 * SG_MSEC)
 
 static bool
 set(const struct sg_relay *relay, bool *state, const char *name)
@@ -24,13 +24,13 @@ set(const struct sg_relay *relay, bool *state, const char *name)
         return false;
     }
     *state = true;
-    sg_sys_trace("%s %p: %s", relay->farend.kind->name, (const void *)relay,
+    sg_sys_trace("%s %p: %s", relay->task.kind->name, (const void *)relay,
                  name);
     return true;
 }
 
 static bool
-is_passing(ssize_t result)
+is_transient(ssize_t result)
 {
     return result == -EAGAIN || result == -EWOULDBLOCK || result == -EINTR;
 }
@@ -41,7 +41,7 @@ void
 sg_relay_far_eof(struct sg_relay *relay)
 {
     if (set(relay, &relay->far_eof, "far end sent EOF")) {
-        relay->settle = sg_deadline_after(SETTLE);
+        relay->report_by = sg_deadline_after(REPORT_DELAY);
     }
 }
 
@@ -49,7 +49,7 @@ void
 sg_relay_far_deaf(struct sg_relay *relay)
 {
     if (set(relay, &relay->far_deaf, "far end takes no more")) {
-        relay->settle = sg_deadline_after(SETTLE);
+        relay->report_by = sg_deadline_after(REPORT_DELAY);
         sg_buffer_clear(&relay->up);
     }
 }
@@ -67,15 +67,15 @@ near_is_gone(struct sg_relay *relay)
     relay->near_hung = true;
     if (set(relay, &relay->near_gone, "caller has closed")) {
         near_is_deaf(relay);
-        relay->patience = sg_deadline_after(relay->linger);
+        relay->escalate_at = sg_deadline_after(relay->linger);
         relay->kind->has_moved(relay); /* count from here */
     }
 }
 
 static void
-nudge(void *relay)
+wake_relay(void *relay)
 {
-    sg_loop_nudge(&((struct sg_relay *)relay)->farend);
+    sg_loop_wake(&((struct sg_relay *)relay)->task);
 }
 
 /* The kernel says that neither way is open any more: by a close, but perhaps
@@ -86,7 +86,8 @@ static void
 near_has_hung_up(struct sg_relay *relay)
 {
     set(relay, &relay->near_hung, "caller's end is hung up");
-    if (!relay->has_shut || !sg_report_is_held(relay->report, nudge, relay)) {
+    if (!relay->has_shut
+        || !sg_shared_is_held(relay->shared, wake_relay, relay)) {
         near_is_gone(relay);
     }
 }
@@ -94,15 +95,15 @@ near_has_hung_up(struct sg_relay *relay)
 static void
 has_progressed(struct sg_relay *relay)
 {
-    if (relay->near_gone && !relay->insisting) {
-        relay->patience = sg_deadline_after(relay->linger);
+    if (relay->near_gone && !relay->is_escalating) {
+        relay->escalate_at = sg_deadline_after(relay->linger);
     }
 }
 
 void
 sg_relay_fail(struct sg_relay *relay, int negative_errno)
 {
-    sg_report_failure(relay->report, -negative_errno, "");
+    sg_shared_set_failure(relay->shared, -negative_errno, "");
     sg_relay_far_eof(relay);
     sg_relay_far_deaf(relay);
     near_is_gone(relay); /* it can't be watched for its close any more */
@@ -115,7 +116,7 @@ push_up(struct sg_relay *relay, const char *data, size_t n)
 {
     ssize_t taken = relay->kind->write(relay, data, n);
 
-    if (taken < 0 && !is_passing(taken)) {
+    if (taken < 0 && !is_transient(taken)) {
         sg_relay_far_deaf(relay);
         return;
     }
@@ -124,7 +125,7 @@ push_up(struct sg_relay *relay, const char *data, size_t n)
         data += taken;
         n -= (size_t)taken;
     }
-    relay->up.pool = sg_loop_pool(&relay->farend);
+    relay->up.pool = sg_loop_pool(&relay->task);
     if (!sg_buffer_append(&relay->up, data, n)) {
         sg_relay_fail(relay, -ENOMEM);
     }
@@ -141,7 +142,7 @@ flush_up(struct sg_relay *relay)
                                            piece.iov_len);
 
         if (taken <= 0) {
-            if (!is_passing(taken)) {
+            if (!is_transient(taken)) {
                 sg_relay_far_deaf(relay);
             }
             break;
@@ -183,7 +184,7 @@ carry_up(struct sg_relay *relay)
         weigh(relay, n);
         return true;
     }
-    relay->up_full = is_passing(n); /* as the socket is not empty */
+    relay->up_full = is_transient(n); /* as the socket is not empty */
     return relay->up_full;
 }
 
@@ -192,7 +193,7 @@ carry_up(struct sg_relay *relay)
 static void
 near_has_ended(struct sg_relay *relay, ssize_t received)
 {
-    if (received <= 0 && !is_passing(received)) {
+    if (received <= 0 && !is_transient(received)) {
         set(relay, &relay->near_eof, "caller sent EOF");
     }
 }
@@ -218,7 +219,7 @@ get_room(struct sg_relay *relay)
 static void
 move_up(struct sg_relay *relay)
 {
-    char *scratch = sg_loop_scratch(&relay->farend);
+    char *scratch = sg_loop_scratch(&relay->task);
     bool is_ready = relay->near.ready & SG_READ || relay->up_full
                     || relay->near_hung;
     size_t room;
@@ -260,7 +261,7 @@ send_down(struct sg_relay *relay, const struct iovec *pieces, size_t n)
     if (sent >= 0) {
         return (size_t)sent;
     }
-    if (is_passing(sent)) {
+    if (is_transient(sent)) {
         return 0;
     }
     near_is_deaf(relay); /* EPIPE: SHUT_RD, or closed */
@@ -273,7 +274,7 @@ sg_relay_deliver(struct sg_relay *relay, const char *data, size_t n)
     struct iovec whole = {.iov_base = (char *)data, .iov_len = n};
     size_t sent = relay->down.len == 0 ? send_down(relay, &whole, 1) : 0;
 
-    relay->down.pool = sg_loop_pool(&relay->farend);
+    relay->down.pool = sg_loop_pool(&relay->task);
     if (!relay->near_deaf
         && !sg_buffer_append(&relay->down, data + sent, n - sent)) {
         sg_relay_fail(relay, -ENOMEM);
@@ -297,7 +298,7 @@ flush_down(struct sg_relay *relay)
 static void
 move_down(struct sg_relay *relay)
 {
-    char *scratch = sg_loop_scratch(&relay->farend);
+    char *scratch = sg_loop_scratch(&relay->task);
     ssize_t n;
 
     flush_down(relay);
@@ -308,7 +309,7 @@ move_down(struct sg_relay *relay)
     if (n > 0) {
         sg_relay_deliver(relay, scratch, (size_t)n);
     }
-    else if (!is_passing(n)) {
+    else if (!is_transient(n)) {
         sg_relay_far_eof(relay);
     }
 }
@@ -320,7 +321,7 @@ move_down(struct sg_relay *relay)
 static void
 drop_unread(struct sg_relay *relay)
 {
-    char *scratch = sg_loop_scratch(&relay->farend);
+    char *scratch = sg_loop_scratch(&relay->task);
 
     relay->has_shut = true;
     sg_sys_shutdown(relay->near.fd, SHUT_RD);
@@ -333,20 +334,20 @@ drop_unread(struct sg_relay *relay)
 /* No progress for too long.  A proxy that has its input in its pipe but is
  * slow to read it makes progress too. */
 static void
-lose_patience(struct sg_relay *relay)
+escalate_when_due(struct sg_relay *relay)
 {
-    if (sg_sys_now() < relay->patience) {
+    if (sg_sys_now() < relay->escalate_at) {
         return;
     }
-    if (!relay->insisting && !relay->stopping
+    if (!relay->is_escalating && !relay->stopping
         && relay->kind->has_moved(relay)) {
-        relay->patience = sg_deadline_after(relay->linger);
+        relay->escalate_at = sg_deadline_after(relay->linger);
         return;
     }
-    relay->insisting = true;
-    relay->patience = relay->kind->insist(relay)
-                          ? sg_deadline_after(relay->insist_pause)
-                          : SG_NEVER;
+    relay->is_escalating = true;
+    relay->escalate_at = relay->kind->escalate(relay)
+                             ? sg_deadline_after(relay->escalate_pause)
+                             : SG_NEVER;
 }
 
 /* All that concerns the end of a stream.  True when nothing is left to do.
@@ -365,8 +366,8 @@ lose_patience(struct sg_relay *relay)
 static bool
 decide(struct sg_relay *relay)
 {
-    bool is_settled = relay->kind->is_known(relay) || relay->near_gone
-                      || sg_sys_now() >= relay->settle;
+    bool is_settled = relay->kind->reason_is_known(relay) || relay->near_gone
+                      || sg_sys_now() >= relay->report_by;
 
     if (relay->far_deaf && !relay->up_over && is_settled) {
         drop_unread(relay);
@@ -383,14 +384,14 @@ decide(struct sg_relay *relay)
         relay->kind->write_eof(relay);
     }
     if (relay->near_gone && !relay->kind->is_gone(relay)) {
-        lose_patience(relay);
+        escalate_when_due(relay);
     }
     if (!relay->kind->is_gone(relay)) {
         return false;
     }
     if (relay->near_gone) {
-        return relay->up_over || relay->insisting
-               || sg_sys_now() >= relay->patience;
+        return relay->up_over || relay->is_escalating
+               || sg_sys_now() >= relay->escalate_at;
     }
     return relay->up_over && relay->down_over;
 }
@@ -409,7 +410,7 @@ set_interest(struct sg_relay *relay)
         wanted |= SG_WRITE;
     }
     /* POLLHUP can't be masked, and has told us all it can. */
-    err = sg_loop_watch(&relay->farend, &relay->near,
+    err = sg_loop_watch(&relay->task, &relay->near,
                         relay->near_hung ? SG_NOTHING : wanted);
     if (err < 0) {
         return err;
@@ -421,18 +422,18 @@ set_interest(struct sg_relay *relay)
 static void
 set_alarm(struct sg_relay *relay)
 {
-    sg_deadline wake = SG_NEVER;
+    sg_deadline run_at = SG_NEVER;
     bool is_ending = (relay->far_eof && !relay->down_over)
                      || (relay->far_deaf && !relay->up_over);
 
-    if (is_ending && !relay->kind->is_known(relay)
-        && sg_sys_now() < relay->settle) {
-        wake = relay->settle;
+    if (is_ending && !relay->kind->reason_is_known(relay)
+        && sg_sys_now() < relay->report_by) {
+        run_at = relay->report_by;
     }
     if (relay->near_gone) {
-        wake = sg_deadline_earlier(wake, relay->patience);
+        run_at = sg_deadline_earlier(run_at, relay->escalate_at);
     }
-    sg_loop_wake_at(&relay->farend, wake);
+    sg_loop_run_at(&relay->task, run_at);
 }
 
 void
@@ -448,7 +449,7 @@ sg_relay_turn(struct sg_relay *relay)
     move_down(relay);
     relay->near.ready = 0;
     if (decide(relay)) {
-        sg_loop_over(&relay->farend);
+        sg_loop_over(&relay->task);
         return;
     }
     err = set_interest(relay);
@@ -460,7 +461,7 @@ sg_relay_turn(struct sg_relay *relay)
         || (relay->near_hung && !relay->near_eof && !relay->far_deaf
             && relay->up.len == 0 && !relay->up_full)) {
         /* The near watch is off: nobody else will call us to read on. */
-        sg_loop_again(&relay->farend);
+        sg_loop_run_again(&relay->task);
     }
 }
 
@@ -474,14 +475,14 @@ sg_relay_is_done(const struct sg_relay *relay)
 
 void
 sg_relay_init(struct sg_relay *relay, const struct sg_relay_kind *kind,
-              struct sg_report *report, int near_fd, int64_t linger)
+              struct sg_shared *shared, int near_fd, int64_t linger)
 {
     relay->kind = kind;
-    relay->report = report;
+    relay->shared = shared;
     relay->near.fd = near_fd;
     relay->linger = linger;
-    relay->insist_pause = INSIST_PAUSE;
-    relay->patience = relay->settle = SG_NEVER;
+    relay->escalate_pause = ESCALATE_PAUSE;
+    relay->escalate_at = relay->report_by = SG_NEVER;
 }
 
 void
@@ -499,20 +500,20 @@ sg_relay_stop(struct sg_relay *relay, sg_deadline by)
 
     left = left > 0 ? left : 0;
     relay->linger = relay->linger < left / 2 ? relay->linger : left / 2;
-    relay->insist_pause = left / 8;
+    relay->escalate_pause = left / 8;
     relay->stopping = true;
     /* What was accepted can still be read, and no more will be. */
     sg_sys_shutdown(relay->near.fd, SHUT_RD);
     near_is_gone(relay);
-    relay->patience = sg_deadline_earlier(relay->patience,
-                                          sg_deadline_after(relay->linger));
+    relay->escalate_at = sg_deadline_earlier(relay->escalate_at,
+                                             sg_deadline_after(relay->linger));
 }
 
 void
 sg_relay_clear(struct sg_relay *relay)
 {
-    sg_report_is_held(relay->report, NULL, NULL);
-    sg_loop_close(&relay->farend, &relay->near);
+    sg_shared_is_held(relay->shared, NULL, NULL);
+    sg_loop_close(&relay->task, &relay->near);
     sg_buffer_clear(&relay->up);
     sg_buffer_clear(&relay->down);
 }

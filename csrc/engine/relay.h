@@ -35,7 +35,7 @@ struct sg_relay_kind {
     /* What the relay waits for now.  0 or a negative errno. */
     int (*want)(struct sg_relay *relay, bool reading, bool writing);
     /* It is known why the far side ended. */
-    bool (*is_known)(const struct sg_relay *relay);
+    bool (*reason_is_known)(const struct sg_relay *relay);
     /* The far side is over altogether. */
     bool (*is_gone)(const struct sg_relay *relay);
     /* The far side has taken in some of what write() and write_eof() left
@@ -43,13 +43,13 @@ struct sg_relay_kind {
     bool (*has_moved)(struct sg_relay *relay);
     /* It makes no progress: be harsher.  False when nothing harsher is
      * left. */
-    bool (*insist)(struct sg_relay *relay);
+    bool (*escalate)(struct sg_relay *relay);
 };
 
 struct sg_relay {
-    struct sg_farend farend; /* its turn() calls sg_relay_turn() */
+    struct sg_task task; /* its turn() calls sg_relay_turn() */
     const struct sg_relay_kind *kind;
-    struct sg_report *report;
+    struct sg_shared *shared;
     struct sg_watch near; /* our end of the socketpair */
     struct sg_buffer up;  /* taken from the near side, not yet across */
     struct sg_buffer down;
@@ -68,18 +68,18 @@ struct sg_relay {
     bool has_shut; /* our end, one way or both */
     bool stopping; /* the program ends: no more comes from the caller */
 
-    int64_t linger;       /* ns without progress before we insist */
-    int64_t insist_pause; /* ns between the steps of insisting */
-    bool insisting;
-    sg_deadline patience; /* lingering: when to insist */
-    sg_deadline settle;   /* the far side's end: when to pass it on even if
+    int64_t linger;         /* ns without progress before we insist */
+    int64_t escalate_pause; /* ns between the steps of is_escalating */
+    bool is_escalating;
+    sg_deadline escalate_at; /* lingering: when to insist */
+    sg_deadline report_by;   /* the far side's end: when to pass it on even if
                              it is not known why it ended */
 };
 
 /* Set up before adoption; takes over `near_fd`, non-blocking or not, but
  * not the report. */
 void sg_relay_init(struct sg_relay *relay, const struct sg_relay_kind *kind,
-                   struct sg_report *report, int near_fd, int64_t linger);
+                   struct sg_shared *shared, int near_fd, int64_t linger);
 
 /* Move what can be moved, then decide; calls sg_loop_over() at the end. */
 void sg_relay_turn(struct sg_relay *relay);

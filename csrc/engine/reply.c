@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-struct sg_request {
+struct sg_reply {
     atomic_int references;
     unsigned generation;   /* sg_sys_generation() of the process it is for */
     int caller;            /* readable when answered; the caller's */
@@ -17,51 +17,51 @@ struct sg_request {
     int fd;
 };
 
-struct sg_request *
-sg_request_new(struct sg_error *error)
+struct sg_reply *
+sg_reply_new(struct sg_error *error)
 {
-    struct sg_request *request = calloc(1, sizeof(*request));
+    struct sg_reply *reply = calloc(1, sizeof(*reply));
     int pair[2];
     int err;
 
-    if (request == NULL) {
+    if (reply == NULL) {
         sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
         return NULL;
     }
     err = sg_sys_socketpair(pair);
     if (err < 0) {
         sg_fail_errno(error, err);
-        free(request);
+        free(reply);
         return NULL;
     }
-    atomic_init(&request->references, 2);
-    request->generation = sg_sys_generation();
-    request->caller = pair[0];
-    request->loop.fd = pair[1];
-    request->fd = -1;
-    return request;
+    atomic_init(&reply->references, 2);
+    reply->generation = sg_sys_generation();
+    reply->caller = pair[0];
+    reply->loop.fd = pair[1];
+    reply->fd = -1;
+    return reply;
 }
 
 static bool
-is_forked(const struct sg_request *request)
+is_forked(const struct sg_reply *reply)
 {
-    return request->generation != sg_sys_generation();
+    return reply->generation != sg_sys_generation();
 }
 
 static void
-unref(struct sg_request *request)
+unref(struct sg_reply *reply)
 {
-    if (atomic_fetch_sub(&request->references, 1) == 1) {
-        sg_sys_close(&request->fd);
-        free(request);
+    if (atomic_fetch_sub(&reply->references, 1) == 1) {
+        sg_sys_close(&reply->fd);
+        free(reply);
     }
 }
 
 enum sg_status
-sg_request_wait(struct sg_request *request, sg_deadline deadline,
-                int (*interrupt)(void *), void *arg, struct sg_error *error)
+sg_reply_wait(struct sg_reply *reply, sg_deadline deadline,
+              int (*interrupt)(void *), void *arg, struct sg_error *error)
 {
-    struct pollfd pollfd = {.fd = request->caller, .events = POLLIN};
+    struct pollfd pollfd = {.fd = reply->caller, .events = POLLIN};
     ssize_t n;
     char byte;
 
@@ -69,7 +69,7 @@ sg_request_wait(struct sg_request *request, sg_deadline deadline,
         n = sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
         if (n > 0) {
             /* The read orders what the loop wrote before the answer. */
-            n = sg_sys_recv(request->caller, &byte, 1, MSG_DONTWAIT);
+            n = sg_sys_recv(reply->caller, &byte, 1, MSG_DONTWAIT);
             if (n == 0) {
                 return sg_fail(error, SG_ERR_SYSTEM, EIO);
             }
@@ -80,7 +80,7 @@ sg_request_wait(struct sg_request *request, sg_deadline deadline,
         if (n == -EINTR && interrupt(arg) != 0) {
             return sg_fail(error, SG_ERR_INTERRUPTED, EINTR);
         }
-        if (is_forked(request)) {
+        if (is_forked(reply)) {
             return sg_fail(error, SG_ERR_SYSTEM, EBADF);
         }
         if (n < 0 && n != -EINTR && n != -EAGAIN) {
@@ -88,62 +88,60 @@ sg_request_wait(struct sg_request *request, sg_deadline deadline,
         }
     } while (n != 1);
     if (error->status == SG_OK) {
-        *error = request->error;
+        *error = reply->error;
     }
-    return request->error.status;
+    return reply->error.status;
 }
 
 int
-sg_request_take(struct sg_request *request)
+sg_reply_take_fd(struct sg_reply *reply)
 {
-    int fd = request->fd;
+    int fd = reply->fd;
 
-    request->fd = -1;
+    reply->fd = -1;
     return fd;
 }
 
 void
-sg_request_drop(struct sg_request *request)
+sg_reply_drop(struct sg_reply *reply)
 {
-    if (request == NULL) {
+    if (reply == NULL) {
         return;
     }
-    if (is_forked(request)) {
-        free(request); /* the loop, and its reference, are not here */
+    if (is_forked(reply)) {
+        free(reply); /* the loop, and its reference, are not here */
         return;
     }
-    sg_sys_close(&request->caller);
-    unref(request);
+    sg_sys_close(&reply->caller);
+    unref(reply);
 }
 
 void
-sg_request_answer(struct sg_request *request, enum sg_status status, int err,
-                  int fd)
+sg_reply_set(struct sg_reply *reply, enum sg_status status, int err, int fd)
 {
-    request->fd = fd;
-    sg_request_answer_error(request,
-                            &(struct sg_error){.status = status, .err = err});
+    reply->fd = fd;
+    sg_reply_set_error(reply,
+                       &(struct sg_error){.status = status, .err = err});
 }
 
 void
-sg_request_answer_error(struct sg_request *request,
-                        const struct sg_error *error)
+sg_reply_set_error(struct sg_reply *reply, const struct sg_error *error)
 {
-    request->error = *error;
+    reply->error = *error;
     /* Fails only when the caller has gone. */
-    while (sg_sys_send(request->loop.fd, "", 1, MSG_DONTWAIT) == -EINTR) {
+    while (sg_sys_send(reply->loop.fd, "", 1, MSG_DONTWAIT) == -EINTR) {
     }
 }
 
 struct sg_watch *
-sg_request_watch(struct sg_request *request)
+sg_reply_watch(struct sg_reply *reply)
 {
-    return &request->loop;
+    return &reply->loop;
 }
 
 void
-sg_request_release(struct sg_request *request)
+sg_reply_release(struct sg_reply *reply)
 {
-    sg_sys_close(&request->loop.fd);
-    unref(request);
+    sg_sys_close(&reply->loop.fd);
+    unref(reply);
 }

@@ -4,7 +4,7 @@
  *
  * Both sides hold a reference, for a caller may have been interrupted or run
  * out of time when the answer comes.  The answer's descriptor belongs to the
- * request until sg_request_take() and is closed with it.
+ * request until sg_reply_take_fd() and is closed with it.
  *
  * The caller waits with poll(2) on a descriptor, so that signals and
  * deadlines work; when it goes away it hangs up on the other one, which is
@@ -13,17 +13,17 @@
  * A signal handler may fork: in the child nobody will answer, and the
  * descriptors are closed already.
  */
-#ifndef SG_REQUEST_H
-#define SG_REQUEST_H
+#ifndef SG_REPLY_H
+#define SG_REPLY_H
 
 #include "sys/deadline.h"
 #include "engine/poller.h"
 #include "sys/status.h"
 
-struct sg_request;
+struct sg_reply;
 
 /* With two references: one of the caller, one of the loop. */
-struct sg_request *sg_request_new(struct sg_error *error);
+struct sg_reply *sg_reply_new(struct sg_error *error);
 
 /* ---- The caller's side ------------------------------------------------ */
 
@@ -31,30 +31,29 @@ struct sg_request *sg_request_new(struct sg_error *error);
  * interrupt(arg) is called, and when that is not 0, SG_ERR_INTERRUPTED; when
  * it comes back in the child of a fork, SG_ERR_SYSTEM with EBADF.  Otherwise
  * the answer's own status. */
-enum sg_status sg_request_wait(struct sg_request *request,
-                               sg_deadline deadline, int (*interrupt)(void *),
-                               void *arg, struct sg_error *error);
+enum sg_status sg_reply_wait(struct sg_reply *reply, sg_deadline deadline,
+                             int (*interrupt)(void *), void *arg,
+                             struct sg_error *error);
 
 /* The answer's descriptor, the caller's from now on. */
-int sg_request_take(struct sg_request *request);
+int sg_reply_take_fd(struct sg_reply *reply);
 
 /* The caller goes away; may be NULL. */
-void sg_request_drop(struct sg_request *request);
+void sg_reply_drop(struct sg_reply *reply);
 
 /* ---- The loop's side -------------------------------------------------- */
 
 /* Once: SG_OK and a descriptor, or what went wrong. */
-void sg_request_answer(struct sg_request *request, enum sg_status status,
-                       int err, int fd);
+void sg_reply_set(struct sg_reply *reply, enum sg_status status, int err,
+                  int fd);
 
 /* The same with all that is known of the failure; SG_OK in it is success. */
-void sg_request_answer_error(struct sg_request *request,
-                             const struct sg_error *error);
+void sg_reply_set_error(struct sg_reply *reply, const struct sg_error *error);
 
 /* Ready with SG_HANGUP when the caller has gone. */
-struct sg_watch *sg_request_watch(struct sg_request *request);
+struct sg_watch *sg_reply_watch(struct sg_reply *reply);
 
 /* The loop has no more to do with it: after its watch left the poller. */
-void sg_request_release(struct sg_request *request);
+void sg_reply_release(struct sg_reply *reply);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "engine/tail.h"
 
-struct sg_report {
+struct sg_shared {
     atomic_int references;
     _Atomic int64_t counts[SG_COUNTS];
     struct sg_loan loan;
@@ -27,166 +27,167 @@ struct sg_report {
     void *released_arg;
 };
 
-struct sg_report *
-sg_report_new(void)
+struct sg_shared *
+sg_shared_new(void)
 {
-    struct sg_report *report = calloc(1, sizeof(*report));
+    struct sg_shared *shared = calloc(1, sizeof(*shared));
 
-    if (report == NULL) {
+    if (shared == NULL) {
         return NULL;
     }
-    atomic_init(&report->references, 1);
-    pthread_mutex_init(&report->lock, NULL);
-    sg_loan_init(&report->loan);
-    return report;
+    atomic_init(&shared->references, 1);
+    pthread_mutex_init(&shared->lock, NULL);
+    sg_loan_init(&shared->loan);
+    return shared;
 }
 
-struct sg_report *
-sg_report_ref(struct sg_report *report)
+struct sg_shared *
+sg_shared_ref(struct sg_shared *shared)
 {
-    atomic_fetch_add(&report->references, 1);
-    return report;
+    atomic_fetch_add(&shared->references, 1);
+    return shared;
 }
 
 void
-sg_report_unref(struct sg_report *report)
+sg_shared_unref(struct sg_shared *shared)
 {
-    if (report == NULL || atomic_fetch_sub(&report->references, 1) != 1) {
+    if (shared == NULL || atomic_fetch_sub(&shared->references, 1) != 1) {
         return;
     }
-    pthread_mutex_destroy(&report->lock);
-    sg_loan_destroy(&report->loan);
-    sg_tail_clear(&report->tail);
-    free(report);
+    pthread_mutex_destroy(&shared->lock);
+    sg_loan_destroy(&shared->loan);
+    sg_tail_clear(&shared->tail);
+    free(shared);
 }
 
 void
-sg_report_exit(struct sg_report *report, int returncode)
+sg_shared_set_returncode(struct sg_shared *shared, int returncode)
 {
-    pthread_mutex_lock(&report->lock);
-    report->exited = true;
-    report->returncode = returncode;
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_lock(&shared->lock);
+    shared->exited = true;
+    shared->returncode = returncode;
+    pthread_mutex_unlock(&shared->lock);
 }
 
 void
-sg_report_failure(struct sg_report *report, int err, const char *text)
+sg_shared_set_failure(struct sg_shared *shared, int err, const char *text)
 {
-    pthread_mutex_lock(&report->lock);
-    if (report->failure == 0) {
-        report->failure = err;
-        snprintf(report->text, sizeof(report->text), "%s", text);
+    pthread_mutex_lock(&shared->lock);
+    if (shared->failure == 0) {
+        shared->failure = err;
+        snprintf(shared->text, sizeof(shared->text), "%s", text);
     }
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_unlock(&shared->lock);
 }
 
 void
-sg_report_add_tail(struct sg_report *report, const char *data, size_t n)
+sg_shared_add_stderr(struct sg_shared *shared, const char *data, size_t n)
 {
-    pthread_mutex_lock(&report->lock);
-    sg_tail_add(&report->tail, data, n);
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_lock(&shared->lock);
+    sg_tail_add(&shared->tail, data, n);
+    pthread_mutex_unlock(&shared->lock);
 }
 
 void
-sg_report_count(struct sg_report *report, enum sg_count count, int64_t add)
+sg_shared_add_count(struct sg_shared *shared, enum sg_count count, int64_t add)
 {
-    atomic_fetch_add_explicit(&report->counts[count], add,
+    atomic_fetch_add_explicit(&shared->counts[count], add,
                               memory_order_relaxed);
 }
 
 void
-sg_report_measure(struct sg_report *report, enum sg_count count, int64_t value)
+sg_shared_set_count(struct sg_shared *shared, enum sg_count count,
+                    int64_t value)
 {
-    atomic_store_explicit(&report->counts[count], value, memory_order_relaxed);
+    atomic_store_explicit(&shared->counts[count], value, memory_order_relaxed);
 }
 
 int64_t
-sg_report_counted(struct sg_report *report, enum sg_count count)
+sg_shared_get_count(struct sg_shared *shared, enum sg_count count)
 {
-    return atomic_load_explicit(&report->counts[count], memory_order_relaxed);
+    return atomic_load_explicit(&shared->counts[count], memory_order_relaxed);
 }
 
 bool
-sg_report_is_held(struct sg_report *report, void (*released)(void *arg),
+sg_shared_is_held(struct sg_shared *shared, void (*released)(void *arg),
                   void *arg)
 {
     bool is_held;
 
-    pthread_mutex_lock(&report->lock);
-    is_held = report->is_held;
-    report->released = is_held ? released : NULL;
-    report->released_arg = arg;
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_lock(&shared->lock);
+    is_held = shared->is_held;
+    shared->released = is_held ? released : NULL;
+    shared->released_arg = arg;
+    pthread_mutex_unlock(&shared->lock);
     return is_held;
 }
 
 struct sg_loan *
-sg_report_loan(struct sg_report *report)
+sg_shared_loan(struct sg_shared *shared)
 {
-    return &report->loan;
+    return &shared->loan;
 }
 
 void
-sg_report_hold(struct sg_report *report)
+sg_shared_hold(struct sg_shared *shared)
 {
-    pthread_mutex_lock(&report->lock);
-    report->is_held = true;
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_lock(&shared->lock);
+    shared->is_held = true;
+    pthread_mutex_unlock(&shared->lock);
 }
 
 void
-sg_report_let_go(struct sg_report *report)
+sg_shared_let_go(struct sg_shared *shared)
 {
-    pthread_mutex_lock(&report->lock);
-    report->is_held = false;
-    if (report->released != NULL) {
-        report->released(report->released_arg);
-        report->released = NULL;
+    pthread_mutex_lock(&shared->lock);
+    shared->is_held = false;
+    if (shared->released != NULL) {
+        shared->released(shared->released_arg);
+        shared->released = NULL;
     }
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_unlock(&shared->lock);
 }
 
 bool
-sg_report_returncode(struct sg_report *report, int *returncode)
+sg_shared_get_returncode(struct sg_shared *shared, int *returncode)
 {
     bool exited;
 
-    pthread_mutex_lock(&report->lock);
-    exited = report->exited;
-    *returncode = report->returncode;
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_lock(&shared->lock);
+    exited = shared->exited;
+    *returncode = shared->returncode;
+    pthread_mutex_unlock(&shared->lock);
     return exited;
 }
 
 int
-sg_report_failed(struct sg_report *report, char *text)
+sg_shared_get_failure(struct sg_shared *shared, char *text)
 {
     int failure;
 
-    pthread_mutex_lock(&report->lock);
-    failure = report->failure;
+    pthread_mutex_lock(&shared->lock);
+    failure = shared->failure;
     if (text != NULL) {
-        memcpy(text, report->text, sizeof(report->text));
+        memcpy(text, shared->text, sizeof(shared->text));
     }
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_unlock(&shared->lock);
     return failure;
 }
 
 char *
-sg_report_tail(struct sg_report *report, size_t *n)
+sg_shared_get_stderr(struct sg_shared *shared, size_t *n)
 {
     char *copy = NULL;
 
     *n = 0;
-    pthread_mutex_lock(&report->lock);
-    if (report->tail.len != 0) {
-        copy = malloc(report->tail.len);
+    pthread_mutex_lock(&shared->lock);
+    if (shared->tail.len != 0) {
+        copy = malloc(shared->tail.len);
     }
     if (copy != NULL) {
-        sg_tail_copy(&report->tail, copy);
-        *n = report->tail.len;
+        sg_tail_copy(&shared->tail, copy);
+        *n = shared->tail.len;
     }
-    pthread_mutex_unlock(&report->lock);
+    pthread_mutex_unlock(&shared->lock);
     return copy;
 }

@@ -11,8 +11,8 @@
  * an object, which will say when it gives it up.  And a proxy's loan lives
  * here (loan.h), for it too belongs to both.
  */
-#ifndef SG_REPORT_H
-#define SG_REPORT_H
+#ifndef SG_SHARED_H
+#define SG_SHARED_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 #include "engine/loan.h"
 #include "sys/status.h"
 
-struct sg_report;
+struct sg_shared;
 
 /* What is counted of a session. */
 enum sg_count {
@@ -35,47 +35,49 @@ enum sg_count {
 };
 
 /* NULL when there is no memory.  The caller has one reference. */
-struct sg_report *sg_report_new(void);
-struct sg_report *sg_report_ref(struct sg_report *report);
-void sg_report_unref(struct sg_report *report); /* may be NULL */
+struct sg_shared *sg_shared_new(void);
+struct sg_shared *sg_shared_ref(struct sg_shared *shared);
+void sg_shared_unref(struct sg_shared *shared); /* may be NULL */
 
 /* The loop's side. */
-void sg_report_exit(struct sg_report *report, int returncode);
-void sg_report_failure(struct sg_report *report, int err, const char *text);
-void sg_report_add_tail(struct sg_report *report, const char *data, size_t n);
+void sg_shared_set_returncode(struct sg_shared *shared, int returncode);
+void sg_shared_set_failure(struct sg_shared *shared, int err,
+                           const char *text);
+void sg_shared_add_stderr(struct sg_shared *shared, const char *data,
+                          size_t n);
 
-void sg_report_count(struct sg_report *report, enum sg_count count,
-                     int64_t add);
-void sg_report_measure(struct sg_report *report, enum sg_count count,
-                       int64_t value);
+void sg_shared_add_count(struct sg_shared *shared, enum sg_count count,
+                         int64_t add);
+void sg_shared_set_count(struct sg_shared *shared, enum sg_count count,
+                         int64_t value);
 
 /* True while the descriptor is held; then released(arg) will be called once,
  * on the thread that lets go, with the report locked.  NULL: not any more. */
-bool sg_report_is_held(struct sg_report *report, void (*released)(void *arg),
+bool sg_shared_is_held(struct sg_shared *shared, void (*released)(void *arg),
                        void *arg);
 
 /* A proxy's pipes, while they are lent. */
-struct sg_loan *sg_report_loan(struct sg_report *report);
+struct sg_loan *sg_shared_loan(struct sg_shared *shared);
 
 /* The caller's side. */
 
-int64_t sg_report_counted(struct sg_report *report, enum sg_count count);
+int64_t sg_shared_get_count(struct sg_shared *shared, enum sg_count count);
 
-/* From sg_report_hold() to sg_report_let_go() a hangup that the relay's own
+/* From sg_shared_hold() to sg_shared_let_go() a hangup that the relay's own
  * shutdown explains is no close: the kernel shows both alike.  Who lets go,
  * to close or to give the descriptor away, does so before. */
-void sg_report_hold(struct sg_report *report);
-void sg_report_let_go(struct sg_report *report);
+void sg_shared_hold(struct sg_shared *shared);
+void sg_shared_let_go(struct sg_shared *shared);
 
 /* True, and *returncode, once the child has ended and it is known how. */
-bool sg_report_returncode(struct sg_report *report, int *returncode);
+bool sg_shared_get_returncode(struct sg_shared *shared, int *returncode);
 
 /* The errno of what broke the far end, or 0; the words about it, perhaps "",
  * go to `text`, which has room for SG_ERROR_TEXT or is NULL. */
-int sg_report_failed(struct sg_report *report, char *text);
+int sg_shared_get_failure(struct sg_shared *shared, char *text);
 
 /* The last of what the child wrote to stderr, for the caller to free(), and
  * its length; NULL when there is none or no memory. */
-char *sg_report_tail(struct sg_report *report, size_t *n);
+char *sg_shared_get_stderr(struct sg_shared *shared, size_t *n);
 
 #endif

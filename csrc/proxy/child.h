@@ -37,13 +37,13 @@ struct sg_child {
     bool own_session;
     struct sg_watch end;    /* its pidfd; fd -1 where there is none */
     struct sg_watch stderr; /* its stderr pipe; fd -1 when not captured */
-    struct sg_report *report;
+    struct sg_shared *shared;
     bool ended;
     bool reaped;
-    int insisted;       /* how many signals were sent */
-    bool is_urgent;     /* without pidfd: somebody waits for the end */
-    int64_t ask_after;  /* the pause until we ask again */
-    sg_deadline ask_at; /* and when that is */
+    int escalated;        /* how many signals were sent */
+    bool is_urgent;       /* without pidfd: somebody waits for the end */
+    int64_t check_after;  /* the pause until we ask again */
+    sg_deadline check_at; /* and when that is */
 };
 
 /* Start it, on any thread, with these as stdin and stdout, which stay the
@@ -51,24 +51,24 @@ struct sg_child {
 enum sg_status sg_child_start(struct sg_child *child,
                               const struct sg_child_options *options,
                               int stdin_fd, int stdout_fd,
-                              struct sg_report *report,
+                              struct sg_shared *shared,
                               struct sg_error *error);
 
 /* Take what it wrote to stderr, and notice its end.  Negative errno when the
  * poller refuses to watch it. */
-int sg_child_turn(struct sg_child *child, struct sg_farend *farend);
+int sg_child_turn(struct sg_child *child, struct sg_task *task);
 
 /* When to take a turn to notice the end.  SG_NEVER with a pidfd, which wakes
  * us.  Without one we ask again and again: when somebody waits for the end,
  * after pauses that grow to 50 ms; else after pauses that are as long as it
  * has lived so far, which makes 20 in a day. */
-sg_deadline sg_child_ask_at(struct sg_child *child, bool is_urgent);
+sg_deadline sg_child_check_at(struct sg_child *child, bool is_urgent);
 
 /* Send the next of SIGHUP, SIGTERM and SIGKILL.  False: all were sent. */
-bool sg_child_insist(struct sg_child *child);
+bool sg_child_escalate(struct sg_child *child);
 
 /* Read the last of stderr, signal what is left of its session, reap, and
  * close all. */
-void sg_child_release(struct sg_child *child, struct sg_farend *farend);
+void sg_child_release(struct sg_child *child, struct sg_task *task);
 
 #endif

@@ -9,21 +9,21 @@
 
 /* How long we wait, once the child has closed its stdout, to learn how it
  * ended; and between the signals that end it. */
-#define SETTLE (200 * SG_MSEC)
-#define INSIST_PAUSE (250 * SG_MSEC)
+#define REPORT_DELAY (200 * SG_MSEC)
+#define ESCALATE_PAUSE (250 * SG_MSEC)
 
 /* Some programs send more than one; the first counts. */
 #define MAX_DESCRIPTORS 8
 
 struct sg_fdpass {
-    struct sg_farend farend;
+    struct sg_task task;
     struct sg_child child;
-    struct sg_watch control;    /* our end of the child's stdin and stdout */
-    struct sg_request *request; /* NULL once it is answered */
+    struct sg_watch control; /* our end of the child's stdin and stdout */
+    struct sg_reply *reply;  /* NULL once it is answered */
     int64_t linger;
-    int64_t insist_pause;
-    sg_deadline settle;   /* the child sends no more: when to say so */
-    sg_deadline patience; /* answered: when to make the child end */
+    int64_t escalate_pause;
+    sg_deadline report_by;   /* the child sends no more: when to say so */
+    sg_deadline escalate_at; /* answered: when to make the child end */
 };
 
 /* The caller has its answer, or has gone: the child has nothing left to do.
@@ -31,18 +31,17 @@ struct sg_fdpass {
 static void
 finish_request(struct sg_fdpass *fdpass)
 {
-    sg_loop_watch(&fdpass->farend, sg_request_watch(fdpass->request),
-                  SG_NOTHING);
-    sg_request_release(fdpass->request);
-    fdpass->request = NULL;
-    sg_loop_close(&fdpass->farend, &fdpass->control);
-    fdpass->patience = sg_deadline_after(fdpass->linger);
+    sg_loop_watch(&fdpass->task, sg_reply_watch(fdpass->reply), SG_NOTHING);
+    sg_reply_release(fdpass->reply);
+    fdpass->reply = NULL;
+    sg_loop_close(&fdpass->task, &fdpass->control);
+    fdpass->escalate_at = sg_deadline_after(fdpass->linger);
 }
 
 static void
 fail(struct sg_fdpass *fdpass, enum sg_status status, int err)
 {
-    sg_request_answer(fdpass->request, status, err, -1);
+    sg_reply_set(fdpass->reply, status, err, -1);
     finish_request(fdpass);
 }
 
@@ -58,7 +57,7 @@ take_descriptor(struct sg_fdpass *fdpass)
         sg_sys_close(&fds[i]);
     }
     if (count > 0 && sg_sys_is_stream(fds[0])) {
-        sg_request_answer(fdpass->request, SG_OK, 0, fds[0]);
+        sg_reply_set(fdpass->reply, SG_OK, 0, fds[0]);
         finish_request(fdpass);
     }
     else if (count > 0) {
@@ -74,20 +73,20 @@ take_descriptor(struct sg_fdpass *fdpass)
         fail(fdpass, SG_ERR_SYSTEM, (int)-n);
     }
     else if (n != -EAGAIN && n != -EINTR) {
-        sg_loop_close(&fdpass->farend, &fdpass->control);
-        fdpass->settle = sg_deadline_after(SETTLE);
+        sg_loop_close(&fdpass->task, &fdpass->control);
+        fdpass->report_by = sg_deadline_after(REPORT_DELAY);
     }
 }
 
 static int
 watch(struct sg_fdpass *fdpass)
 {
-    int err = sg_loop_watch(&fdpass->farend, &fdpass->control, SG_READ);
+    int err = sg_loop_watch(&fdpass->task, &fdpass->control, SG_READ);
 
     if (err < 0) {
         return err;
     }
-    return sg_loop_watch(&fdpass->farend, sg_request_watch(fdpass->request),
+    return sg_loop_watch(&fdpass->task, sg_reply_watch(fdpass->reply),
                          SG_HANGUP);
 }
 
@@ -100,7 +99,7 @@ attend_request(struct sg_fdpass *fdpass)
         fail(fdpass, SG_ERR_SYSTEM, -err);
         return;
     }
-    if (sg_request_watch(fdpass->request)->ready & SG_HANGUP) {
+    if (sg_reply_watch(fdpass->reply)->ready & SG_HANGUP) {
         finish_request(fdpass);
         return;
     }
@@ -108,67 +107,67 @@ attend_request(struct sg_fdpass *fdpass)
         fdpass->control.ready = 0;
         take_descriptor(fdpass);
     }
-    if (fdpass->request != NULL && fdpass->control.fd < 0
-        && (fdpass->child.ended || sg_sys_now() >= fdpass->settle)) {
+    if (fdpass->reply != NULL && fdpass->control.fd < 0
+        && (fdpass->child.ended || sg_sys_now() >= fdpass->report_by)) {
         fail(fdpass, SG_ERR_PROXY_EXITED, ECONNRESET);
     }
 }
 
 static void
-fdpass_turn(struct sg_farend *farend)
+fdpass_turn(struct sg_task *task)
 {
-    struct sg_fdpass *fdpass = (struct sg_fdpass *)farend;
-    int err = sg_child_turn(&fdpass->child, farend);
+    struct sg_fdpass *fdpass = (struct sg_fdpass *)task;
+    int err = sg_child_turn(&fdpass->child, task);
     sg_deadline wake, ask;
 
-    if (fdpass->request != NULL && err < 0) {
+    if (fdpass->reply != NULL && err < 0) {
         fail(fdpass, SG_ERR_SYSTEM, -err);
     }
-    if (fdpass->request != NULL) {
+    if (fdpass->reply != NULL) {
         attend_request(fdpass);
     }
-    if (fdpass->request == NULL && fdpass->child.ended) {
-        sg_loop_over(farend);
+    if (fdpass->reply == NULL && fdpass->child.ended) {
+        sg_loop_over(task);
         return;
     }
-    if (fdpass->request == NULL && sg_sys_now() >= fdpass->patience) {
-        fdpass->patience = sg_child_insist(&fdpass->child)
-                               ? sg_deadline_after(fdpass->insist_pause)
-                               : SG_NEVER;
+    if (fdpass->reply == NULL && sg_sys_now() >= fdpass->escalate_at) {
+        fdpass->escalate_at = sg_child_escalate(&fdpass->child)
+                                  ? sg_deadline_after(fdpass->escalate_pause)
+                                  : SG_NEVER;
     }
-    wake = fdpass->request != NULL ? fdpass->settle : fdpass->patience;
-    ask = sg_child_ask_at(&fdpass->child,
-                          fdpass->request == NULL || fdpass->control.fd < 0);
-    sg_loop_wake_at(farend, sg_deadline_earlier(wake, ask));
+    wake = fdpass->reply != NULL ? fdpass->report_by : fdpass->escalate_at;
+    ask = sg_child_check_at(&fdpass->child,
+                            fdpass->reply == NULL || fdpass->control.fd < 0);
+    sg_loop_run_at(task, sg_deadline_earlier(wake, ask));
 }
 
 static void
-fdpass_stop(struct sg_farend *farend, sg_deadline by)
+fdpass_stop(struct sg_task *task, sg_deadline by)
 {
-    struct sg_fdpass *fdpass = (struct sg_fdpass *)farend;
+    struct sg_fdpass *fdpass = (struct sg_fdpass *)task;
     int64_t left = by - sg_sys_now();
 
     left = left > 0 ? left : 0;
-    if (fdpass->request != NULL) {
+    if (fdpass->reply != NULL) {
         fail(fdpass, SG_ERR_INTERRUPTED, EINTR);
     }
-    fdpass->insist_pause = left / 8;
-    fdpass->patience = sg_deadline_earlier(fdpass->patience,
-                                           sg_deadline_after(left / 2));
+    fdpass->escalate_pause = left / 8;
+    fdpass->escalate_at = sg_deadline_earlier(fdpass->escalate_at,
+                                              sg_deadline_after(left / 2));
 }
 
 static void
-fdpass_free(struct sg_farend *farend)
+fdpass_free(struct sg_task *task)
 {
-    struct sg_fdpass *fdpass = (struct sg_fdpass *)farend;
+    struct sg_fdpass *fdpass = (struct sg_fdpass *)task;
 
-    sg_child_release(&fdpass->child, farend);
-    sg_report_unref(fdpass->child.report);
-    sg_loop_close(farend, &fdpass->control);
+    sg_child_release(&fdpass->child, task);
+    sg_shared_unref(fdpass->child.shared);
+    sg_loop_close(task, &fdpass->control);
     free(fdpass);
 }
 
-static const struct sg_farend_kind fdpass_kind = {
+static const struct sg_task_kind fdpass_kind = {
     .name = "fdpass",
     .turn = fdpass_turn,
     .stop = fdpass_stop,
@@ -177,8 +176,8 @@ static const struct sg_farend_kind fdpass_kind = {
 
 enum sg_status
 sg_fdpass_start(const struct sg_child_options *options, int64_t linger,
-                struct sg_report *report, struct sg_request **request,
-                pid_t *pid, struct sg_error *error)
+                struct sg_shared *shared, struct sg_reply **reply, pid_t *pid,
+                struct sg_error *error)
 {
     struct sg_fdpass *fdpass = calloc(1, sizeof(*fdpass));
     struct sg_loop *loop = NULL;
@@ -186,7 +185,7 @@ sg_fdpass_start(const struct sg_child_options *options, int64_t linger,
     int control[2] = {-1, -1}; /* ours, the child's */
     int err;
 
-    *request = NULL;
+    *reply = NULL;
     if (fdpass == NULL) {
         return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
     }
@@ -195,8 +194,8 @@ sg_fdpass_start(const struct sg_child_options *options, int64_t linger,
         sg_fail_errno(error, err);
         goto out;
     }
-    *request = sg_request_new(error);
-    if (*request == NULL) {
+    *reply = sg_reply_new(error);
+    if (*reply == NULL) {
         goto out;
     }
     loop = sg_loop_hold(error);
@@ -205,27 +204,27 @@ sg_fdpass_start(const struct sg_child_options *options, int64_t linger,
     }
     /* The same socket for both, as OpenSSH gives. */
     status = sg_child_start(&fdpass->child, options, control[1], control[1],
-                            report, error);
+                            shared, error);
     if (status != SG_OK) {
         goto out;
     }
-    sg_report_ref(report);
+    sg_shared_ref(shared);
     *pid = fdpass->child.pid;
-    fdpass->farend.kind = &fdpass_kind;
+    fdpass->task.kind = &fdpass_kind;
     fdpass->control.fd = control[0];
-    fdpass->request = *request;
+    fdpass->reply = *reply;
     fdpass->linger = linger;
-    fdpass->insist_pause = INSIST_PAUSE;
-    fdpass->settle = fdpass->patience = SG_NEVER;
+    fdpass->escalate_pause = ESCALATE_PAUSE;
+    fdpass->report_by = fdpass->escalate_at = SG_NEVER;
     control[0] = -1;
-    sg_loop_adopt(loop, &fdpass->farend);
+    sg_loop_adopt(loop, &fdpass->task);
     fdpass = NULL;
     loop = NULL;
 out:
-    if (status != SG_OK && *request != NULL) {
-        sg_request_release(*request); /* the loop's reference */
-        sg_request_drop(*request);
-        *request = NULL;
+    if (status != SG_OK && *reply != NULL) {
+        sg_reply_release(*reply); /* the loop's reference */
+        sg_reply_drop(*reply);
+        *reply = NULL;
     }
     sg_sys_close(&control[0]);
     sg_sys_close(&control[1]);

@@ -14,8 +14,8 @@
  * SG_ERR_PROXY_EXITED, SG_ERR_NOT_A_SOCKET, SG_ERR_NO_DESCRIPTOR.  The child
  * is expected to end then, and made to when it has not after `linger` ns. */
 enum sg_status sg_fdpass_start(const struct sg_child_options *options,
-                               int64_t linger, struct sg_report *report,
-                               struct sg_request **request, pid_t *pid,
+                               int64_t linger, struct sg_shared *shared,
+                               struct sg_reply **reply, pid_t *pid,
                                struct sg_error *error);
 
 #endif

@@ -42,7 +42,7 @@ proxy_read(struct sg_relay *relay, char *to, size_t n)
     out->ready = 0;
     got = sg_sys_read(out->fd, to, n);
     if (got >= SG_PIPE_SIZE) {
-        sg_loan_grow(&sg_report_loan(relay->report)->out, SG_GROWN_OUT);
+        sg_loan_grow(&sg_shared_loan(relay->shared)->out, SG_GROWN_OUT);
     }
     return got;
 }
@@ -54,7 +54,7 @@ proxy_carry(struct sg_relay *relay, int from_fd)
     ssize_t n = sg_sys_splice(from_fd, proxy->in.fd, SG_GROWN_IN);
 
     if (n == -EAGAIN
-        && sg_loan_grow(&sg_report_loan(relay->report)->in, SG_GROWN_IN)) {
+        && sg_loan_grow(&sg_shared_loan(relay->shared)->in, SG_GROWN_IN)) {
         n = sg_sys_splice(from_fd, proxy->in.fd, SG_GROWN_IN);
     }
     return n;
@@ -81,7 +81,7 @@ proxy_write_eof(struct sg_relay *relay)
 
     proxy->unread_fd = sg_sys_pipe_reader(proxy->in.fd);
     proxy->unread = sg_sys_unread(proxy->unread_fd);
-    sg_loop_close(&relay->farend, &proxy->in);
+    sg_loop_close(&relay->task, &proxy->in);
 }
 
 static int
@@ -91,17 +91,17 @@ proxy_want(struct sg_relay *relay, bool reading, bool writing)
     int err;
 
     if (relay->far_eof) {
-        sg_loop_close(&relay->farend, &proxy->out);
+        sg_loop_close(&relay->task, &proxy->out);
     }
     if (relay->far_deaf) {
-        sg_loop_close(&relay->farend, &proxy->in);
+        sg_loop_close(&relay->task, &proxy->in);
     }
-    err = sg_loop_watch(&relay->farend, &proxy->out,
+    err = sg_loop_watch(&relay->task, &proxy->out,
                         reading ? SG_READ : SG_NOTHING);
     if (err < 0) {
         return err;
     }
-    return sg_loop_watch(&relay->farend, &proxy->in,
+    return sg_loop_watch(&relay->task, &proxy->in,
                          writing ? SG_WRITE | SG_HANGUP : SG_HANGUP);
 }
 
@@ -124,9 +124,9 @@ proxy_has_moved(struct sg_relay *relay)
 }
 
 static bool
-proxy_insist(struct sg_relay *relay)
+proxy_escalate(struct sg_relay *relay)
 {
-    return sg_child_insist(&proxy_of(relay)->child);
+    return sg_child_escalate(&proxy_of(relay)->child);
 }
 
 static const struct sg_relay_kind proxy_relay_kind = {
@@ -135,10 +135,10 @@ static const struct sg_relay_kind proxy_relay_kind = {
     .carry = proxy_carry,
     .write_eof = proxy_write_eof,
     .want = proxy_want,
-    .is_known = proxy_has_ended,
+    .reason_is_known = proxy_has_ended,
     .is_gone = proxy_has_ended,
     .has_moved = proxy_has_moved,
-    .insist = proxy_insist,
+    .escalate = proxy_escalate,
 };
 
 /* ---- The kind of far end ---------------------------------------------- */
@@ -152,9 +152,9 @@ is_urgent(const struct sg_relay *relay)
 }
 
 static void
-pipes_are_back(void *farend)
+pipes_are_back(void *task)
 {
-    sg_loop_nudge(farend);
+    sg_loop_wake(task);
 }
 
 /* As long as the pipes are lent only hangups are looked at: the caller has
@@ -166,8 +166,8 @@ static bool
 take_back(struct sg_proxy *proxy)
 {
     struct sg_relay *relay = &proxy->relay;
-    struct sg_farend *farend = &relay->farend;
-    struct sg_loan *loan = sg_report_loan(relay->report);
+    struct sg_task *task = &relay->task;
+    struct sg_loan *loan = sg_shared_loan(relay->shared);
     struct sg_watch *watches[] = {&relay->near, &proxy->in, &proxy->out};
     bool has_ended = relay->near_gone || !sg_loan_lasts(loan);
 
@@ -175,7 +175,7 @@ take_back(struct sg_proxy *proxy)
         has_ended = has_ended || watches[i]->ready != 0;
     }
     for (int i = 0; i < 3; i++) {
-        int err = sg_loop_watch(farend, watches[i],
+        int err = sg_loop_watch(task, watches[i],
                                 has_ended ? SG_NOTHING : SG_HANGUP);
 
         if (err < 0) {
@@ -186,10 +186,10 @@ take_back(struct sg_proxy *proxy)
     if (has_ended) {
         sg_loan_end(loan);
     }
-    if (!sg_loan_is_back(loan, pipes_are_back, farend)) {
+    if (!sg_loan_is_back(loan, pipes_are_back, task)) {
         return false;
     }
-    sg_sys_trace("%s %p: its pipes are the loop's", farend->kind->name,
+    sg_sys_trace("%s %p: its pipes are the loop's", task->kind->name,
                  (void *)proxy);
     return true;
 }
@@ -205,12 +205,12 @@ relay_turn(struct sg_proxy *proxy)
 }
 
 static void
-proxy_turn(struct sg_farend *farend)
+proxy_turn(struct sg_task *task)
 {
-    struct sg_proxy *proxy = (struct sg_proxy *)farend;
+    struct sg_proxy *proxy = (struct sg_proxy *)task;
     struct sg_relay *relay = &proxy->relay;
-    int err = sg_child_turn(&proxy->child, farend);
-    sg_deadline ask;
+    int err = sg_child_turn(&proxy->child, task);
+    sg_deadline check_at;
 
     if (err < 0) {
         sg_relay_fail(relay, err);
@@ -219,35 +219,35 @@ proxy_turn(struct sg_farend *farend)
     if (!proxy->is_lent) {
         relay_turn(proxy);
     }
-    if (!farend->is_over) {
-        ask = sg_child_ask_at(&proxy->child, is_urgent(relay));
-        sg_loop_wake_at(farend, sg_deadline_earlier(farend->wake, ask));
+    if (!task->is_over) {
+        check_at = sg_child_check_at(&proxy->child, is_urgent(relay));
+        sg_loop_run_at(task, sg_deadline_earlier(task->run_at, check_at));
     }
 }
 
 /* The turn that follows finds the caller gone. */
 static void
-proxy_stop(struct sg_farend *farend, sg_deadline by)
+proxy_stop(struct sg_task *task, sg_deadline by)
 {
-    sg_relay_stop((struct sg_relay *)farend, by);
+    sg_relay_stop((struct sg_relay *)task, by);
 }
 
 static void
-proxy_free(struct sg_farend *farend)
+proxy_free(struct sg_task *task)
 {
-    struct sg_proxy *proxy = (struct sg_proxy *)farend;
+    struct sg_proxy *proxy = (struct sg_proxy *)task;
 
-    sg_loan_close(sg_report_loan(proxy->relay.report));
-    sg_child_release(&proxy->child, farend);
-    sg_loop_close(farend, &proxy->in);
-    sg_loop_close(farend, &proxy->out);
+    sg_loan_close(sg_shared_loan(proxy->relay.shared));
+    sg_child_release(&proxy->child, task);
+    sg_loop_close(task, &proxy->in);
+    sg_loop_close(task, &proxy->out);
     sg_sys_close(&proxy->unread_fd);
     sg_relay_clear(&proxy->relay);
-    sg_report_unref(proxy->relay.report);
+    sg_shared_unref(proxy->relay.shared);
     free(proxy);
 }
 
-static const struct sg_farend_kind proxy_kind = {
+static const struct sg_task_kind proxy_kind = {
     .name = "proxy",
     .turn = proxy_turn,
     .stop = proxy_stop,
@@ -292,7 +292,7 @@ open_ends(struct ends *ends)
 
 enum sg_status
 sg_proxy_start(const struct sg_child_options *options, int64_t linger,
-               struct sg_report *report, int *stream, pid_t *pid,
+               struct sg_shared *shared, int *stream, pid_t *pid,
                struct sg_error *error)
 {
     struct ends ends = {{-1, -1}, {-1, -1}, {-1, -1}};
@@ -314,23 +314,23 @@ sg_proxy_start(const struct sg_child_options *options, int64_t linger,
         goto out;
     }
     status = sg_child_start(&proxy->child, options, ends.in[0], ends.out[1],
-                            report, error);
+                            shared, error);
     if (status != SG_OK) {
         goto out;
     }
-    proxy->relay.farend.kind = &proxy_kind;
-    sg_relay_init(&proxy->relay, &proxy_relay_kind, sg_report_ref(report),
+    proxy->relay.task.kind = &proxy_kind;
+    sg_relay_init(&proxy->relay, &proxy_relay_kind, sg_shared_ref(shared),
                   ends.near[0], linger);
     proxy->in.fd = ends.in[1];
     proxy->out.fd = ends.out[0];
     proxy->unread_fd = -1;
     proxy->is_lent = options->lends;
-    sg_loan_begin(sg_report_loan(report), ends.in[1], ends.out[0],
+    sg_loan_begin(sg_shared_loan(shared), ends.in[1], ends.out[0],
                   options->lends);
     *stream = ends.near[1];
     *pid = proxy->child.pid;
     ends.near[0] = ends.near[1] = ends.in[1] = ends.out[0] = -1;
-    sg_loop_adopt(loop, &proxy->relay.farend);
+    sg_loop_adopt(loop, &proxy->relay.task);
     proxy = NULL;
     loop = NULL;
 out:

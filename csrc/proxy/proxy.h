@@ -15,7 +15,7 @@
  * Returns when the program runs, without waiting for anything it does.  On
  * failure nothing is left behind.  The child ends after *stream is closed. */
 enum sg_status sg_proxy_start(const struct sg_child_options *options,
-                              int64_t linger, struct sg_report *report,
+                              int64_t linger, struct sg_shared *shared,
                               int *stream, pid_t *pid, struct sg_error *error);
 
 #endif

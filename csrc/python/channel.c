@@ -30,7 +30,7 @@ channel_explain(sg_stream *stream, int err)
     sg_channel_object *self = (sg_channel_object *)stream;
     char text[SG_ERROR_TEXT];
 
-    if (sg_report_failed(stream->report, text) == 0) {
+    if (sg_shared_get_failure(stream->shared, text) == 0) {
         return false;
     }
     sg_raise_made(sg_state_of((PyObject *)self)->errors, "gateway_lost", "iOs",
@@ -88,19 +88,19 @@ read_plan(struct plan *plan, PyObject *prepare, PyObject *args, PyObject *kwds,
 }
 
 static enum sg_status
-open_and_wait(const struct plan *plan, uint64_t loop, struct sg_report *report,
+open_and_wait(const struct plan *plan, uint64_t loop, struct sg_shared *shared,
               int *fd, struct sg_error *error)
 {
     PyThreadState *thread = PyEval_SaveThread();
     const unsigned generation = sg_sys_generation();
-    struct sg_request *request;
-    enum sg_status status = sg_channel_start(loop, &plan->options, report,
-                                             &request, fd, error);
+    struct sg_reply *reply;
+    enum sg_status status = sg_channel_start(loop, &plan->options, shared,
+                                             &reply, fd, error);
 
     if (status == SG_OK) {
-        status = sg_request_wait(request, sg_deadline_after(plan->timeout_ns),
-                                 sg_check_signals, &thread, error);
-        sg_request_drop(request);
+        status = sg_reply_wait(reply, sg_deadline_after(plan->timeout_ns),
+                               sg_check_signals, &thread, error);
+        sg_reply_drop(reply);
         if (status != SG_OK) {
             sg_sys_close_of(generation, fd);
         }
@@ -130,8 +130,8 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
         goto out;
     }
     self->stream.kind = &channel_stream_kind;
-    self->stream.report = sg_report_new();
-    if (self->stream.report == NULL) {
+    self->stream.shared = sg_shared_new();
+    if (self->stream.shared == NULL) {
         PyErr_NoMemory();
         goto out;
     }
@@ -139,7 +139,7 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
     if (loop == 0) {
         goto out;
     }
-    status = open_and_wait(&plan, loop, self->stream.report, &fd, &error);
+    status = open_and_wait(&plan, loop, self->stream.shared, &fd, &error);
     if (status == SG_OK) {
         result = sg_stream_open(&self->stream, fd, true);
     }

@@ -41,13 +41,13 @@ proxycommand_get_stderr(PyObject *op, void *Py_UNUSED(closure))
     char *tail;
     size_t n;
 
-    if (self->report == NULL) {
+    if (self->shared == NULL) {
         return PyUnicode_FromString("");
     }
     if (sg_stream_is_forked(self)) {
         return sg_raise_closed();
     }
-    tail = sg_report_tail(self->report, &n);
+    tail = sg_shared_get_stderr(self->shared, &n);
     text = PyUnicode_DecodeUTF8(tail, (Py_ssize_t)n, "backslashreplace");
     free(tail);
     return text;
@@ -59,11 +59,11 @@ proxycommand_get_returncode(PyObject *op, void *Py_UNUSED(closure))
     sg_stream *self = (sg_stream *)op;
     int returncode;
 
-    if (self->report != NULL && sg_stream_is_forked(self)) {
+    if (self->shared != NULL && sg_stream_is_forked(self)) {
         return sg_raise_closed();
     }
-    if (self->report == NULL
-        || !sg_report_returncode(self->report, &returncode)) {
+    if (self->shared == NULL
+        || !sg_shared_get_returncode(self->shared, &returncode)) {
         Py_RETURN_NONE;
     }
     return PyLong_FromLong(returncode);
@@ -93,13 +93,14 @@ proxycommand_explain(sg_stream *self, int err)
 {
     int returncode;
     char text[SG_ERROR_TEXT];
-    int failure = sg_report_failed(self->report, text);
+    int failure = sg_shared_get_failure(self->shared, text);
 
     if (failure != 0) {
         sg_raise_errno(failure);
         return true;
     }
-    if (!sg_report_returncode(self->report, &returncode) || returncode == 0) {
+    if (!sg_shared_get_returncode(self->shared, &returncode)
+        || returncode == 0) {
         return false;
     }
     raise_about_child((sg_proxycommand *)self, "proxy_ended", err);
@@ -317,15 +318,15 @@ raise_start_error(sg_proxycommand *self, const struct sg_error *error,
 
 /* The socket, or -1. */
 static int
-wait_for_socket(struct sg_request *request, int64_t timeout,
+wait_for_socket(struct sg_reply *reply, int64_t timeout,
                 struct sg_error *error)
 {
     PyThreadState *thread = PyEval_SaveThread();
-    enum sg_status status = sg_request_wait(
-        request, sg_deadline_after(timeout), sg_check_signals, &thread, error);
-    int fd = status == SG_OK ? sg_request_take(request) : -1;
+    enum sg_status status = sg_reply_wait(reply, sg_deadline_after(timeout),
+                                          sg_check_signals, &thread, error);
+    int fd = status == SG_OK ? sg_reply_take_fd(reply) : -1;
 
-    sg_request_drop(request);
+    sg_reply_drop(reply);
     PyEval_RestoreThread(thread);
     return fd;
 }
@@ -334,7 +335,7 @@ static int
 start(sg_proxycommand *self, struct arguments *a)
 {
     struct sg_error error = {0};
-    struct sg_request *request = NULL;
+    struct sg_reply *reply = NULL;
     enum sg_status status;
     int fd = -1;
     pid_t pid = 0;
@@ -342,15 +343,15 @@ start(sg_proxycommand *self, struct arguments *a)
     Py_BEGIN_ALLOW_THREADS
     status = a->fdpass
                  ? sg_fdpass_start(&a->options, a->linger_ns,
-                                   self->stream.report, &request, &pid, &error)
+                                   self->stream.shared, &reply, &pid, &error)
                  : sg_proxy_start(&a->options, a->linger_ns,
-                                  self->stream.report, &fd, &pid, &error);
+                                  self->stream.shared, &fd, &pid, &error);
     Py_END_ALLOW_THREADS
     if (status == SG_OK) {
         self->pid = pid;
     }
-    if (request != NULL) {
-        fd = wait_for_socket(request, a->timeout_ns, &error);
+    if (reply != NULL) {
+        fd = wait_for_socket(reply, a->timeout_ns, &error);
     }
     if (fd < 0) {
         raise_start_error(self, &error, a);
@@ -387,8 +388,8 @@ proxycommand_init(PyObject *op, PyObject *args, PyObject *kwds)
     if (PySys_Audit("sshgateway.ProxyCommand", "O", self->cmd) < 0) {
         goto out;
     }
-    self->stream.report = sg_report_new();
-    if (self->stream.report == NULL) {
+    self->stream.shared = sg_shared_new();
+    if (self->stream.shared == NULL) {
         PyErr_NoMemory();
         goto out;
     }

@@ -25,7 +25,7 @@
 typedef struct {
     PyObject_HEAD
     struct sg_session *session; /* until start() */
-    struct sg_report *report;
+    struct sg_shared *shared;
     uint64_t loop;       /* after start() */
     int control;         /* open for as long as it shall live */
     unsigned generation; /* as in sg_stream */
@@ -408,12 +408,12 @@ session_init(PyObject *op, PyObject *args, PyObject *kwds)
                                      (char **)keywords, &fd)) {
         return -1;
     }
-    if (self->report != NULL) {
+    if (self->shared != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "__init__ called twice");
         return -1;
     }
-    self->report = sg_report_new();
-    if (self->report == NULL) {
+    self->shared = sg_shared_new();
+    if (self->shared == NULL) {
         PyErr_NoMemory();
         return -1;
     }
@@ -423,7 +423,7 @@ session_init(PyObject *op, PyObject *args, PyObject *kwds)
         return -1;
     }
     self->generation = sg_sys_generation();
-    self->session = sg_session_new(fd, self->report, &error);
+    self->session = sg_session_new(fd, self->shared, &error);
     if (self->session == NULL) {
         sg_sys_disown(fd);
         sg_raise_errno(error.err);
@@ -453,7 +453,7 @@ session_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
 
     close_session(self);
-    sg_report_unref(self->report);
+    sg_shared_unref(self->shared);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -493,19 +493,19 @@ session_get_methods(PyObject *op, void *Py_UNUSED(closure))
 static PyObject *
 session_get_counts(PyObject *op, void *Py_UNUSED(closure))
 {
-    struct sg_report *report = ((sg_session_object *)op)->report;
+    struct sg_shared *shared = ((sg_session_object *)op)->shared;
 
-    if (report == NULL) {
+    if (shared == NULL) {
         return sg_raise_closed();
     }
     return Py_BuildValue(
         "{sLsLsLsLsLsL}", "bytes_sent",
-        sg_report_counted(report, SG_COUNT_SENT), "bytes_received",
-        sg_report_counted(report, SG_COUNT_RECEIVED), "channels_open",
-        sg_report_counted(report, SG_COUNT_OPEN), "channels_opened",
-        sg_report_counted(report, SG_COUNT_OPENED), "rekeys",
-        sg_report_counted(report, SG_COUNT_REKEYS), "round_trip",
-        sg_report_counted(report, SG_COUNT_ROUND_TRIP));
+        sg_shared_get_count(shared, SG_COUNT_SENT), "bytes_received",
+        sg_shared_get_count(shared, SG_COUNT_RECEIVED), "channels_open",
+        sg_shared_get_count(shared, SG_COUNT_OPEN), "channels_opened",
+        sg_shared_get_count(shared, SG_COUNT_OPENED), "rekeys",
+        sg_shared_get_count(shared, SG_COUNT_REKEYS), "round_trip",
+        sg_shared_get_count(shared, SG_COUNT_ROUND_TRIP));
 }
 
 static PyObject *
@@ -515,10 +515,10 @@ session_get_failure(PyObject *op, void *Py_UNUSED(closure))
     char text[SG_ERROR_TEXT];
     int err;
 
-    if (self->report == NULL || is_forked(self)) {
+    if (self->shared == NULL || is_forked(self)) {
         Py_RETURN_NONE;
     }
-    err = sg_report_failed(self->report, text);
+    err = sg_shared_get_failure(self->shared, text);
     if (err == 0) {
         Py_RETURN_NONE;
     }
@@ -531,7 +531,7 @@ session_get_is_alive(PyObject *op, void *Py_UNUSED(closure))
     sg_session_object *self = (sg_session_object *)op;
 
     return PyBool_FromLong(self->control >= 0 && !is_forked(self)
-                           && sg_report_failed(self->report, NULL) == 0);
+                           && sg_shared_get_failure(self->shared, NULL) == 0);
 }
 
 static PyMethodDef session_methods[] = {

@@ -37,8 +37,8 @@ sg_stream_open(sg_stream *self, int fd, bool is_relayed)
     self->is_relayed = is_relayed;
     self->generation = sg_sys_generation();
     if (is_relayed) {
-        sg_report_hold(self->report);
-        self->is_lent = sg_loan_lasts(sg_report_loan(self->report));
+        sg_shared_hold(self->shared);
+        self->is_lent = sg_loan_lasts(sg_shared_loan(self->shared));
     }
     return 0;
 }
@@ -48,7 +48,7 @@ sg_stream_end_loan(sg_stream *self)
 {
     if (self->is_lent && !sg_stream_is_forked(self)) {
         self->is_lent = false;
-        sg_loan_end(sg_report_loan(self->report));
+        sg_loan_end(sg_shared_loan(self->shared));
     }
 }
 
@@ -91,7 +91,7 @@ close_descriptor(sg_stream *self)
         return;
     }
     sg_stream_end_loan(self); /* which wakes who waits on a pipe */
-    sg_report_let_go(self->report);
+    sg_shared_let_go(self->shared);
     if (self->users == 0) {
         sg_sys_close(&fd);
         return;
@@ -153,7 +153,7 @@ stream_detach(PyObject *op, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     if (self->fd >= 0 && !sg_stream_is_forked(self)) {
-        sg_report_let_go(self->report);
+        sg_shared_let_go(self->shared);
         sg_sys_disown(self->fd);
     }
     self->fd = -1;
@@ -398,7 +398,7 @@ sg_stream_free(PyObject *op)
         PyObject_ClearWeakRefs(op);
     }
     sg_stream_clear(op);
-    sg_report_unref(self->report);
+    sg_shared_unref(self->shared);
     type->tp_free(op);
     Py_DECREF(type);
 }

@@ -40,7 +40,7 @@ struct sg_stream {
     int64_t timeout;     /* nanoseconds, -1: none */
     unsigned long long bytes_sent;
     unsigned long long bytes_received;
-    struct sg_report *report;
+    struct sg_shared *shared;
     PyObject *peername;
     PyObject *tcp_options; /* a dict, made when the first one is set */
     PyObject *weakrefs;

@@ -185,7 +185,7 @@ loan_for(sg_stream *self, const struct attempt *attempt)
         sg_stream_end_loan(self);
         return NULL;
     }
-    return attempt->len != 0 ? sg_report_loan(self->report) : NULL;
+    return attempt->len != 0 ? sg_shared_loan(self->shared) : NULL;
 }
 
 /* Returns the number of bytes, or -1 with an exception. */

@@ -47,18 +47,18 @@ result_of(struct sg_channel *channel, ssize_t rc)
 void
 sg_channel_give_room(struct sg_channel *channel)
 {
-    sg_channel_unqueue(channel, SG_LINE_FULL);
+    sg_channel_dequeue(channel, SG_QUEUE_WRITE);
     channel->may_write = true;
-    sg_loop_again(&channel->relay.farend);
+    sg_loop_run_again(&channel->relay.task);
     /* If it has no use for it after all, the next ones come. */
-    sg_session_touch(channel->session);
+    sg_session_run(channel->session);
 }
 
 void
 sg_channel_try_again(struct sg_channel *channel)
 {
-    sg_channel_unqueue(channel, SG_LINE_KEYS);
-    sg_loop_again(&channel->relay.farend);
+    sg_channel_dequeue(channel, SG_QUEUE_REKEY);
+    sg_loop_run_again(&channel->relay.task);
 }
 
 /* How many packets there is room for in tx: one for who has waited for it,
@@ -71,7 +71,7 @@ get_packets(const struct sg_channel *channel)
     if (channel->may_write) {
         return 1;
     }
-    return session->lines[SG_LINE_FULL].first == NULL
+    return session->queues[SG_QUEUE_WRITE].first == NULL
                ? sg_session_room(session)
                : 0;
 }
@@ -91,7 +91,7 @@ channel_room(struct sg_relay *relay)
     }
     room = get_packets(channel) * SG_MAX_WRITE;
     if (room == 0) {
-        sg_channel_queue(channel, SG_LINE_FULL);
+        sg_channel_enqueue(channel, SG_QUEUE_WRITE);
     }
     return room < window ? room : window;
 }
@@ -110,7 +110,7 @@ channel_write(struct sg_relay *relay, const char *from, size_t n)
         size_t piece = n - done < SG_MAX_WRITE ? n - done : SG_MAX_WRITE;
 
         if (get_packets(channel) == 0) {
-            sg_channel_queue(channel, SG_LINE_FULL);
+            sg_channel_enqueue(channel, SG_QUEUE_WRITE);
             break;
         }
         channel->may_write = false;
@@ -120,10 +120,10 @@ channel_write(struct sg_relay *relay, const char *from, size_t n)
     }
     if (wrote == -EAGAIN
         && libssh2_channel_window_write_ex(channel->ssh, NULL) != 0) {
-        sg_channel_queue(channel, SG_LINE_KEYS);
+        sg_channel_enqueue(channel, SG_QUEUE_REKEY);
     }
     if (done > 0) {
-        sg_session_touch(channel->session);
+        sg_session_run(channel->session);
         return (ssize_t)done;
     }
     return wrote < 0 ? wrote : -EAGAIN;
@@ -147,7 +147,7 @@ channel_want(struct sg_relay *relay, bool reading, bool writing)
 }
 
 static bool
-channel_is_known(const struct sg_relay *relay)
+channel_reason_is_known(const struct sg_relay *relay)
 {
     (void)relay;
     return true; /* an end without a lost session has no reason */
@@ -159,7 +159,7 @@ channel_is_gone(const struct sg_relay *relay)
     const struct sg_channel *channel = channel_of(relay);
 
     return channel->session == NULL
-           || (channel->ssh == NULL && !channel->is_in[SG_LINE_OPEN]);
+           || (channel->ssh == NULL && !channel->is_in[SG_QUEUE_OPEN]);
 }
 
 static bool
@@ -171,7 +171,7 @@ channel_has_moved(struct sg_relay *relay)
 
 /* What was not sent by now never will be. */
 static bool
-channel_insist(struct sg_relay *relay)
+channel_escalate(struct sg_relay *relay)
 {
     struct sg_channel *channel = channel_of(relay);
 
@@ -179,7 +179,7 @@ channel_insist(struct sg_relay *relay)
         return false;
     }
     channel->is_closing = true;
-    sg_loop_again(&relay->farend);
+    sg_loop_run_again(&relay->task);
     return true;
 }
 
@@ -188,10 +188,10 @@ static const struct sg_relay_kind channel_relay_kind = {
     .write = channel_write,
     .write_eof = channel_write_eof,
     .want = channel_want,
-    .is_known = channel_is_known,
+    .reason_is_known = channel_reason_is_known,
     .is_gone = channel_is_gone,
     .has_moved = channel_has_moved,
-    .insist = channel_insist,
+    .escalate = channel_escalate,
 };
 
 /* ---- What comes ------------------------------------------------------- */
@@ -233,7 +233,7 @@ receive(struct sg_channel *channel)
     struct sg_relay *relay = &channel->relay;
     /* By way of the session: of an idle channel as little as can be is
      * touched, for there may be a thousand. */
-    char *scratch = sg_loop_scratch(&channel->session->farend);
+    char *scratch = sg_loop_scratch(&channel->session->task);
     size_t reserve = sg_window_initial(&channel->window) / 4 * 3;
     bool has_come = false;
 
@@ -269,7 +269,7 @@ static void
 take_queued(struct sg_channel *channel)
 {
     struct sg_relay *relay = &channel->relay;
-    char *scratch = sg_loop_scratch(&relay->farend);
+    char *scratch = sg_loop_scratch(&relay->task);
     ssize_t n;
 
     if (channel->ssh == NULL || relay->near_deaf || relay->far_eof
@@ -297,7 +297,7 @@ sg_channel_take_news(struct sg_channel *channel)
             || ((relay->up.len != 0 || relay->up_full)
                 && libssh2_channel_window_write_ex(channel->ssh, NULL)
                        != 0))) {
-        sg_loop_again(&relay->farend);
+        sg_loop_run_again(&relay->task);
     }
 }
 
@@ -327,7 +327,7 @@ replenish(struct sg_channel *channel)
     rc = libssh2_channel_receive_window_adjust2(channel->ssh, channel->grant,
                                                 1, NULL);
     if (rc == LIBSSH2_ERROR_EAGAIN) {
-        sg_channel_queue(channel, SG_LINE_KEYS);
+        sg_channel_enqueue(channel, SG_QUEUE_REKEY);
         return; /* the same again afterwards */
     }
     channel->grant = 0;
@@ -335,9 +335,9 @@ replenish(struct sg_channel *channel)
         sg_session_check(channel->session, rc);
         return;
     }
-    sg_session_touch(channel->session);
+    sg_session_run(channel->session);
     if (receive(channel)) {
-        sg_loop_again(&relay->farend); /* what was left in reserve */
+        sg_loop_run_again(&relay->task); /* what was left in reserve */
     }
 }
 
@@ -367,9 +367,9 @@ finish(struct sg_channel *channel)
         channel->eof_sent = libssh2_channel_send_eof(channel->ssh)
                             != LIBSSH2_ERROR_EAGAIN;
         if (!channel->eof_sent) {
-            sg_channel_queue(channel, SG_LINE_KEYS);
+            sg_channel_enqueue(channel, SG_QUEUE_REKEY);
         }
-        sg_session_touch(channel->session);
+        sg_session_run(channel->session);
     }
     if ((sg_relay_is_done(relay)
          || (channel->session->is_closing && relay->up_over))
@@ -386,15 +386,15 @@ finish(struct sg_channel *channel)
         return true;
     }
     if (channel->is_closing) { /* theirs has not come, or ours not gone */
-        sg_channel_queue(channel, SG_LINE_KEYS);
-        sg_session_touch(channel->session);
+        sg_channel_enqueue(channel, SG_QUEUE_REKEY);
+        sg_session_run(channel->session);
     }
     return has_news;
 }
 
 /* The first turn: the session may be gone already. */
 static void
-get_known(struct sg_channel *channel)
+join_session(struct sg_channel *channel)
 {
     static const struct sg_error closed = {.status = SG_ERR_LOST,
                                            .err = ECONNRESET,
@@ -402,10 +402,10 @@ get_known(struct sg_channel *channel)
     static const struct sg_error ended = {.status = SG_ERR_LOST,
                                           .err = ECONNRESET,
                                           .text = "it has ended already"};
-    struct sg_farend *farend = &channel->relay.farend;
-    struct sg_session *session = sg_loop_context(farend);
+    struct sg_task *task = &channel->relay.task;
+    struct sg_session *session = sg_loop_context(task);
 
-    channel->is_known = true;
+    channel->has_joined = true;
     if (session != NULL && !session->is_closing) {
         sg_channel_enter(channel, session);
         return;
@@ -421,7 +421,7 @@ drop_open(struct sg_channel *channel)
 {
     if (channel->session != NULL && channel->ssh == NULL
         && (channel->opening != NULL
-            || channel->session->lines[SG_LINE_OPEN].first != channel)) {
+            || channel->session->queues[SG_QUEUE_OPEN].first != channel)) {
         sg_channel_leave(channel);
     }
 }
@@ -429,32 +429,32 @@ drop_open(struct sg_channel *channel)
 static void
 caller_has_gone(struct sg_channel *channel)
 {
-    struct sg_farend *farend = &channel->relay.farend;
+    struct sg_task *task = &channel->relay.task;
 
-    sg_loop_watch(farend, sg_request_watch(channel->request), SG_NOTHING);
-    sg_request_release(channel->request);
-    channel->request = NULL;
+    sg_loop_watch(task, sg_reply_watch(channel->reply), SG_NOTHING);
+    sg_reply_release(channel->reply);
+    channel->reply = NULL;
     drop_open(channel);
 }
 
 static void
-channel_turn(struct sg_farend *farend)
+channel_turn(struct sg_task *task)
 {
-    struct sg_channel *channel = (struct sg_channel *)farend;
+    struct sg_channel *channel = (struct sg_channel *)task;
 
-    if (!channel->is_known) {
-        get_known(channel);
+    if (!channel->has_joined) {
+        join_session(channel);
     }
-    if (farend->is_over) {
+    if (task->is_over) {
         return;
     }
-    if (channel->request != NULL) {
-        sg_loop_watch(farend, sg_request_watch(channel->request), SG_HANGUP);
-        if (sg_request_watch(channel->request)->ready & SG_HANGUP) {
+    if (channel->reply != NULL) {
+        sg_loop_watch(task, sg_reply_watch(channel->reply), SG_HANGUP);
+        if (sg_reply_watch(channel->reply)->ready & SG_HANGUP) {
             caller_has_gone(channel);
         }
     }
-    if (channel->is_in[SG_LINE_OPEN]) {
+    if (channel->is_in[SG_QUEUE_OPEN]) {
         return;
     }
     if (channel->session == NULL) {
@@ -464,7 +464,7 @@ channel_turn(struct sg_farend *farend)
     sg_relay_turn(&channel->relay);
     replenish(channel);
     if (finish(channel)) {
-        sg_loop_again(farend);
+        sg_loop_run_again(task);
     }
 }
 
@@ -477,19 +477,20 @@ sg_channel_orphan(struct sg_channel *channel)
 
     error.err = err;
     snprintf(error.text, sizeof(error.text), "%s", session->last.text);
-    sg_report_failure(channel->relay.report, err, session->last.text);
+    sg_shared_set_failure(channel->relay.shared, err, session->last.text);
     sg_channel_answer(channel, &error);
     take_queued(channel);
     sg_channel_leave(channel);
     channel->ssh = NULL; /* libssh2_session_free frees it */
-    sg_loop_again(&channel->relay.farend);
+    sg_loop_run_again(&channel->relay.task);
 }
 
 void
 sg_channel_close(struct sg_channel *channel)
 {
-    sg_report_failure(channel->relay.report, ECONNRESET, "it was closed here");
-    if (channel->request != NULL) {
+    sg_shared_set_failure(channel->relay.shared, ECONNRESET,
+                          "it was closed here");
+    if (channel->reply != NULL) {
         sg_channel_answer(channel,
                           &(struct sg_error){.status = SG_ERR_LOST,
                                              .err = ECONNRESET,
@@ -497,13 +498,13 @@ sg_channel_close(struct sg_channel *channel)
     }
     drop_open(channel);
     sg_relay_end_input(&channel->relay);
-    sg_loop_again(&channel->relay.farend);
+    sg_loop_run_again(&channel->relay.task);
 }
 
 static void
-channel_stop(struct sg_farend *farend, sg_deadline by)
+channel_stop(struct sg_task *task, sg_deadline by)
 {
-    sg_relay_stop((struct sg_relay *)farend, by);
+    sg_relay_stop((struct sg_relay *)task, by);
 }
 
 static void
@@ -515,21 +516,21 @@ free_parts(struct sg_channel *channel)
 }
 
 static void
-channel_free(struct sg_farend *farend)
+channel_free(struct sg_task *task)
 {
-    struct sg_channel *channel = (struct sg_channel *)farend;
+    struct sg_channel *channel = (struct sg_channel *)task;
 
     sg_channel_leave(channel);
-    if (channel->request != NULL) {
+    if (channel->reply != NULL) {
         sg_channel_answer(channel, &(struct sg_error){.status = SG_ERR_LOST,
                                                       .err = ECONNRESET});
     }
     sg_relay_clear(&channel->relay);
-    sg_report_unref(channel->relay.report);
+    sg_shared_unref(channel->relay.shared);
     free_parts(channel);
 }
 
-static const struct sg_farend_kind channel_kind = {
+static const struct sg_task_kind channel_kind = {
     .name = "channel",
     .turn = channel_turn,
     .stop = channel_stop,
@@ -560,8 +561,8 @@ channel_new(const struct sg_channel_options *options)
 }
 
 enum sg_status
-sg_channel_start(uint64_t loop_name, const struct sg_channel_options *options,
-                 struct sg_report *report, struct sg_request **request,
+sg_channel_start(uint64_t loop_id, const struct sg_channel_options *options,
+                 struct sg_shared *shared, struct sg_reply **reply,
                  int *stream, struct sg_error *error)
 {
     struct sg_channel *channel = channel_new(options);
@@ -569,7 +570,7 @@ sg_channel_start(uint64_t loop_name, const struct sg_channel_options *options,
     int near[2] = {-1, -1};
     int err;
 
-    *request = NULL;
+    *reply = NULL;
     if (channel == NULL) {
         return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
     }
@@ -578,27 +579,27 @@ sg_channel_start(uint64_t loop_name, const struct sg_channel_options *options,
         free_parts(channel);
         return sg_fail_errno(error, err);
     }
-    *request = sg_request_new(error);
-    if (*request == NULL) {
+    *reply = sg_reply_new(error);
+    if (*reply == NULL) {
         goto fail;
     }
-    loop = sg_loop_hold_named(loop_name);
+    loop = sg_loop_hold_by_id(loop_id);
     if (loop == NULL) {
         sg_fail(error, SG_ERR_LOST, ECONNRESET);
         goto fail;
     }
-    channel->relay.farend.kind = &channel_kind;
-    channel->request = *request;
-    sg_relay_init(&channel->relay, &channel_relay_kind, sg_report_ref(report),
+    channel->relay.task.kind = &channel_kind;
+    channel->reply = *reply;
+    sg_relay_init(&channel->relay, &channel_relay_kind, sg_shared_ref(shared),
                   near[0], options->linger);
     *stream = near[1];
-    sg_loop_adopt(loop, &channel->relay.farend);
+    sg_loop_adopt(loop, &channel->relay.task);
     return SG_OK;
 fail:
-    if (*request != NULL) {
-        sg_request_release(*request);
-        sg_request_drop(*request);
-        *request = NULL;
+    if (*reply != NULL) {
+        sg_reply_release(*reply);
+        sg_reply_drop(*reply);
+        *reply = NULL;
     }
     sg_sys_close(&near[0]);
     sg_sys_close(&near[1]);

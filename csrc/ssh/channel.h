@@ -26,8 +26,8 @@ struct sg_channel_options {
  * open that nobody waits for is finished and closed. */
 enum sg_status sg_channel_start(uint64_t loop,
                                 const struct sg_channel_options *options,
-                                struct sg_report *report,
-                                struct sg_request **request, int *stream,
+                                struct sg_shared *shared,
+                                struct sg_reply **reply, int *stream,
                                 struct sg_error *error);
 
 #endif

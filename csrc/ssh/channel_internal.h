@@ -13,20 +13,20 @@ struct sg_channel {
     struct sg_relay relay;              /* first */
     struct sg_session *session;         /* NULL for an orphan */
     struct sg_channel *next, *previous; /* in the session's list */
-    struct sg_channel *next_in[SG_LINES];
-    bool is_in[SG_LINES];
+    struct sg_channel *next_in[SG_QUEUES];
+    bool is_in[SG_QUEUES];
     struct _LIBSSH2_CHANNEL *opening; /* one that is not open yet */
     struct _LIBSSH2_CHANNEL *ssh;     /* NULL before, and after the end */
-    struct sg_request *request;       /* until it is answered */
+    struct sg_reply *reply;           /* until it is answered */
     char *type, *message;
     size_t message_len;
     size_t asked_window, max_packet_size;
     struct sg_window window;
     int64_t open_began;
     size_t grant;       /* decided, but not sent yet */
-    bool is_known;      /* to the session: the first turn is over */
+    bool has_joined;    /* the session: the first turn is over */
     bool is_open;       /* and counted as such */
-    bool may_write;     /* was at the head of SG_LINE_FULL: one packet */
+    bool may_write;     /* was at the head of SG_QUEUE_WRITE: one packet */
     bool eof_wanted;    /* write_eof() was called */
     bool eof_sent;      /* and libssh2 has taken it */
     bool remote_closed; /* CLOSE has come */
@@ -42,8 +42,8 @@ void sg_channel_enter(struct sg_channel *channel, struct sg_session *session);
 void sg_channel_leave(struct sg_channel *channel);
 
 /* To the end of a line, if it is not in it yet; and out of it. */
-void sg_channel_queue(struct sg_channel *channel, enum sg_line line);
-void sg_channel_unqueue(struct sg_channel *channel, enum sg_line line);
+void sg_channel_enqueue(struct sg_channel *channel, enum sg_queue queue);
+void sg_channel_dequeue(struct sg_channel *channel, enum sg_queue queue);
 
 /* To the caller, if it still waits. */
 void sg_channel_answer(struct sg_channel *channel,

@@ -10,35 +10,35 @@
 /* ---- The session's list and line -------------------------------------- */
 
 void
-sg_channel_queue(struct sg_channel *channel, enum sg_line line)
+sg_channel_enqueue(struct sg_channel *channel, enum sg_queue queue)
 {
     struct sg_session *session = channel->session;
 
-    if (!channel->is_in[line]) {
-        channel->is_in[line] = true;
-        channel->next_in[line] = NULL;
-        *session->lines[line].last = channel;
-        session->lines[line].last = &channel->next_in[line];
+    if (!channel->is_in[queue]) {
+        channel->is_in[queue] = true;
+        channel->next_in[queue] = NULL;
+        *session->queues[queue].last = channel;
+        session->queues[queue].last = &channel->next_in[queue];
     }
 }
 
 void
-sg_channel_unqueue(struct sg_channel *channel, enum sg_line line)
+sg_channel_dequeue(struct sg_channel *channel, enum sg_queue queue)
 {
     struct sg_session *session = channel->session;
-    struct sg_channel **link = &session->lines[line].first;
+    struct sg_channel **link = &session->queues[queue].first;
 
-    if (!channel->is_in[line]) {
+    if (!channel->is_in[queue]) {
         return;
     }
     while (*link != channel) {
-        link = &(*link)->next_in[line];
+        link = &(*link)->next_in[queue];
     }
-    *link = channel->next_in[line];
-    if (session->lines[line].last == &channel->next_in[line]) {
-        session->lines[line].last = link;
+    *link = channel->next_in[queue];
+    if (session->queues[queue].last == &channel->next_in[queue]) {
+        session->queues[queue].last = link;
     }
-    channel->is_in[line] = false;
+    channel->is_in[queue] = false;
 }
 
 void
@@ -51,8 +51,8 @@ sg_channel_enter(struct sg_channel *channel, struct sg_session *session)
     }
     session->channels = channel;
     sg_window_open(&channel->window, &session->windows, channel->asked_window);
-    sg_channel_queue(channel, SG_LINE_OPEN);
-    sg_session_touch(session);
+    sg_channel_enqueue(channel, SG_QUEUE_OPEN);
+    sg_session_run(session);
 }
 
 void
@@ -63,8 +63,8 @@ sg_channel_leave(struct sg_channel *channel)
     if (session == NULL) {
         return;
     }
-    for (enum sg_line line = 0; line < SG_LINES; line++) {
-        sg_channel_unqueue(channel, line);
+    for (enum sg_queue queue = 0; queue < SG_QUEUES; queue++) {
+        sg_channel_dequeue(channel, queue);
     }
     if (channel->opening != NULL) {
         libssh2_channel_free(channel->opening); /* closed when it is open */
@@ -82,9 +82,9 @@ sg_channel_leave(struct sg_channel *channel)
     sg_window_close(&channel->window, &session->windows);
     if (channel->is_open) {
         channel->is_open = false;
-        sg_report_count(session->report, SG_COUNT_OPEN, -1);
+        sg_shared_add_count(session->shared, SG_COUNT_OPEN, -1);
     }
-    sg_session_touch(session);
+    sg_session_run(session);
     channel->session = NULL;
 }
 
@@ -93,14 +93,14 @@ sg_channel_leave(struct sg_channel *channel)
 void
 sg_channel_answer(struct sg_channel *channel, const struct sg_error *error)
 {
-    if (channel->request == NULL) {
+    if (channel->reply == NULL) {
         return;
     }
-    sg_loop_watch(&channel->relay.farend, sg_request_watch(channel->request),
+    sg_loop_watch(&channel->relay.task, sg_reply_watch(channel->reply),
                   SG_NOTHING);
-    sg_request_answer_error(channel->request, error);
-    sg_request_release(channel->request);
-    channel->request = NULL;
+    sg_reply_set_error(channel->reply, error);
+    sg_reply_release(channel->reply);
+    channel->reply = NULL;
 }
 
 /* ---- Opening ---------------------------------------------------------- */
@@ -159,37 +159,37 @@ open_failed(struct sg_channel *channel, int rc)
     }
     sg_channel_answer(channel, &error);
     sg_channel_leave(channel);
-    sg_loop_again(&channel->relay.farend); /* to be freed */
-    sg_loop_over(&channel->relay.farend);
+    sg_loop_run_again(&channel->relay.task); /* to be freed */
+    sg_loop_over(&channel->relay.task);
 }
 
 static void
 opened(struct sg_channel *channel)
 {
-    struct sg_report *report = channel->session->report;
+    struct sg_shared *shared = channel->session->shared;
     struct sg_error none = {0};
 
-    sg_channel_unqueue(channel, SG_LINE_OPEN);
-    sg_session_name(channel->ssh, channel);
+    sg_channel_dequeue(channel, SG_QUEUE_OPEN);
+    sg_session_bind(channel->ssh, channel);
     sg_window_answered(&channel->session->windows,
                        sg_sys_now() - channel->open_began);
     channel->is_open = true;
-    sg_report_count(report, SG_COUNT_OPENED, 1);
-    sg_report_count(report, SG_COUNT_OPEN, 1);
+    sg_shared_add_count(shared, SG_COUNT_OPENED, 1);
+    sg_shared_add_count(shared, SG_COUNT_OPEN, 1);
     /* stderr has no place on a socket, and would close the window. */
     libssh2_channel_handle_extended_data2(
         channel->ssh, LIBSSH2_CHANNEL_EXTENDED_DATA_IGNORE);
-    if (channel->request == NULL) {
+    if (channel->reply == NULL) {
         channel->is_closing = true; /* nobody waits for it any more */
     }
     sg_channel_answer(channel, &none);
-    sg_loop_again(&channel->relay.farend);
+    sg_loop_run_again(&channel->relay.task);
 }
 
 struct sg_channel *
 sg_channel_next_to_open(struct sg_channel *channel)
 {
-    return channel->next_in[SG_LINE_OPEN];
+    return channel->next_in[SG_QUEUE_OPEN];
 }
 
 #ifdef LIBSSH2_CHANNEL_OPEN_START

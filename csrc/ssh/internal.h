@@ -15,19 +15,19 @@ struct sg_channel;
 struct _LIBSSH2_CHANNEL;
 
 /* What channels wait for, first come, first served. */
-enum sg_line {
-    SG_LINE_OPEN, /* to be opened; the first one is */
-    SG_LINE_FULL, /* for room in tx */
-    SG_LINE_KEYS, /* for the end of a key exchange */
-    SG_LINES,
+enum sg_queue {
+    SG_QUEUE_OPEN,  /* to be opened; the first one is */
+    SG_QUEUE_WRITE, /* for room in tx */
+    SG_QUEUE_REKEY, /* for the end of a key exchange */
+    SG_QUEUES,
 };
 
 struct sg_session {
-    struct sg_farend farend; /* first */
+    struct sg_task task; /* first */
     struct _LIBSSH2_SESSION *ssh;
     struct sg_watch socket;
     struct sg_watch control; /* hangs up when the session shall end */
-    struct sg_report *report;
+    struct sg_shared *shared;
 
     char *rx; /* received, for libssh2: one block, refilled when empty */
     size_t rx_start, rx_len;
@@ -46,7 +46,7 @@ struct sg_session {
     struct sg_channel *channels; /* all of them */
     struct {
         struct sg_channel *first, **last;
-    } lines[SG_LINES];
+    } queues[SG_QUEUES];
     struct sg_windows windows;
 
     int64_t alive_interval; /* ns; 0: never ask */
@@ -58,7 +58,7 @@ struct sg_session {
     bool is_probing;       /* an open that is only there to be refused */
     bool has_keys;         /* the handshake went well */
     unsigned packets_sent; /* by libssh2 so far */
-    bool has_said_goodbye;
+    bool has_sent_disconnect;
     bool is_closing; /* nobody needs it any more */
     bool is_lost;
     bool is_damaged; /* by what was received: nothing more of it is read */
@@ -103,14 +103,14 @@ bool sg_session_is_full(const struct sg_session *session);
 /* For how many packets of channels there is room until then. */
 size_t sg_session_room(const struct sg_session *session);
 
-void sg_session_say_goodbye(struct sg_session *session);
+void sg_session_send_disconnect(struct sg_session *session);
 void sg_session_release(struct sg_session *session);
 
 /* Something was given to libssh2: see to it in a turn. */
-void sg_session_touch(struct sg_session *session);
+void sg_session_run(struct sg_session *session);
 
 /* An open channel of libssh2's is from now on known to be this one. */
-void sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel);
+void sg_session_bind(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel);
 
 /* libssh2 makes one packet of a write, of at most so much. */
 #define SG_MAX_WRITE 32700

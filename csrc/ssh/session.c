@@ -76,8 +76,8 @@ static LIBSSH2_MACERROR_FUNC(note_wrong_mac)
     sg_fail_text(&own->last, SG_ERR_LOST, 0, text, sizeof(text) - 1);
     own->is_lost = true;
     own->is_damaged = true;
-    if (own->farend.loop != NULL) {
-        sg_session_touch(own);
+    if (own->task.loop != NULL) {
+        sg_session_run(own);
     }
     return -1;
 }
@@ -168,7 +168,7 @@ sg_session_check(struct sg_session *session, int rc)
     if (!session->is_lost) {
         session->is_lost = true;
         sg_session_fail(session, SG_ERR_LOST, &session->last);
-        sg_session_touch(session);
+        sg_session_run(session);
     }
     return true;
 }
@@ -194,8 +194,8 @@ sg_session_receive(struct sg_session *session)
     session->rx_eof = n == 0;
     session->rx_error = n < 0 ? (int)n : 0;
     session->heard = session->alive_interval != 0 ? sg_sys_now() : 0;
-    sg_report_count(session->report, SG_COUNT_RECEIVED,
-                    (int64_t)session->rx_len);
+    sg_shared_add_count(session->shared, SG_COUNT_RECEIVED,
+                        (int64_t)session->rx_len);
     return true;
 }
 
@@ -219,7 +219,7 @@ sg_session_send(struct sg_session *session)
     if (n > 0) {
         sg_buffer_consume(&session->tx, (size_t)n);
         session->owes_ack = false;
-        sg_report_count(session->report, SG_COUNT_SENT, n);
+        sg_shared_add_count(session->shared, SG_COUNT_SENT, n);
     }
     else if (n != -EAGAIN && n != -EWOULDBLOCK && n != -EINTR) {
         session->tx_error = (int)n;
@@ -263,13 +263,13 @@ sg_session_room(const struct sg_session *session)
 /* ---- For channels ----------------------------------------------------- */
 
 void
-sg_session_touch(struct sg_session *session)
+sg_session_run(struct sg_session *session)
 {
-    sg_loop_again(&session->farend);
+    sg_loop_run_again(&session->task);
 }
 
 void
-sg_session_name(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
+sg_session_bind(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
 {
 #ifdef LIBSSH2_SESSION_READY_CHANNEL
     *libssh2_channel_abstract(ssh) = channel;
@@ -414,7 +414,7 @@ tune_socket(int fd)
 }
 
 struct sg_session *
-sg_session_new(int fd, struct sg_report *report, struct sg_error *error)
+sg_session_new(int fd, struct sg_shared *shared, struct sg_error *error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sg_session *session = calloc(1, sizeof(*session));
@@ -438,12 +438,12 @@ sg_session_new(int fd, struct sg_report *report, struct sg_error *error)
 #endif
     install_callbacks(session->ssh);
     session->is_tcp = tune_socket(fd);
-    session->report = sg_report_ref(report);
+    session->shared = sg_shared_ref(shared);
     session->socket.fd = fd;
     session->control.fd = -1;
     session->close_by = SG_NEVER;
-    for (int i = 0; i < SG_LINES; i++) {
-        session->lines[i].last = &session->lines[i].first;
+    for (int i = 0; i < SG_QUEUES; i++) {
+        session->queues[i].last = &session->queues[i].first;
     }
     return session;
 fail:
@@ -467,7 +467,7 @@ sg_session_release(struct sg_session *session)
     }
     sg_memory_clear(&session->memory); /* what it has forgotten */
     sg_buffer_clear(&session->tx);
-    sg_report_unref(session->report);
+    sg_shared_unref(session->shared);
     free(session->host_key);
     free(session->rx);
     free(session);
@@ -476,7 +476,7 @@ sg_session_release(struct sg_session *session)
 /* Not within the first key exchange, which libssh2 would go on with, in
  * whatever state it was left. */
 void
-sg_session_say_goodbye(struct sg_session *session)
+sg_session_send_disconnect(struct sg_session *session)
 {
     if (session->has_keys && !session->is_lost && !session->rx_eof
         && session->rx_error == 0) {
@@ -484,13 +484,13 @@ sg_session_say_goodbye(struct sg_session *session)
         sg_session_send(session);
         sg_sys_shutdown(session->socket.fd, SHUT_WR);
     }
-    session->has_said_goodbye = true;
+    session->has_sent_disconnect = true;
 }
 
 void
 sg_session_free(struct sg_session *session)
 {
-    sg_session_say_goodbye(session);
+    sg_session_send_disconnect(session);
     sg_sys_close(&session->socket.fd);
     sg_session_release(session);
 }

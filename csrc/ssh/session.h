@@ -29,7 +29,7 @@ struct sg_wait {
 
 /* Takes over `fd`, a connected socket, and takes its own reference to the
  * report, which will tell why it was lost.  NULL: it is the caller's still. */
-struct sg_session *sg_session_new(int fd, struct sg_report *report,
+struct sg_session *sg_session_new(int fd, struct sg_shared *shared,
                                   struct sg_error *error);
 
 /* Version exchange and key exchange.  `host_key_types`: a comma list of

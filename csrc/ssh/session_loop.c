@@ -59,7 +59,7 @@ probe(struct sg_session *session)
     }
     took = sg_sys_now() - session->probe_began;
     sg_window_answered(&session->windows, took);
-    sg_report_measure(session->report, SG_COUNT_ROUND_TRIP, took);
+    sg_shared_set_count(session->shared, SG_COUNT_ROUND_TRIP, took);
 }
 
 /* While an open hangs, nothing else can be opened: then it is libssh2's
@@ -70,7 +70,7 @@ ask(struct sg_session *session)
 {
     int next;
 
-    if (opens_many || session->lines[SG_LINE_OPEN].first == NULL) {
+    if (opens_many || session->queues[SG_QUEUE_OPEN].first == NULL) {
         probe(session);
     }
     else if (!session->is_probing) {
@@ -86,7 +86,7 @@ give_up(struct sg_session *session, int64_t now)
     char text[SG_ERROR_TEXT];
 
     if (sg_session_receive(session)) {
-        sg_session_touch(session);
+        sg_session_run(session);
         return;
     }
     snprintf(text, sizeof(text),
@@ -150,7 +150,7 @@ look_at_host_key(struct sg_session *session)
     }
     memory->watched = key;
     memory->watched_freed = false;
-    sg_report_count(session->report, SG_COUNT_REKEYS, 1);
+    sg_shared_add_count(session->shared, SG_COUNT_REKEYS, 1);
 }
 
 /* ---- Turns ------------------------------------------------------------ */
@@ -194,7 +194,7 @@ take_in(struct sg_session *session)
     while (channel != NULL && !sg_channel_pump(channel)) {
         channel = sg_channel_next(channel);
     }
-    if (channel == NULL && session->lines[SG_LINE_OPEN].first == NULL
+    if (channel == NULL && session->queues[SG_QUEUE_OPEN].first == NULL
         && !session->is_probing) {
         probe(session);
     }
@@ -230,7 +230,7 @@ open_many(struct sg_session *session)
     size_t left;
 
     do {
-        struct sg_channel *channel = session->lines[SG_LINE_OPEN].first;
+        struct sg_channel *channel = session->queues[SG_QUEUE_OPEN].first;
 
         left = session->rx_len;
         while (channel != NULL && !session->is_lost) {
@@ -252,8 +252,8 @@ open_channels(struct sg_session *session)
         return;
     }
     while (!session->is_probing && !session->is_lost
-           && session->lines[SG_LINE_OPEN].first != NULL
-           && sg_channel_open_step(session->lines[SG_LINE_OPEN].first)) {
+           && session->queues[SG_QUEUE_OPEN].first != NULL
+           && sg_channel_open_step(session->queues[SG_QUEUE_OPEN].first)) {
     }
 }
 
@@ -261,8 +261,8 @@ open_channels(struct sg_session *session)
 static void
 try_again(struct sg_session *session)
 {
-    while (session->lines[SG_LINE_KEYS].first != NULL) {
-        sg_channel_try_again(session->lines[SG_LINE_KEYS].first);
+    while (session->queues[SG_QUEUE_REKEY].first != NULL) {
+        sg_channel_try_again(session->queues[SG_QUEUE_REKEY].first);
     }
 }
 
@@ -272,8 +272,8 @@ give_room(struct sg_session *session)
 {
     size_t room = sg_session_room(session);
 
-    while (room-- > 0 && session->lines[SG_LINE_FULL].first != NULL) {
-        sg_channel_give_room(session->lines[SG_LINE_FULL].first);
+    while (room-- > 0 && session->queues[SG_QUEUE_WRITE].first != NULL) {
+        sg_channel_give_room(session->queues[SG_QUEUE_WRITE].first);
     }
 }
 
@@ -283,13 +283,13 @@ lose(struct sg_session *session)
     struct sg_error *last = &session->last;
 
     session->is_lost = true;
-    sg_report_failure(session->report, last->err != 0 ? last->err : ECONNRESET,
-                      last->text);
+    sg_shared_set_failure(session->shared,
+                          last->err != 0 ? last->err : ECONNRESET, last->text);
     while (session->channels != NULL) {
         sg_channel_orphan(session->channels);
     }
-    sg_loop_set_context(&session->farend, NULL);
-    sg_loop_over(&session->farend);
+    sg_loop_set_context(&session->task, NULL);
+    sg_loop_over(&session->task);
 }
 
 /* Every channel ends, after what was accepted has gone out. */
@@ -302,7 +302,7 @@ begin_close(struct sg_session *session, sg_deadline by)
     }
     session->is_closing = true;
     session->close_by = by;
-    sg_report_failure(session->report, ECONNRESET, "it was closed here");
+    sg_shared_set_failure(session->shared, ECONNRESET, "it was closed here");
     for (struct sg_channel *channel = session->channels, *next;
          channel != NULL; channel = next) {
         next = sg_channel_next(channel);
@@ -321,8 +321,8 @@ finish_close(struct sg_session *session)
     if (session->channels != NULL && !is_late) {
         return false;
     }
-    if (!session->has_said_goodbye) {
-        sg_session_say_goodbye(session);
+    if (!session->has_sent_disconnect) {
+        sg_session_send_disconnect(session);
     }
     do {
         session->rx_len = 0;
@@ -350,7 +350,7 @@ carry(struct sg_session *session)
         sg_session_receive(session);
     }
     session->socket.ready = 0;
-    if (!session->has_said_goodbye) {
+    if (!session->has_sent_disconnect) {
         size_t before = session->rx_len;
 
         if (before != 0 || has_news || session->is_probing) {
@@ -375,27 +375,27 @@ carry(struct sg_session *session)
 static int
 set_interest(struct sg_session *session)
 {
-    struct sg_farend *farend = &session->farend;
-    int err = sg_loop_watch(farend, &session->socket,
+    struct sg_task *task = &session->task;
+    int err = sg_loop_watch(task, &session->socket,
                             (session->rx_len == 0 ? SG_READ : SG_HANGUP)
                                 | (session->tx.len != 0 ? SG_WRITE : 0U));
 
     if (err >= 0 && session->control.fd >= 0 && !session->is_closing) {
-        err = sg_loop_watch(farend, &session->control, SG_HANGUP);
+        err = sg_loop_watch(task, &session->control, SG_HANGUP);
     }
     return err;
 }
 
 static void
-session_turn(struct sg_farend *farend)
+session_turn(struct sg_task *task)
 {
-    struct sg_session *session = (struct sg_session *)farend;
-    sg_deadline wake = session->close_by;
+    struct sg_session *session = (struct sg_session *)task;
+    sg_deadline run_at = session->close_by;
     int err;
 
-    session->tx.pool = sg_loop_pool(farend);
+    session->tx.pool = sg_loop_pool(task);
     if (session->control.ready & SG_HANGUP) {
-        sg_loop_watch(farend, &session->control, SG_NOTHING);
+        sg_loop_watch(task, &session->control, SG_NOTHING);
         session->control.ready = 0;
         begin_close(session, sg_deadline_after(CLOSE_BOUND));
     }
@@ -405,7 +405,7 @@ session_turn(struct sg_farend *farend)
         return;
     }
     if (!session->is_closing) {
-        wake = keep_alive(session);
+        run_at = keep_alive(session);
         sg_session_send(session);
     }
     if (is_broken(session)) {
@@ -419,35 +419,35 @@ session_turn(struct sg_farend *farend)
         lose(session);
         return;
     }
-    sg_loop_wake_at(farend, sg_deadline_earlier(wake, session->close_by));
+    sg_loop_run_at(task, sg_deadline_earlier(run_at, session->close_by));
     if (session->tx_error != 0
         || (session->rx_len != 0 && !sg_session_is_full(session))) {
-        sg_loop_again(farend); /* to receive the rest, until the end; or what
+        sg_loop_run_again(task); /* to receive the rest, until the end; or what
                                   a probe that was answered at once left */
     }
 }
 
 static void
-session_stop(struct sg_farend *farend, sg_deadline by)
+session_stop(struct sg_task *task, sg_deadline by)
 {
     /* Half of the time for the channels, the rest to say goodbye. */
     int64_t left = by - sg_sys_now();
 
-    begin_close((struct sg_session *)farend,
+    begin_close((struct sg_session *)task,
                 sg_deadline_after(left > 0 ? left / 2 : 0));
 }
 
 static void
-session_free(struct sg_farend *farend)
+session_free(struct sg_task *task)
 {
-    struct sg_session *session = (struct sg_session *)farend;
+    struct sg_session *session = (struct sg_session *)task;
 
-    sg_loop_close(farend, &session->control);
-    sg_loop_close(farend, &session->socket);
+    sg_loop_close(task, &session->control);
+    sg_loop_close(task, &session->socket);
     sg_session_release(session);
 }
 
-static const struct sg_farend_kind session_kind = {
+static const struct sg_task_kind session_kind = {
     .name = "session",
     .turn = session_turn,
     .stop = session_stop,
@@ -458,7 +458,7 @@ static const struct sg_farend_kind session_kind = {
 
 enum sg_status
 sg_session_start(struct sg_session *session, const struct sg_alive *alive,
-                 uint64_t *loop_name, int *control, struct sg_error *error)
+                 uint64_t *loop_id, int *control, struct sg_error *error)
 {
     int pair[2];
     struct sg_loop *loop;
@@ -468,7 +468,7 @@ sg_session_start(struct sg_session *session, const struct sg_alive *alive,
     if (err < 0) {
         return sg_fail_errno(error, err);
     }
-    loop = sg_loop_hold_new(loop_name, error);
+    loop = sg_loop_hold_new(loop_id, error);
     if (loop == NULL) {
         sg_sys_close(&pair[0]);
         sg_sys_close(&pair[1]);
@@ -478,9 +478,9 @@ sg_session_start(struct sg_session *session, const struct sg_alive *alive,
     session->alive_interval = alive->interval;
     session->alive_count_max = alive->count_max;
     session->heard = session->asked = sg_sys_now();
-    session->farend.kind = &session_kind;
+    session->task.kind = &session_kind;
     session->control.fd = pair[0];
     *control = pair[1];
-    sg_loop_adopt_with(loop, &session->farend, session);
+    sg_loop_adopt_with(loop, &session->task, session);
     return SG_OK;
 }

@@ -491,18 +491,6 @@ sg_sys_shutdown(int fd, int how)
 }
 
 int
-sg_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
-{
-    return (int)answer(getpeername(fd, addr, len));
-}
-
-int
-sg_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
-{
-    return (int)answer(getsockname(fd, addr, len));
-}
-
-int
 sg_sys_getsockopt(int fd, int level, int name, void *to, socklen_t *len)
 {
     return (int)answer(getsockopt(fd, level, name, to, len));

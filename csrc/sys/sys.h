@@ -103,8 +103,6 @@ ssize_t sg_sys_send_pieces(int fd, const struct iovec *pieces, size_t n,
 ssize_t sg_sys_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sg_sys_sendmsg(int fd, const struct msghdr *message, int flags);
 int sg_sys_shutdown(int fd, int how);
-int sg_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
-int sg_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int sg_sys_getsockopt(int fd, int level, int name, void *to, socklen_t *len);
 int sg_sys_setsockopt(int fd, int level, int name, const void *from,
                       socklen_t len);

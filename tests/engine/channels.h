@@ -16,8 +16,8 @@
 
 struct channel {
     int stream;
-    struct sg_request *request;
-    struct sg_report *report;
+    struct sg_reply *reply;
+    struct sg_shared *shared;
 };
 
 /* A TCP server: a socket that listens, whose connections a case accepts. */
@@ -110,9 +110,9 @@ channel_try(struct channel *channel, uint64_t loop, unsigned port,
     end = put_number(put_string(end, "127.0.0.1"), 1);
     options.message_len = (size_t)(end - message);
     channel->stream = -1;
-    channel->report = sg_report_new();
-    CHECK(channel->report != NULL);
-    return sg_channel_start(loop, &options, channel->report, &channel->request,
+    channel->shared = sg_shared_new();
+    CHECK(channel->shared != NULL);
+    return sg_channel_start(loop, &options, channel->shared, &channel->reply,
                             &channel->stream, error);
 }
 
@@ -125,7 +125,7 @@ channel_ask(const struct gateway *gateway, unsigned port, int64_t linger)
                                         &error);
 
     if (status == SG_ERR_LOST) { /* it does not know why */
-        sg_report_failed(gateway->report, error.text);
+        sg_shared_get_failure(gateway->shared, error.text);
     }
     CHECK_OK(status, error);
     return channel;
@@ -135,11 +135,11 @@ channel_ask(const struct gateway *gateway, unsigned port, int64_t linger)
 HELPER enum sg_status
 channel_wait(struct channel *channel, struct sg_error *error)
 {
-    enum sg_status status = sg_request_wait(
-        channel->request, patiently().deadline, never_interrupt, NULL, error);
+    enum sg_status status = sg_reply_wait(channel->reply, patiently().deadline,
+                                          never_interrupt, NULL, error);
 
-    sg_request_drop(channel->request);
-    channel->request = NULL;
+    sg_reply_drop(channel->reply);
+    channel->reply = NULL;
     return status;
 }
 
@@ -165,9 +165,9 @@ channel_open(const struct gateway *gateway, const struct listener *listener,
 HELPER void
 channel_close(struct channel *channel)
 {
-    sg_request_drop(channel->request);
+    sg_reply_drop(channel->reply);
     sg_sys_close(&channel->stream);
-    sg_report_unref(channel->report);
+    sg_shared_unref(channel->shared);
 }
 
 /* A channel, and what it leads from and to. */

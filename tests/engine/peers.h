@@ -174,7 +174,7 @@ struct proxy {
     int stream;
     pid_t pid;
     int process;
-    struct sg_report *report;
+    struct sg_shared *shared;
 };
 
 HELPER struct proxy
@@ -183,9 +183,9 @@ proxy_start(const struct command *command, int64_t linger)
     struct proxy proxy = {.stream = -1};
     struct sg_error error = {.status = SG_OK};
 
-    proxy.report = sg_report_new();
-    CHECK(proxy.report != NULL);
-    CHECK_EQ(sg_proxy_start(&command->options, linger, proxy.report,
+    proxy.shared = sg_shared_new();
+    CHECK(proxy.shared != NULL);
+    CHECK_EQ(sg_proxy_start(&command->options, linger, proxy.shared,
                             &proxy.stream, &proxy.pid, &error),
              SG_OK);
     CHECK_EQ(error.status, SG_OK);
@@ -216,7 +216,7 @@ proxy_is_known(void *arg)
 {
     int ignored;
 
-    return sg_report_returncode(((struct proxy *)arg)->report, &ignored);
+    return sg_shared_get_returncode(((struct proxy *)arg)->shared, &ignored);
 }
 
 /* How it ended, once that is known. */
@@ -226,7 +226,7 @@ proxy_returncode(struct proxy *proxy)
     int returncode = 0;
 
     wait_until(proxy_is_known, proxy);
-    sg_report_returncode(proxy->report, &returncode);
+    sg_shared_get_returncode(proxy->shared, &returncode);
     return returncode;
 }
 
@@ -236,7 +236,7 @@ proxy_close(struct proxy *proxy)
 {
     sg_sys_close(&proxy->stream);
     process_join(proxy->process);
-    sg_report_unref(proxy->report);
+    sg_shared_unref(proxy->shared);
 }
 
 /* ---- Bytes ------------------------------------------------------------ */

@@ -19,7 +19,7 @@ struct script {
     int fd; /* the server's end; owned by the engine */
     uint64_t loop;
     int control;
-    struct sg_report *report;
+    struct sg_shared *shared;
 
     struct bytes heard;          /* from the client */
     size_t next;                 /* where the next packet begins */
@@ -243,10 +243,10 @@ script_meet(struct script *script, const struct bytes *words)
     *script = (struct script){.control = -1};
     CHECK_EQ(sg_sys_socketpair(pair), 0);
     script->fd = pair[1];
-    script->report = sg_report_new();
-    CHECK(script->report != NULL);
+    script->shared = sg_shared_new();
+    CHECK(script->shared != NULL);
     say(script->fd, (const char *)words->data, words->len);
-    return session_with(pair[0], script->report);
+    return session_with(pair[0], script->shared);
 }
 
 /* One that is logged in, and runs. */
@@ -276,7 +276,7 @@ script_close(struct script *script)
 {
     sg_sys_close(&script->control);
     sg_sys_close(&script->fd);
-    sg_report_unref(script->report);
+    sg_shared_unref(script->shared);
     free(script->heard.data);
     script->heard = (struct bytes){0};
 }
@@ -285,8 +285,8 @@ script_close(struct script *script)
 
 struct channel {
     int stream;
-    struct sg_request *request;
-    struct sg_report *report;
+    struct sg_reply *reply;
+    struct sg_shared *shared;
     uint32_t id; /* the client's number for it */
 };
 
@@ -309,10 +309,10 @@ channel_ask_with(struct script *script, struct channel *channel,
     bytes_add_u32(&message, 0);
     options.message = message.data;
     options.message_len = message.len;
-    *channel = (struct channel){.stream = -1, .report = sg_report_new()};
-    CHECK(channel->report != NULL);
-    CHECK_OK(sg_channel_start(script->loop, &options, channel->report,
-                              &channel->request, &channel->stream, &error),
+    *channel = (struct channel){.stream = -1, .shared = sg_shared_new()};
+    CHECK(channel->shared != NULL);
+    CHECK_OK(sg_channel_start(script->loop, &options, channel->shared,
+                              &channel->reply, &channel->stream, &error),
              error);
     free(message.data);
 }
@@ -343,11 +343,11 @@ channel_confirm(struct script *script, const struct channel *channel,
 HELPER enum sg_status
 channel_wait(struct channel *channel, struct sg_error *error)
 {
-    enum sg_status status = sg_request_wait(
-        channel->request, patiently().deadline, never_interrupt, NULL, error);
+    enum sg_status status = sg_reply_wait(channel->reply, patiently().deadline,
+                                          never_interrupt, NULL, error);
 
-    sg_request_drop(channel->request);
-    channel->request = NULL;
+    sg_reply_drop(channel->reply);
+    channel->reply = NULL;
     return status;
 }
 
@@ -365,9 +365,9 @@ channel_open(struct script *script, struct channel *channel)
 HELPER void
 channel_close(struct channel *channel)
 {
-    sg_request_drop(channel->request);
+    sg_reply_drop(channel->reply);
     sg_sys_close(&channel->stream);
-    sg_report_unref(channel->report);
+    sg_shared_unref(channel->shared);
     *channel = (struct channel){.stream = -1};
 }
 

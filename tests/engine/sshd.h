@@ -240,10 +240,10 @@ patiently(void)
 }
 
 HELPER struct sg_session *
-session_with(int fd, struct sg_report *report)
+session_with(int fd, struct sg_shared *shared)
 {
     struct sg_error error = {.status = SG_OK};
-    struct sg_session *session = sg_session_new(fd, report, &error);
+    struct sg_session *session = sg_session_new(fd, shared, &error);
 
     CHECK(session != NULL);
     return session;
@@ -252,10 +252,10 @@ session_with(int fd, struct sg_report *report)
 HELPER struct sg_session *
 session_on(int fd)
 {
-    struct sg_report *report = sg_report_new();
-    struct sg_session *session = session_with(fd, report);
+    struct sg_shared *shared = sg_shared_new();
+    struct sg_session *session = session_with(fd, shared);
 
-    sg_report_unref(report); /* the session has its own reference */
+    sg_shared_unref(shared); /* the session has its own reference */
     return session;
 }
 
@@ -299,15 +299,15 @@ struct gateway {
     struct sshd sshd;
     uint64_t loop;
     int control;
-    struct sg_report *report;
+    struct sg_shared *shared;
 };
 
 HELPER struct gateway
 gateway_open_with(const char *options, const struct sg_alive *alive)
 {
     struct gateway gateway = {.sshd = sshd_start(options),
-                              .report = sg_report_new()};
-    struct sg_session *session = session_with(gateway.sshd.fd, gateway.report);
+                              .shared = sg_shared_new()};
+    struct sg_session *session = session_with(gateway.sshd.fd, gateway.shared);
     struct sg_error error = {.status = SG_OK};
 
     shake_hands(session);
@@ -329,16 +329,16 @@ gateway_close(struct gateway *gateway)
 {
     sg_sys_close(&gateway->control);
     sshd_join(&gateway->sshd);
-    sg_report_unref(gateway->report);
+    sg_shared_unref(gateway->shared);
 }
 
 /* The errno of its end; 0 while it lives. */
 HELPER int
-failure_of(struct sg_report *report)
+failure_of(struct sg_shared *shared)
 {
     char text[SG_ERROR_TEXT];
 
-    return sg_report_failed(report, text);
+    return sg_shared_get_failure(shared, text);
 }
 
 #endif

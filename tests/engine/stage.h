@@ -34,8 +34,8 @@ prove_life(void)
     script_expect(&script, MSG_CHANNEL_DATA);
     CHECK_EQ(script_u32(&script, 1), SERVERS_ID);
     CHECK(script_is(&script, 5, up));
-    CHECK_EQ(failure_of(channel.report), 0);
-    CHECK_EQ(failure_of(script.report), 0);
+    CHECK_EQ(failure_of(channel.shared), 0);
+    CHECK_EQ(failure_of(script.shared), 0);
 }
 
 /* Another channel can be opened, carries, and ends. */
@@ -85,11 +85,11 @@ end_lost(const char *why)
         n = read(channel.stream, &byte, 1);
     } while (n > 0);
     CHECK_EQ(n, 0);
-    CHECK_GE(sg_report_failed(channel.report, text), 1);
+    CHECK_GE(sg_shared_get_failure(channel.shared, text), 1);
     if (strstr(text, why) == NULL) {
         test_fail(__FILE__, __LINE__, "\"%s\" is not in \"%s\"", why, text);
     }
-    CHECK_GE(sg_report_failed(script.report, text), 1);
+    CHECK_GE(sg_shared_get_failure(script.shared, text), 1);
     wait_until(no_loop_runs, NULL);
     channel_close(&channel);
     script_close(&script);
@@ -114,7 +114,7 @@ expect_close(void)
         n = read(channel.stream, block, sizeof(block));
     } while (n > 0);
     CHECK_EQ(n, 0);
-    CHECK_EQ(failure_of(channel.report), 0);
+    CHECK_EQ(failure_of(channel.shared), 0);
     prove_a_new_channel();
     expect_quiet();
     end();

@@ -36,7 +36,7 @@ half_close_leaves_the_other_way(void)
     ping(road.server, road.channel.stream, 1);
     sg_sys_close(&road.server);
     expect_end(road.channel.stream);
-    CHECK_EQ(failure_of(road.channel.report), 0);
+    CHECK_EQ(failure_of(road.channel.shared), 0);
     sg_sys_close(&road.channel.stream);
 
     road_reopen(&road);
@@ -157,7 +157,7 @@ trade_with(const char *options, size_t channels, size_t n)
         expect_end(traders[2 * i + 1].fd);
         close(traders[2 * i + 1].fd);
     }
-    CHECK_EQ(failure_of(gateway.report), 0);
+    CHECK_EQ(failure_of(gateway.shared), 0);
     close(listener.fd);
     gateway_close(&gateway);
 }
@@ -299,7 +299,7 @@ stalled_reader_stalls_nobody_else(void)
     close(servers[0]);
     ping(channels[1].stream, servers[1], 1);
     expect_pattern(channels[0].stream, n);
-    CHECK_EQ(failure_of(channels[0].report), 0);
+    CHECK_EQ(failure_of(channels[0].shared), 0);
 
     channel_close(&channels[0]);
     channels[0] = channel_open(&gateway, &listener, &servers[0]);
@@ -359,12 +359,12 @@ session_answers_the_server(void)
     say(road.server, data, sizeof(data));
     sg_sys_close(&road.server);
     poll(NULL, 0, 6500); /* by 5 s sshd would have lost patience */
-    CHECK_EQ(failure_of(road.gateway.report), 0);
+    CHECK_EQ(failure_of(road.gateway.shared), 0);
     expect_pattern(road.channel.stream, sizeof(data));
     road_reopen(&road);
     ping(road.channel.stream, road.server, 1);
 
-    CHECK_EQ(failure_of(idle.report), 0);
+    CHECK_EQ(failure_of(idle.shared), 0);
     channel = channel_open(&idle, &road.listener, &server);
     ping(channel.stream, server, 1);
     channel_close(&channel);
@@ -396,7 +396,7 @@ refuse(const char *options, unsigned port, int code, const char *words)
         CHECK_TEXT(error.text, words);
         channel_close(&channel);
     }
-    CHECK_EQ(failure_of(gateway.report), 0);
+    CHECK_EQ(failure_of(gateway.shared), 0);
     gateway_close(&gateway);
 }
 
@@ -423,8 +423,8 @@ nobody_waits_for_the_open(void)
     struct channel third = channel_ask(&gateway, listener.port, LONG_LINGER);
     struct sg_error error = {.status = SG_OK};
 
-    CHECK_EQ(sg_request_wait(first.request, sg_deadline_after(50 * SG_MSEC),
-                             never_interrupt, NULL, &error),
+    CHECK_EQ(sg_reply_wait(first.reply, sg_deadline_after(50 * SG_MSEC),
+                           never_interrupt, NULL, &error),
              SG_ERR_TIMEOUT);
     channel_close(&first);  /* is being opened: is finished, then closed */
     channel_close(&second); /* waits in line: never begins */

@@ -101,13 +101,13 @@ begin(const struct command *command, struct proxy *proxy)
 {
     struct sg_error error = {.status = SG_OK};
 
-    *proxy = (struct proxy){.stream = -1, .report = sg_report_new()};
-    if (sg_proxy_start(&command->options, SHORT_LINGER, proxy->report,
+    *proxy = (struct proxy){.stream = -1, .shared = sg_shared_new()};
+    if (sg_proxy_start(&command->options, SHORT_LINGER, proxy->shared,
                        &proxy->stream, &proxy->pid, &error)
         != SG_OK) {
         check_error(&error);
         CHECK_EQ(proxy->stream, -1);
-        sg_report_unref(proxy->report);
+        sg_shared_unref(proxy->shared);
         return false;
     }
     CHECK_EQ(error.status, SG_OK);
@@ -129,12 +129,12 @@ life_of_a_proxy(int stderr_fd)
     }
     transfer(&proxy);
     if (!fired || current->expected == MUST_WORK) {
-        CHECK(sg_report_returncode(proxy.report, &returncode));
+        CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
         CHECK_EQ(returncode, 0);
-        CHECK_EQ(sg_report_failed(proxy.report, NULL), 0);
+        CHECK_EQ(sg_shared_get_failure(proxy.shared, NULL), 0);
     }
-    else if (sg_report_failed(proxy.report, NULL) != 0) {
-        CHECK_EQ(sg_report_failed(proxy.report, NULL), current->err);
+    else if (sg_shared_get_failure(proxy.shared, NULL) != 0) {
+        CHECK_EQ(sg_shared_get_failure(proxy.shared, NULL), current->err);
     }
     proxy_close(&proxy);
 }
@@ -183,7 +183,7 @@ life_with_a_loan(void)
     if (!begin(&command, &proxy)) {
         return;
     }
-    loan = sg_report_loan(proxy.report);
+    loan = sg_shared_loan(proxy.shared);
     CHECK(sg_loan_wait(loan, true, SG_NEVER) == 1 || fired);
     taken = sg_loan_write(loan, "echo", 4);
     while (taken > 0 && got == -EAGAIN) {
@@ -230,35 +230,35 @@ static void
 life_of_a_passed_socket(void)
 {
     struct command command;
-    struct sg_report *report = sg_report_new();
-    struct sg_request *request;
+    struct sg_shared *shared = sg_shared_new();
+    struct sg_reply *reply;
     struct sg_error error = {.status = SG_OK};
     int process, fd = -1;
     pid_t pid;
 
     command_role(&command, "hand_over_a_socket", NULL);
-    if (sg_fdpass_start(&command.options, SHORT_LINGER, report, &request, &pid,
+    if (sg_fdpass_start(&command.options, SHORT_LINGER, shared, &reply, &pid,
                         &error)
         != SG_OK) {
-        CHECK(request == NULL);
+        CHECK(reply == NULL);
         check_error(&error);
     }
     else {
         process = process_open(pid);
-        if (sg_request_wait(request, sg_deadline_after(PATIENCE * SG_SEC),
-                            do_not_interrupt, NULL, &error)
+        if (sg_reply_wait(reply, sg_deadline_after(PATIENCE * SG_SEC),
+                          do_not_interrupt, NULL, &error)
             == SG_OK) {
-            fd = sg_request_take(request);
+            fd = sg_reply_take_fd(reply);
             CHECK(sg_sys_is_socket(fd));
         }
         else {
             check_error(&error);
         }
-        sg_request_drop(request);
+        sg_reply_drop(reply);
         process_join(process);
         sg_sys_close(&fd);
     }
-    sg_report_unref(report);
+    sg_shared_unref(shared);
 }
 
 /* What only the glue calls, and who sends a buffer of more than a block. */

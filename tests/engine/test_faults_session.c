@@ -200,15 +200,15 @@ converse(int stream)
 static void
 live_a_channel(void)
 {
-    struct channel channel = {.stream = -1, .report = sg_report_new()};
+    struct channel channel = {.stream = -1, .shared = sg_shared_new()};
     struct sg_channel_options options = {.type = "direct-tcpip",
                                          .message = "",
                                          .max_packet_size = 32768,
                                          .linger = SHORT_LINGER};
     struct sg_error error = {.status = SG_OK};
 
-    if (TRIED(sg_channel_start(script.loop, &options, channel.report,
-                               &channel.request, &channel.stream, &error),
+    if (TRIED(sg_channel_start(script.loop, &options, channel.shared,
+                               &channel.reply, &channel.stream, &error),
               &error)
         && TRIED(channel_wait(&channel, &error), &error)) {
         converse(channel.stream);
@@ -256,7 +256,7 @@ life_of_a_session(void)
 
     is_spared = true;
     active_hook = fail_the_engine;
-    script = (struct script){.control = -1, .report = sg_report_new()};
+    script = (struct script){.control = -1, .shared = sg_shared_new()};
     CHECK_EQ(sg_sys_socketpair(pair), 0);
     script.fd = pair[1];
     put_login(&words);
@@ -264,7 +264,7 @@ life_of_a_session(void)
     free(words.data);
     CHECK_EQ(pthread_create(&server, NULL, serve, NULL), 0);
     is_spared = false;
-    session = sg_session_new(pair[0], script.report, &error);
+    session = sg_session_new(pair[0], script.shared, &error);
     if (has_worked(session != NULL ? SG_OK : error.status, &error)) {
         live_with_session(session);
     }

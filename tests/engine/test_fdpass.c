@@ -75,8 +75,8 @@ pass(char **arguments)
 /* ---- Asking ----------------------------------------------------------- */
 
 struct passing {
-    struct sg_request *request;
-    struct sg_report *report;
+    struct sg_reply *reply;
+    struct sg_shared *shared;
     pid_t pid;
     int process;
     struct sg_error error;
@@ -89,9 +89,9 @@ start(const char *what, int64_t linger)
     struct command command;
 
     command_role(&command, "pass", what);
-    passing.report = sg_report_new();
-    CHECK_EQ(sg_fdpass_start(&command.options, linger, passing.report,
-                             &passing.request, &passing.pid, &passing.error),
+    passing.shared = sg_shared_new();
+    CHECK_EQ(sg_fdpass_start(&command.options, linger, passing.shared,
+                             &passing.reply, &passing.pid, &passing.error),
              SG_OK);
     passing.process = process_open(passing.pid);
     return passing;
@@ -113,17 +113,16 @@ interrupt(void *count)
 static enum sg_status
 ask(struct passing *passing)
 {
-    return sg_request_wait(passing->request,
-                           sg_deadline_after(PATIENCE * SG_SEC),
-                           do_not_interrupt, NULL, &passing->error);
+    return sg_reply_wait(passing->reply, sg_deadline_after(PATIENCE * SG_SEC),
+                         do_not_interrupt, NULL, &passing->error);
 }
 
 static void
 finish(struct passing *passing)
 {
-    sg_request_drop(passing->request);
+    sg_reply_drop(passing->reply);
     process_join(passing->process);
-    sg_report_unref(passing->report);
+    sg_shared_unref(passing->shared);
 }
 
 static void
@@ -133,10 +132,10 @@ check_socket(const char *what)
     int fd;
 
     CHECK_EQ(ask(&passing), SG_OK);
-    fd = sg_request_take(passing.request);
+    fd = sg_reply_take_fd(passing.reply);
     CHECK_GE(fd, 3);
     CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
-    CHECK_EQ(sg_request_take(passing.request), -1);
+    CHECK_EQ(sg_reply_take_fd(passing.reply), -1);
     finish(&passing);
     expect(fd, "hello");
     sg_sys_close(&fd);
@@ -149,7 +148,7 @@ check_refused(const char *what, enum sg_status status, int err)
 
     CHECK_EQ(ask(&passing), status);
     CHECK_EQ(passing.error.err, err);
-    CHECK_EQ(sg_request_take(passing.request), -1);
+    CHECK_EQ(sg_reply_take_fd(passing.reply), -1);
     finish(&passing);
 }
 
@@ -201,7 +200,7 @@ nothing_and_an_exit_status(void)
         int returncode = 0;
 
         CHECK_EQ(ask(&passing), SG_ERR_PROXY_EXITED);
-        CHECK(sg_report_returncode(passing.report, &returncode));
+        CHECK(sg_shared_get_returncode(passing.shared, &returncode));
         CHECK_EQ(returncode, 3);
         finish(&passing);
     }
@@ -215,13 +214,13 @@ program_that_can_not_be_started(void)
 
     command_set(&command, "/nonexistent",
                 (const char *const[]){"nonexistent", NULL});
-    passing.report = sg_report_new();
-    CHECK_EQ(sg_fdpass_start(&command.options, SG_SEC, passing.report,
-                             &passing.request, &passing.pid, &passing.error),
+    passing.shared = sg_shared_new();
+    CHECK_EQ(sg_fdpass_start(&command.options, SG_SEC, passing.shared,
+                             &passing.reply, &passing.pid, &passing.error),
              SG_ERR_EXEC);
-    CHECK(passing.request == NULL);
-    sg_request_drop(passing.request);
-    sg_report_unref(passing.report);
+    CHECK(passing.reply == NULL);
+    sg_reply_drop(passing.reply);
+    sg_shared_unref(passing.shared);
 }
 
 /* The caller goes away: before the answer, after it, and without asking. */
@@ -246,8 +245,8 @@ deadline_of_the_caller(void)
     struct passing passing = start("p", SHORT_LINGER);
     int64_t begin = sg_sys_now();
 
-    CHECK_EQ(sg_request_wait(passing.request, sg_deadline_after(30 * SG_MSEC),
-                             do_not_interrupt, NULL, &passing.error),
+    CHECK_EQ(sg_reply_wait(passing.reply, sg_deadline_after(30 * SG_MSEC),
+                           do_not_interrupt, NULL, &passing.error),
              SG_ERR_TIMEOUT);
     CHECK_GE(sg_sys_now() - begin, 30 * SG_MSEC);
     CHECK_EQ(passing.error.err, ETIMEDOUT);
@@ -272,8 +271,8 @@ signals_interrupt_the_wait(void)
     sigaction(SIGVTALRM, &action, NULL);
     sigaction(SIGALRM, &action, NULL);
     CHECK_EQ(setitimer(ITIMER_REAL, &soon, NULL), 0);
-    CHECK_EQ(sg_request_wait(passing.request, SG_NEVER, interrupt, &count,
-                             &passing.error),
+    CHECK_EQ(sg_reply_wait(passing.reply, SG_NEVER, interrupt, &count,
+                           &passing.error),
              SG_ERR_INTERRUPTED);
     CHECK_EQ(setitimer(ITIMER_REAL, &off, NULL), 0);
     CHECK_EQ(count, 2);
@@ -318,14 +317,13 @@ child_of_a_fork_in_the_wait_touches_nothing(void)
     asker = pthread_self();
     passing = start("p", SHORT_LINGER);
     active_hook = interrupt_poll;
-    CHECK_EQ(sg_request_wait(passing.request,
-                             sg_deadline_after(PATIENCE * SG_SEC), fork_once,
-                             NULL, &passing.error),
+    CHECK_EQ(sg_reply_wait(passing.reply, sg_deadline_after(PATIENCE * SG_SEC),
+                           fork_once, NULL, &passing.error),
              forked == 0 ? SG_ERR_SYSTEM : SG_ERR_INTERRUPTED);
     if (forked == 0) {
         CHECK_EQ(passing.error.err, EBADF);
-        CHECK_EQ(sg_request_take(passing.request), -1);
-        sg_request_drop(passing.request);
+        CHECK_EQ(sg_reply_take_fd(passing.reply), -1);
+        sg_reply_drop(passing.reply);
         for (size_t i = 0; i < COUNT_OF(foreign); i++) {
             CHECK(sg_sys_is_open(foreign[i]));
         }
@@ -387,10 +385,10 @@ program_ends_as_the_caller_goes_away(void)
     passing = start("b", LONG_LINGER); /* holds up the loop */
     gate_wait();
     sg_loop_stop_all(sg_deadline_after(0)); /* comes first */
-    sg_request_drop(waiting.request);
+    sg_reply_drop(waiting.reply);
     active_hook = NULL;
     gate_set(true);
-    waiting.request = NULL;
+    waiting.reply = NULL;
     finish(&waiting);
     finish(&passing);
 }

@@ -499,7 +499,7 @@ unasked_without_end(void)
         packet_put(&bytes, 1, MSG_CHANNEL_SUCCESS, "d", nothing,
                    sizeof(nothing));
     }
-    for (size_t n = 0; n < 400 * MB && failure_of(script.report) == 0;
+    for (size_t n = 0; n < 400 * MB && failure_of(script.shared) == 0;
          n += bytes.len) {
         script_say(&script, bytes.data, bytes.len);
         CHECK_LE(memory_in_use() - before, 200 * MB);
@@ -609,7 +609,7 @@ questions_of_one_who_does_not_listen(void)
     CHECK_LE(n, 100 * MB - 1);
     CHECK_LE(memory_in_use() - before, 4 * MB);
     expect_quiet();
-    CHECK_EQ(failure_of(script.report), 0);
+    CHECK_EQ(failure_of(script.shared), 0);
     free(bytes.data);
     /* The next of its words begins in the middle of a packet. */
     channel_close(&channel);

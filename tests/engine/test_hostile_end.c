@@ -170,8 +170,8 @@ silence(void)
 
     begin();
     channel_ask(&script, &waiting);
-    CHECK_EQ(sg_request_wait(waiting.request, sg_deadline_after(50 * SG_MSEC),
-                             never_interrupt, NULL, &error),
+    CHECK_EQ(sg_reply_wait(waiting.reply, sg_deadline_after(50 * SG_MSEC),
+                           never_interrupt, NULL, &error),
              SG_ERR_TIMEOUT);
     channel_close(&waiting);
     prove_life();
@@ -437,11 +437,11 @@ strike_after_the_login(size_t moment, size_t blow)
         CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
     }
     wait_until(no_loop_runs, NULL);
-    CHECK_GE(sg_report_failed(script.report, text), 1);
+    CHECK_GE(sg_shared_get_failure(script.shared, text), 1);
     CHECK(text[0] != '\0');
     if (moment == OPEN || moment >= IN_REKEY) {
         expect_end(channel.stream);
-        CHECK_GE(failure_of(channel.report), 1);
+        CHECK_GE(failure_of(channel.shared), 1);
     }
     if (moment == AFTER_LOGIN) {
         script_close(&script);

@@ -79,7 +79,7 @@ closed_with_much_unread(void)
     }
     CHECK_EQ(n, 0);
     CHECK_EQ(heard, 50 * sizeof(data));
-    CHECK_EQ(failure_of(channel.report), ECONNRESET);
+    CHECK_EQ(failure_of(channel.shared), ECONNRESET);
     channel_close(&channel);
     script_hang_up(&script);
     script_expect_end(&script);

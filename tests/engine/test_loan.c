@@ -33,7 +33,7 @@ soon(void)
 static ssize_t
 give(struct proxy *proxy, const char *data, size_t n)
 {
-    struct sg_loan *loan = sg_report_loan(proxy->report);
+    struct sg_loan *loan = sg_shared_loan(proxy->shared);
     ssize_t taken;
 
     while ((taken = sg_loan_write(loan, data, n)) == -EAGAIN) {
@@ -46,7 +46,7 @@ give(struct proxy *proxy, const char *data, size_t n)
 static ssize_t
 take(struct proxy *proxy, char *to, size_t n)
 {
-    struct sg_loan *loan = sg_report_loan(proxy->report);
+    struct sg_loan *loan = sg_shared_loan(proxy->shared);
     ssize_t got;
 
     while ((got = sg_loan_read(loan, to, n)) == -EAGAIN) {
@@ -117,7 +117,7 @@ bytes_wake_no_loop(void)
     }
     active_hook = NULL;
     CHECK_LE(calls_made, 10); /* the other proxy's end */
-    CHECK(sg_loan_lasts(sg_report_loan(proxy.report)));
+    CHECK(sg_loan_lasts(sg_shared_loan(proxy.shared)));
     proxy_close(&proxy);
 }
 
@@ -136,7 +136,7 @@ static void
 wait_ends_at_the_deadline(void)
 {
     struct proxy proxy = lent_sh("exec sleep 1000");
-    struct sg_loan *loan = sg_report_loan(proxy.report);
+    struct sg_loan *loan = sg_shared_loan(proxy.shared);
     static char data[65536];
 
     CHECK_EQ(sg_loan_wait(loan, false, sg_sys_now()), 0);
@@ -156,7 +156,7 @@ no_byte_overtakes_another(void)
 
     give_all(&proxy, 0, 60000);
     take_all(&proxy, 0, 1000);
-    sg_loan_end(sg_report_loan(proxy.report));
+    sg_loan_end(sg_shared_loan(proxy.shared));
     give_all(&proxy, 60000, 60000);
     take_all(&proxy, 1000, 119000);
     shutdown(proxy.stream, SHUT_WR);
@@ -175,14 +175,14 @@ end_of_output_ends_it_and_is_told_with_its_reason(void)
     CHECK_EQ(byte, '0');
     CHECK_EQ(take(&proxy, &byte, 1), 0);
     CHECK_EQ(proxy_returncode(&proxy), 3);
-    CHECK(!sg_loan_lasts(sg_report_loan(proxy.report)));
+    CHECK(!sg_loan_lasts(sg_shared_loan(proxy.shared)));
     proxy_close(&proxy);
 }
 
 static bool
 is_over(void *proxy)
 {
-    return !sg_loan_lasts(sg_report_loan(((struct proxy *)proxy)->report));
+    return !sg_loan_lasts(sg_shared_loan(((struct proxy *)proxy)->shared));
 }
 
 /* Without anything that the caller does. */
@@ -226,7 +226,7 @@ what_was_written_arrives_after_close(void)
     give_all(&proxy, 0, 1000);
     sg_sys_close(&proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 0);
-    tail = sg_report_tail(proxy.report, &n);
+    tail = sg_shared_get_stderr(proxy.shared, &n);
     CHECK_EQ(n, 1000);
     free(tail);
     proxy_close(&proxy);
@@ -257,7 +257,7 @@ others_go_on_by_the_stream(void)
     CHECK_EQ(pthread_create(&giver, NULL, give_big, &proxy), 0);
     CHECK_EQ(pthread_create(&taker, NULL, take_big, &proxy), 0);
     poll(NULL, 0, 3); /* wherever they are then */
-    sg_loan_end(sg_report_loan(proxy.report));
+    sg_loan_end(sg_shared_loan(proxy.shared));
     pthread_join(giver, NULL);
     pthread_join(taker, NULL);
     proxy_close(&proxy);
@@ -283,7 +283,7 @@ its_end_wakes_who_waits(void)
 {
     static char data[65536];
     struct proxy proxy = lent_sh("exec sleep 1000");
-    struct sg_loan *loan = sg_report_loan(proxy.report);
+    struct sg_loan *loan = sg_shared_loan(proxy.shared);
     struct waiter waiters[4] = {
         {loan, false, 0}, {loan, true, 0}, {loan, true, 0}, {loan, false, 0}};
     pthread_t threads[COUNT_OF(waiters)];
@@ -310,7 +310,7 @@ static void
 it_ends_when_somebody_closes_the_bell(void)
 {
     struct proxy proxy = lent_sh("exec sleep 1000");
-    struct sg_loan *loan = sg_report_loan(proxy.report);
+    struct sg_loan *loan = sg_shared_loan(proxy.shared);
 
     CHECK_EQ(sg_loan_wait(loan, false, sg_sys_now()), 0);
     CHECK_EQ(close(loan->bell.reader), 0);
@@ -340,7 +340,7 @@ half_close_reaches_the_child_past_who_waits_for_room(void)
 
     CHECK_EQ(pthread_create(&waiter, NULL, fill_for_ever, &proxy), 0);
     let_the_loop_go_round();
-    sg_loan_end(sg_report_loan(proxy.report));
+    sg_loan_end(sg_shared_loan(proxy.shared));
     shutdown(proxy.stream, SHUT_WR);
     pthread_join(waiter, NULL);
     CHECK_EQ(proxy_returncode(&proxy), 0); /* cat saw the end */
@@ -378,7 +378,7 @@ who_is_slow_holds_up_nobody_and_is_not_overtaken(void)
     active_hook = hold_up_who_is_slow;
     CHECK_EQ(pthread_create(&giver, NULL, give_slowly, &proxy), 0);
     gate_wait();
-    sg_loan_end(sg_report_loan(proxy.report));
+    sg_loan_end(sg_shared_loan(proxy.shared));
     give_all(&proxy, 100, 100);
     let_the_loop_go_round();
     CHECK_EQ(poll(&arrived, 1, 0), 0);

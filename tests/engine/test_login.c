@@ -142,9 +142,9 @@ handshake_with_one_who_talks(void)
 static atomic_int interruptions;
 
 static int
-count_interruptions(void *patience)
+count_interruptions(void *escalate_at)
 {
-    return ++interruptions > *(int *)patience ? -1 : 0;
+    return ++interruptions > *(int *)escalate_at ? -1 : 0;
 }
 
 static void
@@ -156,9 +156,9 @@ ignore(int signal_number)
 static void *
 keep_signalling(void *arg)
 {
-    int patience = 3;
+    int escalate_at = 3;
 
-    while (interruptions <= patience) {
+    while (interruptions <= escalate_at) {
         pthread_kill(*(pthread_t *)arg, SIGUSR1);
         poll(NULL, 0, 10);
     }
@@ -170,10 +170,10 @@ handshake_is_interrupted(void)
 {
     struct stranger stranger = meet();
     struct sigaction action = {.sa_handler = ignore};
-    int patience = 3;
+    int escalate_at = 3;
     struct sg_wait wait = {.deadline = SG_NEVER,
                            .interrupt = count_interruptions,
-                           .arg = &patience};
+                           .arg = &escalate_at};
     pthread_t self = pthread_self(), thread;
 
     interruptions = 0;

@@ -267,7 +267,7 @@ loop_does_not_spin_when_it_can_not_wait(void)
 
 /* ---- Rounds ----------------------------------------------------------- */
 
-static struct sg_farend leader, follower;
+static struct sg_task leader, follower;
 static atomic_int polls_before[2], ended;
 
 static int
@@ -281,34 +281,34 @@ count_polls(const char *call)
 }
 
 static void
-turn_of_leader(struct sg_farend *farend)
+turn_of_leader(struct sg_task *task)
 {
     polls_before[0] = polls;
-    sg_loop_again(&follower);
-    sg_loop_over(farend);
+    sg_loop_run_again(&follower);
+    sg_loop_over(task);
 }
 
 /* The first of its turns is its arrival. */
 static void
-turn_of_follower(struct sg_farend *farend)
+turn_of_follower(struct sg_task *task)
 {
     if (polls_before[0] != 0) {
         polls_before[1] = polls;
-        sg_loop_over(farend);
+        sg_loop_over(task);
     }
 }
 
 static void
-stop_nothing(struct sg_farend *farend, sg_deadline by)
+stop_nothing(struct sg_task *task, sg_deadline by)
 {
-    (void)farend;
+    (void)task;
     (void)by;
 }
 
 static void
-note_end(struct sg_farend *farend)
+note_end(struct sg_task *task)
 {
-    (void)farend;
+    (void)task;
     ended++;
 }
 
@@ -322,7 +322,7 @@ both_have_ended(void *unused)
 static void
 who_is_made_due_in_a_turn_has_its_own_before_the_next_poll(void)
 {
-    static const struct sg_farend_kind kinds[] = {
+    static const struct sg_task_kind kinds[] = {
         {"leader", turn_of_leader, stop_nothing, note_end},
         {"follower", turn_of_follower, stop_nothing, note_end},
     };
@@ -489,13 +489,13 @@ start_and_end_until_told(void *unused)
         struct command command;
 
         command_sh(&command, "exit 3");
-        proxy.report = sg_report_new();
-        CHECK_EQ(sg_proxy_start(&command.options, LONG_LINGER, proxy.report,
+        proxy.shared = sg_shared_new();
+        CHECK_EQ(sg_proxy_start(&command.options, LONG_LINGER, proxy.shared,
                                 &proxy.stream, &proxy.pid, NULL),
                  SG_OK);
         expect_end(proxy.stream);
         sg_sys_close(&proxy.stream);
-        sg_report_unref(proxy.report);
+        sg_shared_unref(proxy.shared);
     }
     return unused;
 }

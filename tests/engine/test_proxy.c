@@ -185,19 +185,19 @@ static void
 start_fails_and_leaves_nothing(void)
 {
     struct command command;
-    struct sg_report *report = sg_report_new();
+    struct sg_shared *shared = sg_shared_new();
     struct sg_error error = {.status = SG_OK};
     int stream = -1;
     pid_t pid;
 
     command_set(&command, "/nonexistent",
                 (const char *const[]){"nonexistent", NULL});
-    CHECK_EQ(sg_proxy_start(&command.options, SG_SEC, report, &stream, &pid,
+    CHECK_EQ(sg_proxy_start(&command.options, SG_SEC, shared, &stream, &pid,
                             &error),
              SG_ERR_EXEC);
     CHECK_EQ(error.err, ENOENT);
     CHECK_EQ(stream, -1);
-    sg_report_unref(report);
+    sg_shared_unref(shared);
 }
 
 /* ---- One way ---------------------------------------------------------- */
@@ -262,7 +262,7 @@ static void
 check_tail(struct proxy *proxy, const char *wanted)
 {
     size_t n;
-    char *tail = sg_report_tail(proxy->report, &n);
+    char *tail = sg_shared_get_stderr(proxy->shared, &n);
 
     CHECK(tail != NULL);
     CHECK_EQ(n, strlen(wanted));
@@ -296,7 +296,7 @@ flood_of_errors_is_drained_and_its_end_kept(void)
 
     expect(proxy.stream, "done\n");
     expect_end(proxy.stream);
-    tail = sg_report_tail(proxy.report, &n);
+    tail = sg_shared_get_stderr(proxy.shared, &n);
     CHECK_EQ(n, SG_TAIL_CAPACITY);
     memcpy(wanted + n - 5, "last\n", 5);
     CHECK_EQ(memcmp(tail, wanted, n), 0);
@@ -344,7 +344,7 @@ many_last_words_are_known_at_the_end(void)
     refill_fd = -1;
     end_behind_the_loop(&proxy);
     expect_end(proxy.stream);
-    free(sg_report_tail(proxy.report, &n));
+    free(sg_shared_get_stderr(proxy.shared, &n));
     CHECK_EQ(n, SG_TAIL_CAPACITY);
     active_hook = count_call;
     calls_made = 0;
@@ -393,12 +393,12 @@ errors_can_go_elsewhere(void)
     proxy = proxy_start(&command, LONG_LINGER);
     expect(pipe_fd[0], "oops\n");
     expect(proxy.stream, "out\n");
-    CHECK(sg_report_tail(proxy.report, &n) == NULL);
+    CHECK(sg_shared_get_stderr(proxy.shared, &n) == NULL);
     proxy_close(&proxy);
     command.options.stderr_fd = SG_STDERR_NULL;
     proxy = proxy_start(&command, LONG_LINGER);
     expect(proxy.stream, "out\n");
-    CHECK(sg_report_tail(proxy.report, &n) == NULL);
+    CHECK(sg_shared_get_stderr(proxy.shared, &n) == NULL);
     proxy_close(&proxy);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
@@ -434,7 +434,7 @@ back_pressure_costs_nothing(void)
     CHECK(pattern_is(0, block, n));
     CHECK(proxy_is_known(&proxy));
     CHECK_EQ(proxy_returncode(&proxy), 6);
-    tail = sg_report_tail(proxy.report, &length);
+    tail = sg_shared_get_stderr(proxy.shared, &length);
     CHECK(tail != NULL);
     CHECK_LE(snprintf(number, sizeof(number), "%zu", n), sizeof(number) - 1);
     CHECK_EQ(length, strlen(number));

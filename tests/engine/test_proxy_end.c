@@ -65,7 +65,7 @@ reason_is_known_before_the_end_is_seen(void)
 
         expect(proxy.stream, "last\n");
         expect_end(proxy.stream);
-        CHECK(sg_report_returncode(proxy.report, &returncode));
+        CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
         CHECK_EQ(returncode, 7);
         proxy_close(&proxy);
     }
@@ -81,7 +81,7 @@ end_is_withheld_to_learn_its_reason(void)
         struct proxy proxy = proxy_role("end_late", NULL, LONG_LINGER);
 
         expect_end(proxy.stream);
-        (void)sg_report_returncode(proxy.report, &returncode);
+        (void)sg_shared_get_returncode(proxy.shared, &returncode);
         proxy_close(&proxy);
     }
     CHECK_EQ(returncode, 7);
@@ -94,7 +94,7 @@ killed_by_a_signal(void)
     int returncode = 0;
 
     expect_end(proxy.stream);
-    CHECK(sg_report_returncode(proxy.report, &returncode));
+    CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
     CHECK_EQ(returncode, -SIGKILL);
     proxy_close(&proxy);
 }
@@ -112,7 +112,7 @@ stdout_closed_but_it_lives(void)
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
     expect_end(proxy.stream);
-    CHECK(!sg_report_returncode(proxy.report, &ignored));
+    CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
     say(proxy.stream, "heard", 5);
     expect(pipe_fd[0], "heard");
     proxy_close(&proxy);
@@ -162,7 +162,7 @@ reaped_by_somebody_else(void)
     proxy = proxy_sh("echo last; exit 3", LONG_LINGER);
     expect(proxy.stream, "last\n");
     expect_end(proxy.stream);
-    CHECK(!sg_report_returncode(proxy.report, &ignored));
+    CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
     proxy_close(&proxy);
     proxy = proxy_sh("exec sleep 1000", SHORT_LINGER);
     proxy_close(&proxy);
@@ -314,7 +314,7 @@ both_ways_shut_is_no_close_while_it_is_held(void)
     CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
     proxy = proxy_that_talks_to(
         "exec >&-; cat >/dev/null; echo eof >&2; exec sleep 1000", pipe_fd[1]);
-    sg_report_hold(proxy.report);
+    sg_shared_hold(proxy.shared);
     expect_end(proxy.stream);
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
     CHECK(wait_for(proxy.stream, POLLHUP) & POLLHUP);
@@ -322,8 +322,8 @@ both_ways_shut_is_no_close_while_it_is_held(void)
     let_the_loop_go_round();
     CHECK(!process_is_gone(proxy.process));
     expect_quiet();
-    CHECK(!sg_report_returncode(proxy.report, &ignored));
-    sg_report_let_go(proxy.report);
+    CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
+    sg_shared_let_go(proxy.shared);
     CHECK_EQ(proxy_returncode(&proxy), -SIGHUP);
     proxy_close(&proxy);
     close(pipe_fd[0]);
@@ -337,14 +337,14 @@ child_without_a_stream_lives_while_it_is_held(void)
     struct proxy proxy;
 
     proxy = proxy_that_talks_to("exec sleep 1000 <&- >&-", SG_STDERR_NULL);
-    sg_report_hold(proxy.report);
+    sg_shared_hold(proxy.shared);
     CHECK(wait_for(proxy.stream, POLLHUP) & POLLHUP);
     let_the_loop_go_round();
     CHECK(!process_is_gone(proxy.process));
     CHECK_EQ(kill(proxy.pid, SIGTERM), 0); /* by itself, as it were */
     CHECK_EQ(proxy_returncode(&proxy), -SIGTERM);
     wait_until(process_of_is_gone, &proxy.process);
-    sg_report_let_go(proxy.report); /* the far end may be gone already */
+    sg_shared_let_go(proxy.shared); /* the far end may be gone already */
     proxy_close(&proxy);
 }
 
@@ -361,7 +361,7 @@ both_ways_shut_loses_nothing_while_it_is_held(void)
     proxy = proxy_that_talks_to("exec >&-; kill -STOP $$; exec cat >&2",
                                 pipe_fd[1]);
     close(pipe_fd[1]);
-    sg_report_hold(proxy.report);
+    sg_shared_hold(proxy.shared);
     expect_end(proxy.stream);
     CHECK_EQ(waitid(P_PID, (id_t)proxy.pid, &info, WSTOPPED | WNOWAIT), 0);
     pattern_fill(0, sent, sizeof(sent));
@@ -372,7 +372,7 @@ both_ways_shut_loses_nothing_while_it_is_held(void)
     CHECK_EQ(hear(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
     CHECK_EQ(memcmp(sent, heard, sizeof(sent)), 0);
     CHECK_EQ(proxy_returncode(&proxy), 0);
-    sg_report_let_go(proxy.report);
+    sg_shared_let_go(proxy.shared);
     proxy_close(&proxy);
     close(pipe_fd[0]);
 }
@@ -551,8 +551,8 @@ end_is_noticed_while_a_grandchild_holds_the_pipes(void)
 static int64_t
 next_pause(struct sg_child *child, bool is_urgent)
 {
-    child->ask_at = 0;
-    return sg_child_ask_at(child, is_urgent) - sg_sys_now();
+    child->check_at = 0;
+    return sg_child_check_at(child, is_urgent) - sg_sys_now();
 }
 
 static void
@@ -569,7 +569,7 @@ questions_get_rare_while_nobody_waits(void)
         CHECK_LE(next_pause(&child, true), 100 * SG_MSEC);
     }
     child.end.fd = 3; /* a pidfd wakes us */
-    CHECK_EQ(sg_child_ask_at(&child, true), SG_NEVER);
+    CHECK_EQ(sg_child_check_at(&child, true), SG_NEVER);
 }
 
 /* The same with stdin, full: what it never takes is given up. */

@@ -47,7 +47,7 @@ stopped_and_continued(void)
         ping(channel.stream, server, i);
         ping(server, channel.stream, i);
     }
-    CHECK_EQ(failure_of(gateway.report), 0);
+    CHECK_EQ(failure_of(gateway.shared), 0);
     channel_close(&channel);
     close(server);
     close(listener.fd);
@@ -72,9 +72,9 @@ server_that_hangs(void)
 
         CHECK_EQ(kill(gateway.sshd.pid, SIGSTOP), 0);
         start = sg_sys_now();
-        wait_until(is_lost, gateway.report);
+        wait_until(is_lost, gateway.shared);
         CHECK_GE(sg_sys_now() - start, (count_max - 1) * INTERVAL);
-        CHECK_EQ(sg_report_failed(gateway.report, text), ECONNRESET);
+        CHECK_EQ(sg_shared_get_failure(gateway.shared, text), ECONNRESET);
         CHECK(strstr(text, "has not answered") != NULL);
         CHECK_EQ(kill(gateway.sshd.pid, SIGCONT), 0);
         gateway_close(&gateway);

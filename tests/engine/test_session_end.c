@@ -74,7 +74,7 @@ expect_lost(struct channel *channel)
         n = read(channel->stream, block, sizeof(block));
         CHECK_GE(n, 0);
     } while (n > 0);
-    CHECK_EQ(failure_of(channel->report), ECONNRESET);
+    CHECK_EQ(failure_of(channel->shared), ECONNRESET);
 }
 
 static void

@@ -150,16 +150,16 @@ static bool
 wait_somehow(struct channel *channel, struct random *random,
              struct sg_error *error)
 {
-    static const int64_t patience[] = {0, SG_MSEC / 10, SG_MSEC};
+    static const int64_t escalate_at[] = {0, SG_MSEC / 10, SG_MSEC};
     size_t which = random_below(random, 6);
-    struct sg_wait wait = which < COUNT_OF(patience)
-                              ? wait_at_most(patience[which])
+    struct sg_wait wait = which < COUNT_OF(escalate_at)
+                              ? wait_at_most(escalate_at[which])
                               : patiently();
-    enum sg_status status = sg_request_wait(channel->request, wait.deadline,
-                                            never_interrupt, NULL, error);
+    enum sg_status status = sg_reply_wait(channel->reply, wait.deadline,
+                                          never_interrupt, NULL, error);
 
     CHECK(status == SG_OK || status == SG_ERR_LOST
-          || (status == SG_ERR_TIMEOUT && which < COUNT_OF(patience)));
+          || (status == SG_ERR_TIMEOUT && which < COUNT_OF(escalate_at)));
     return status == SG_OK;
 }
 
@@ -175,7 +175,7 @@ once(struct caller *caller)
                     &error)
         != SG_OK) {
         CHECK_EQ(error.status, SG_ERR_LOST);
-        sg_report_unref(channel.report);
+        sg_shared_unref(channel.shared);
         return false;
     }
     is_open = wait_somehow(&channel, &caller->random, &error);
@@ -193,7 +193,8 @@ caller_main(void *arg)
     struct caller *caller = arg;
 
     for (int i = 0; i < (under_valgrind() ? ROUNDS / 4 : ROUNDS); i++) {
-        CHECK_GE(sg_report_counted(caller->gateway->report, SG_COUNT_OPEN), 0);
+        CHECK_GE(sg_shared_get_count(caller->gateway->shared, SG_COUNT_OPEN),
+                 0);
         if (!once(caller)) {
             CHECK(caller->may_be_lost);
             break;
@@ -230,7 +231,7 @@ callers_join(struct caller *callers)
 static bool
 none_is_open(void *arg)
 {
-    return sg_report_counted(arg, SG_COUNT_OPEN) == 0;
+    return sg_shared_get_count(arg, SG_COUNT_OPEN) == 0;
 }
 
 static bool
@@ -250,8 +251,8 @@ callers_open_send_close_and_go_away(void)
     echo_start(&echo);
     callers_start(callers, &gateway, &echo, false);
     callers_join(callers);
-    wait_until(none_is_open, gateway.report);
-    CHECK_EQ(failure_of(gateway.report), 0);
+    wait_until(none_is_open, gateway.shared);
+    CHECK_EQ(failure_of(gateway.shared), 0);
     gateway_close(&gateway);
     echo_stop(&echo);
 }

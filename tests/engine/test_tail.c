@@ -59,7 +59,7 @@ bytes(void)
 }
 
 static void
-lines(void)
+queues(void)
 {
     play(200, 2000);
 }
@@ -105,48 +105,48 @@ empty_tail_costs_nothing(void)
 static void *
 write_report(void *arg)
 {
-    struct sg_report *report = arg;
+    struct sg_shared *shared = arg;
     char data[100];
 
     for (uint64_t total = 0; total < 200000; total += sizeof(data)) {
         pattern_fill(total, data, sizeof(data));
-        sg_report_add_tail(report, data, sizeof(data));
+        sg_shared_add_stderr(shared, data, sizeof(data));
     }
-    sg_report_failure(report, EIO, "");
-    sg_report_failure(report, ENOMEM, "");
-    sg_report_exit(report, -9);
-    sg_report_unref(report);
+    sg_shared_set_failure(shared, EIO, "");
+    sg_shared_set_failure(shared, ENOMEM, "");
+    sg_shared_set_returncode(shared, -9);
+    sg_shared_unref(shared);
     return NULL;
 }
 
 static void
 report_is_read_while_it_is_written(void)
 {
-    struct sg_report *report = sg_report_new();
+    struct sg_shared *shared = sg_shared_new();
     pthread_t thread;
     int returncode = 0;
     size_t n;
     char *text;
 
-    CHECK(!sg_report_returncode(report, &returncode));
-    CHECK_EQ(sg_report_failed(report, NULL), 0);
-    CHECK(sg_report_tail(report, &n) == NULL);
+    CHECK(!sg_shared_get_returncode(shared, &returncode));
+    CHECK_EQ(sg_shared_get_failure(shared, NULL), 0);
+    CHECK(sg_shared_get_stderr(shared, &n) == NULL);
     CHECK_EQ(n, 0);
     CHECK_EQ(
-        pthread_create(&thread, NULL, write_report, sg_report_ref(report)), 0);
-    while (!sg_report_returncode(report, &returncode)) {
-        free(sg_report_tail(report, &n));
+        pthread_create(&thread, NULL, write_report, sg_shared_ref(shared)), 0);
+    while (!sg_shared_get_returncode(shared, &returncode)) {
+        free(sg_shared_get_stderr(shared, &n));
         CHECK_LE(n, SG_TAIL_CAPACITY);
     }
     CHECK_EQ(returncode, -9);
-    CHECK_EQ(sg_report_failed(report, NULL), EIO); /* the first one */
+    CHECK_EQ(sg_shared_get_failure(shared, NULL), EIO); /* the first one */
     pthread_join(thread, NULL);
-    text = sg_report_tail(report, &n);
+    text = sg_shared_get_stderr(shared, &n);
     CHECK_EQ(n, SG_TAIL_CAPACITY);
     CHECK(pattern_is(200000 - n, text, n));
     free(text);
-    sg_report_unref(report);
-    sg_report_unref(NULL);
+    sg_shared_unref(shared);
+    sg_shared_unref(NULL);
 }
 
 int
@@ -154,7 +154,7 @@ main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         CASE(bytes),
-        CASE(lines),
+        CASE(queues),
         CASE(pieces_larger_than_the_ring),
         CASE(sizes_about_the_capacity),
         CASE(empty_tail_costs_nothing),

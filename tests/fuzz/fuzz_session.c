@@ -268,8 +268,8 @@ log_in(struct sg_session *session, int method, const struct sg_wait *wait,
 
 struct channel {
     int stream;
-    struct sg_request *request;
-    struct sg_report *report;
+    struct sg_reply *reply;
+    struct sg_shared *shared;
 };
 
 static void
@@ -285,8 +285,8 @@ ask_for_channel(struct channel *channel, uint64_t loop, int choices)
                                          .max_packet_size = 32768,
                                          .linger = 0};
 
-    channel->report = sg_report_new();
-    demand(sg_channel_start(loop, &options, channel->report, &channel->request,
+    channel->shared = sg_shared_new();
+    demand(sg_channel_start(loop, &options, channel->shared, &channel->reply,
                             &channel->stream, &error)
                == SG_OK,
            "a channel is asked for");
@@ -300,8 +300,8 @@ ask_for_channel(struct channel *channel, uint64_t loop, int choices)
         sg_sys_close(&channel->stream);
     }
     if (choices & ABANDONED) {
-        sg_request_drop(channel->request);
-        channel->request = NULL;
+        sg_reply_drop(channel->reply);
+        channel->reply = NULL;
     }
 }
 
@@ -313,15 +313,15 @@ look_after_channel(struct channel *channel)
     char block[4096], text[SG_ERROR_TEXT];
     ssize_t n;
 
-    if (channel->request != NULL) {
-        enum sg_status status = sg_request_wait(channel->request, sg_sys_now(),
-                                                never_interrupt, NULL, &error);
+    if (channel->reply != NULL) {
+        enum sg_status status = sg_reply_wait(channel->reply, sg_sys_now(),
+                                              never_interrupt, NULL, &error);
 
         demand(status != SG_ERR_TIMEOUT, "the open is answered");
         demand(status == SG_OK || error.text[0] != '\0' || error.err != 0
                    || error.code != 0,
                "the answer has a reason");
-        sg_request_drop(channel->request);
+        sg_reply_drop(channel->reply);
     }
     if (channel->stream >= 0) {
         do {
@@ -329,13 +329,13 @@ look_after_channel(struct channel *channel)
         } while (n > 0);
         demand(n == 0 || errno != EAGAIN, "the stream has ended");
     }
-    sg_report_failed(channel->report, text);
-    sg_report_unref(channel->report);
+    sg_shared_get_failure(channel->shared, text);
+    sg_shared_unref(channel->shared);
     sg_sys_close(&channel->stream);
 }
 
 static void
-run_loop(struct sg_session *session, struct sg_report *report, int choices)
+run_loop(struct sg_session *session, struct sg_shared *shared, int choices)
 {
     struct channel channels[N_CHANNELS];
     struct sg_error error = {.status = SG_OK};
@@ -358,7 +358,7 @@ run_loop(struct sg_session *session, struct sg_report *report, int choices)
     for (unsigned i = 0; i < n; i++) {
         look_after_channel(&channels[i]);
     }
-    demand(sg_report_failed(report, NULL) != 0, "the session says why");
+    demand(sg_shared_get_failure(shared, NULL) != 0, "the session says why");
     sg_sys_close(&control);
 }
 
@@ -533,7 +533,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 }
 
 static void
-play(struct sg_session *session, struct sg_report *report, int choices,
+play(struct sg_session *session, struct sg_shared *shared, int choices,
      int method)
 {
     struct sg_wait wait = {.deadline = SG_NEVER, .interrupt = never_interrupt};
@@ -550,7 +550,7 @@ play(struct sg_session *session, struct sg_report *report, int choices,
         status = log_in(session, method, &wait, &error);
     }
     if (status == SG_OK) {
-        run_loop(session, report, choices);
+        run_loop(session, shared, choices);
         return;
     }
     demand(error.status == status, "the error is the one returned");
@@ -563,13 +563,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static struct bytes login;
     struct sg_error error = {.status = SG_OK};
-    struct sg_report *report = sg_report_new();
+    struct sg_shared *shared = sg_shared_new();
     struct sg_session *session;
     struct bytes words;
     int pair[2], choices;
 
-    if (n < HEAD || report == NULL) {
-        sg_report_unref(report);
+    if (n < HEAD || shared == NULL) {
+        sg_shared_unref(shared);
         return -1;
     }
     if (login.len == 0) {
@@ -590,10 +590,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     shutdown(pair[1], SHUT_WR);
     session_fd = pair[0];
     pieces = data[2];
-    session = sg_session_new(pair[0], report, &error);
+    session = sg_session_new(pair[0], shared, &error);
     demand(session != NULL, "a session");
-    play(session, report, choices, choices & LOGGED_IN ? 0 : data[1]);
-    sg_report_unref(report);
+    play(session, shared, choices, choices & LOGGED_IN ? 0 : data[1]);
+    sg_shared_unref(shared);
     sg_sys_close(&pair[1]);
     demand(sg_sys_owned() == 0, "no descriptor is left");
     return 0;
