@@ -1,50 +1,96 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Logging in to a gateway: which keys and methods, in OpenSSH's order."""
+"""Logging in to a gateway: the server's latest answer decides what is tried next (RFC 4252)."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import inspect
 import logging
 import os
 import re
-import struct
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
-from sshgateway import _core, errors
-from sshgateway.agent import Agent, AgentError, socket_path
-from sshgateway.known_hosts import fingerprint, key_type
+from sshgateway import _core, _messages
+from sshgateway._exchange import Exchange, exchange_with
+from sshgateway._keyfile import CERTIFICATE, describe
+from sshgateway._login_keys import AGENT_LIST_TIMEOUT, FileKey, Keyring, KeyUnusable, LoginKey
+from sshgateway._messages import printable
+from sshgateway._status import Status
+from sshgateway._userauth import Accepted, ChangeRequest, KeyAccepted, Prompts, Refused, Reply
+from sshgateway.agent import Agent, socket_path
+from sshgateway.known_hosts import key_type
 
-__all__ = ["Login", "Prompt"]
+__all__ = ["METHODS", "Login", "Prompt", "Question"]
 
 _log = logging.getLogger(__name__)
 
-#: prompt(text, echo) returns what the person typed, or None.
-Prompt = Callable[[str, bool], str | None]
+#: The methods, in ssh_config(5)'s order of PreferredAuthentications.
+METHODS = ("publickey", "keyboard-interactive", "password")
 
 #: ssh_config(5), IdentityFile; libssh2 has no security keys of its own.
 _USUAL_FILES = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
-_CERTIFICATE = "-cert-v01@openssh.com"
-_CERTIFICATE_FILE = "-cert.pub"
-_KNOWS_ALL = 0x010B00  # the libssh2 that signs with RSA and SHA-2, and sends certificates
+
+#: How many keys are offered at once, to save round trips. A server counts each that it refuses
+#: (sshd_config's MaxAuthTries), so more would lock out a later key.
+_OFFERS_AT_ONCE = 3
 
 Left = Callable[[], float | None]
 
 
-class Login:
-    """Who logs in, and with what.
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked during a login.
 
-    pkey: a Paramiko key, or a sequence; key_filename: a private key file, or
-    several, with passphrase, and with a certificate where FILE-cert.pub lies
-    beside FILE; allow_agent: ask the agent at SSH_AUTH_SOCK, or
-    identity_agent; look_for_keys: try the usual files of ~/.ssh when no key
-    was given; identities_only: of the agent's keys only those whose files are
-    given (ssh_config's IdentitiesOnly).  password: for the methods password
-    and keyboard-interactive.  prompt(text, echo): asks a person, for
-    keyboard-interactive and for passphrases.
+    - text (str): the prompt, made printable.
+    - echo (bool): False if the answer is secret.
+    - kind (str): "passphrase", "password", "new password" or "keyboard-interactive".
+    - gateway (str): who asks, "user@host:port"; for a passphrase the gateway it is for.
+    - hop (int): the position of that gateway on the way, from 1.
+    - name, instruction (str): the server's heading and explanation (RFC 4256 3.2), made
+      printable; often empty.
+    """
+
+    text: str
+    echo: bool
+    kind: str
+    gateway: str = ""
+    hop: int = 1
+    name: str = ""
+    instruction: str = ""
+
+
+#: prompt(text, echo) or prompt(text, echo, question) returns the answer; None gives up.
+Prompt = Callable[..., str | None]
+
+
+class LoginInterrupted(Exception):  # noqa: N818
+    """The server hung up after several keys were offered at once.
+
+    It may count offers (MaxAuthTries); one key at a time may succeed on a new connection.
+    """
+
+
+class Login:
+    """The credentials of one user.
+
+    - username (str): the user to log in as.
+    - password (str or None): for the method password, and for the password prompt of
+      keyboard-interactive.
+    - pkey: a key with Paramiko's interface, or a sequence of them.
+    - key_filename (path or sequence of paths): private key files.
+    - certificate_filename (path or sequence of paths): certificates for the keys given here, or
+      in the agent (ssh_config's CertificateFile); FILE-cert.pub beside a key file is found
+      without it.
+    - passphrase (str or None): for the key files.
+    - allow_agent (bool): use the keys of the agent.
+    - identity_agent (path or None): the agent's socket; default: SSH_AUTH_SOCK.
+    - look_for_keys (bool): try the usual files of ~/.ssh if no key was given.
+    - identities_only (bool): of the agent's keys use only those whose files are given.
+    - prompt (callable or None): asks a person; see ``Question``.
+    - preferred_authentications (sequence of str): the methods that may be used, in the order in
+      which they are tried.
+    - number_of_password_prompts (int): how often a person is asked for a password.
     """
 
     def __init__(
@@ -54,366 +100,476 @@ class Login:
         password: str | None,
         pkey: Any,
         key_filename: Any,
+        certificate_filename: Any = None,
         passphrase: str | None,
         allow_agent: bool,
         identity_agent: Any,
         look_for_keys: bool,
         identities_only: bool,
         prompt: Prompt | None,
+        preferred_authentications: Sequence[str] = METHODS,
+        number_of_password_prompts: int = 3,
     ) -> None:
-        self._username = username
-        self._password = password
-        self._pkeys = _as_list(pkey)
-        for key in self._pkeys:
+        self.username = username
+        self.password = password
+        self.pkeys = _as_list(pkey)
+        for key in self.pkeys:
             if not (hasattr(key, "asbytes") and hasattr(key, "sign_ssh_data")):
                 raise TypeError(
                     "pkey must be a key with Paramiko's interface, or several, not "
                     f"{type(key).__name__}; a file is for key_filename"
                 )
-        named = [os.path.expanduser(os.fspath(f)) for f in _as_list(key_filename)]
-        self._files = [f.removesuffix(_CERTIFICATE_FILE) for f in named]
-        usual = [os.path.expanduser(f) for f in _USUAL_FILES] if look_for_keys else []
-        self._usual_files = [] if self._files or self._pkeys else usual
-        self._passphrase = passphrase
-        self._agent_path = socket_path(identity_agent) if allow_agent else None
-        self._identities_only = identities_only
-        self._prompt = prompt
+        self.files = _paths(key_filename)
+        self.certificates = _paths(certificate_filename)
+        has_keys = bool(self.files or self.pkeys)
+        self.usual_files = _paths(_USUAL_FILES) if look_for_keys and not has_keys else []
+        self.passphrase = passphrase
+        self.agent_path = socket_path(identity_agent) if allow_agent else None
+        self.identities_only = identities_only
+        self.prompt = prompt
+        self.methods = [name for name in preferred_authentications if name in METHODS]
+        self.number_of_password_prompts = number_of_password_prompts
 
     def run(
-        self, session: _core.Session, gateway: str, left: Left, keys_only: bool = False
+        self,
+        session: _core.Session,
+        gateway: str,
+        left: Left,
+        *,
+        keys_only: bool = False,
+        hop: int = 1,
+        on_banner: Callable[[str], None] = lambda text: None,
+        offers_at_once: int = _OFFERS_AT_ONCE,
     ) -> str:
-        """Try what there is until the server is satisfied; what it accepted, in words.
+        """Log in; return what the server accepted, in words.
 
-        keys_only: send no password, for the server may not be who it says.
+        - left: returns the seconds that are left, or None.
+        - keys_only: send no password, because the server may be an impostor.
+        - on_banner: called with the text of each banner, made printable, as it arrives.
+        - offers_at_once: how many keys may be offered at once.
 
-        Raises AuthenticationError, with what was tried and what the server
-        still accepts, or what the session raises.
+        Raises AuthenticationError, LoginInterrupted, or SessionFailed.
         """
-        run = _Run(self._username, session, left)
-        try:
-            accepted = session.auth_none(self._username, left())
-            if accepted is None:
-                return "none"
-            run.accepted = accepted.split(",")
-            if any(try_it() for try_it in self._attempts(run, keys_only)):
-                return run.accepted_by
-        except errors.SessionFailed as failure:
-            # sshd says goodbye after MaxAuthTries.
-            if failure.status == "timed out" or not run.tried:
-                raise
-            run.tried.append(failure.text)
-        finally:
-            run.passphrases.clear()
-        raise errors.authentication_failed(gateway, run.tried, run.accepted)
-
-    def _attempts(self, run: _Run, keys_only: bool) -> Iterator[Callable[[], bool]]:
-        """In OpenSSH's order: publickey, certificates first; then
-        keyboard-interactive, password.
-
-        Nobody is asked for a passphrase before the agent's keys are tried.
-        """
-        if "publickey" in run.accepted:
-            files = self._files or self._usual_files
-            locked = [file for file in files if self._passphrase is None and _is_locked(file)]
-            for file in files:
-                if file not in locked:
-                    yield partial(self._with_file, run, file, file + _CERTIFICATE_FILE)
-            yield partial(self._with_agent, run)
-            for key in self._pkeys:
-                yield partial(run.with_key, key, "key")
-            for file in locked:
-                yield partial(self._with_file, run, file, file + _CERTIFICATE_FILE)
-            for file in files:
-                yield partial(self._with_file, run, file)
+        exchange = exchange_with(session, self.username, left, on_banner)
+        attempt = _Attempt(self, session, exchange, gateway, left, hop)
+        attempt.offers_at_once = offers_at_once
         if keys_only:
-            return
-        if "keyboard-interactive" in run.accepted and (self._password or self._prompt):
-            yield partial(run.interactive, self._answerer())
-        if "password" in run.accepted and self._password is not None:
-            yield partial(run.password, self._password)
+            attempt.methods = [name for name in self.methods if name == "publickey"]
+        with Agent(self.agent_path or "", timeout=AGENT_LIST_TIMEOUT) as agent:
+            attempt.prepare_keys(agent if self.agent_path is not None else None)
+            return attempt.run()
 
-    def _with_agent(self, run: _Run) -> bool:
-        if self._agent_path is None:
-            return False
-        named = [_public_of(file) for file in self._files or self._usual_files]
-        with Agent(self._agent_path, timeout=run.left()) as agent:
-            try:
-                keys = agent.keys()
-            except AgentError as error:
-                run.tried.append(f"agent: {error.args[1]}")
-                return False
-            # As in OpenSSH: first those that a file names, for the server's patience
-            # (MaxAuthTries) may be shorter than the agent's list.
-            for key in sorted(keys, key=lambda key: key.asbytes() not in named):
-                if self._identities_only and key.asbytes() not in named:
-                    continue
-                agent.timeout = run.left()
-                if run.with_key(key, "agent's key"):
-                    return True
-        return False
 
-    def _with_file(self, run: _Run, file: str, certified_by: str | None = None) -> bool:
-        """What is wrong with the file itself is told without the certificate."""
-        certificate = None if certified_by is None else _line_of_certificate(certified_by)
-        if certified_by is not None and certificate is None:
-            return False
+@dataclass
+class _Attempt:
+    """One login: what was tried so far, and the server's latest answer."""
+
+    login: Login
+    session: _core.Session
+    exchange: Exchange
+    gateway: str
+    left: Left
+    hop: int
+    offers_at_once: int = _OFFERS_AT_ONCE
+    methods: list[str] = field(default_factory=list)
+    #: The methods that can continue, as the server last said; None before it said so.
+    can_continue: tuple[str, ...] | None = None
+    #: What the server accepted in part, in words.
+    accepted: list[str] = field(default_factory=list)
+    #: What was tried without success, in words, never a secret.
+    tried: list[str] = field(default_factory=list)
+    #: Prompts that nobody answered.
+    unanswered: list[str] = field(default_factory=list)
+    #: How often each method was used since the last partial success.
+    uses: dict[str, int] = field(default_factory=dict)
+    passphrases: dict[str, str | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.methods = self.methods or list(self.login.methods)
+
+    # ---- The engine ---------------------------------------------------------
+
+    def run(self) -> str:
         try:
-            key = bytearray(_read(file))
-        except OSError as error:
-            if file in self._files and certificate is None:
-                run.tried.append(f"key file {file}: {error.strerror}")
-            return False
-        try:
-            passphrase = self._passphrase
-            if is_encrypted(key) and passphrase is None:
-                passphrase = self._ask_passphrase(run, file)
-            if _public_in(bytes(key)) is not None:
-                problem = "a public key, and no agent has its other half"
-            elif is_encrypted(key) and passphrase is None:
-                problem = "it needs a passphrase"
-            else:
-                return run.with_file(file, key, passphrase, certificate)
-            if certificate is None:
-                run.tried.append(f"key file {file}: {problem}")
-            return False
+            if not self._can_begin_without_asking():
+                self._take(self.exchange.none(), "none")
+            while not self._is_done:
+                step = self._choose()
+                if step is None and not self._learn_methods():
+                    raise self._failed()
+                if step is not None:
+                    step()
+            return " and ".join(self.accepted)
+        except _messages.SessionFailed as failure:
+            raise self._ended(failure) from None
         finally:
-            _wipe(key)
+            self.passphrases.clear()
 
-    def _ask_passphrase(self, run: _Run, file: str) -> str | None:
-        """Once: the key may be tried again without its certificate."""
-        if file not in run.passphrases and self._prompt is not None:
-            text = f"Enter passphrase for key '{file}': "
-            run.passphrases[file] = self._prompt(text, False)
-        return run.passphrases.get(file)
+    _is_done = False
 
-    def _answerer(self) -> Callable[[str, str, str, bool], str | None]:
-        """The password answers the first hidden prompt; a person the others."""
-        passwords = [self._password] if self._password is not None else []
+    def _can_begin_without_asking(self) -> bool:
+        """The answer to "none" changes nothing if a key can be tried at once."""
+        return (
+            self.exchange.reports_methods
+            and self.methods[:1] == ["publickey"]
+            and self.keyring.has_silent_keys()
+            and self._peek_key() is not None
+        )
 
-        def answer(name: str, instruction: str, prompt: str, echo: bool) -> str | None:
-            if not echo and passwords:
-                return passwords.pop()
-            if self._prompt is None:
-                return None
-            return self._prompt(prompt, echo)
+    def _may_use(self, method: str) -> bool:
+        return self.can_continue is None or method in self.can_continue
 
-        return answer
+    def _choose(self) -> Callable[[], None] | None:
+        """The next step; None if nothing is left that the server would take."""
+        for method in self.methods:
+            if not self._may_use(method):
+                continue
+            if method == "publickey" and self._peek_key() is not None:
+                return self._use_keys
+            if method == "keyboard-interactive" and self._may_repeat(method, 1):
+                return self._use_interactive
+            if method == "password" and self._may_repeat(method, 0):
+                return self._use_password
+        return None
 
+    def _may_repeat(self, method: str, _unused: int) -> bool:
+        """A given password is sent once; a person is asked again."""
+        login = self.login
+        uses = self.uses.get(method, 0)
+        given = int(login.password is not None)
+        asked = login.number_of_password_prompts if login.prompt is not None else 0
+        return uses < given + asked
 
-class _Run:
-    """One login, and what came of it so far."""
+    def _learn_methods(self) -> bool:
+        """With the system's libssh2 only: ask for the methods again, once all are used up.
 
-    def __init__(self, username: str, session: _core.Session, left: Left) -> None:
-        self.username = username
-        self.session = session
-        self.left = left
-        self.accepted: list[str] = []
-        self.accepted_by = ""
-        #: What was tried, in words, never a secret.
-        self.tried: list[str] = []
-        #: What a person typed, by key file.
-        self.passphrases: dict[str, str | None] = {}
-
-    def _note(self, what: str, refusal: str | None) -> bool:
-        _log.debug("%s: %s", what, "accepted" if refusal is None else "refused")
-        if refusal is None:
-            self.accepted_by = what
-            return True
-        self.tried.append(f"{what} ({refusal})" if refusal else what)
-        return False
-
-    def _is_beyond_libssh2(self, what: str, blob: bytes) -> bool:
-        """Then it would only be refused; the libssh2 in use says why."""
-        if _core.LIBSSH2_NUMBER >= _KNOWS_ALL:
+        True if the server's list has changed, which means that something was accepted in part.
+        """
+        if self.exchange.reports_methods or self.can_continue is None:
             return False
-        kind = key_type(blob)
-        if kind.endswith(_CERTIFICATE):
-            why = _NO_CERTIFICATES
-        elif kind == "ssh-rsa":
-            why = _NO_RSA
-        elif kind.startswith("sk-"):
-            why = f"libssh2 {_core.LIBSSH2_VERSION} has no security keys"
-        else:
-            return False
-        self.tried.append(f"{what} ({why})")
+        before = self.can_continue
+        self._take(self.exchange.none(), "none")
+        if self._is_done or self.can_continue == before:
+            return self._is_done
+        self._begin_next_stage()
         return True
 
-    def with_key(self, key: Any, what: str) -> bool:
-        """A key that signs for itself, with Paramiko's interface."""
-        blob = getattr(getattr(key, "public_blob", None), "key_blob", None) or key.asbytes()
-        what = f"{what} {_describe(blob)}"
-        if self._is_beyond_libssh2(what, blob):
+    def _take(self, reply: Reply, what: str) -> bool:
+        """Note the server's answer. True if it refused, and *what* counts as tried."""
+        if isinstance(reply, Accepted):
+            _log.debug("%s: accepted", what)
+            self.accepted.append(what)
+            self._is_done = True
             return False
+        assert isinstance(reply, Refused)
+        _log.debug("%s: %s", what, "accepted in part" if reply.is_partial else "refused")
+        if reply.can_continue is not None:
+            self.can_continue = reply.can_continue
+        if reply.is_partial:
+            self.accepted.append(what)
+            self._begin_next_stage()
+            return False
+        return what != "none"
 
-        def sign(algorithm: str, data: bytes) -> bytes:
-            made = _signature(key, data, algorithm.removesuffix(_CERTIFICATE))
-            return _bare_signature(made, what)
+    def _begin_next_stage(self) -> None:
+        """After a partial success every method may be used again, as in OpenSSH."""
+        self.uses.clear()
+        self._waiting = [*self._put_back, *self._waiting]
+        self._put_back = []
 
-        with contextlib.suppress(AgentError):
-            refusal = self.session.auth_signer(self.username, blob, sign, self.left())
-            return self._note(what, refusal)
-        return self._note(what, "the agent did not sign")
+    # ---- publickey ----------------------------------------------------------
 
-    def with_file(
-        self, file: str, key: bytearray, passphrase: str | None, certificate: str | None
-    ) -> bool:
-        what = f"key file {file}"
-        public = _public_in(certificate.encode()) if certificate else _public_of(file)
-        if public is not None:
-            what += f" {_describe(public)}"
-            if self._is_beyond_libssh2(what, public):
-                return False
-        refusal = self.session.auth_key(self.username, key, passphrase, certificate, self.left())
-        # A key that the server has seen and refused was decrypted first.
-        is_refused = refusal is not None and "combination invalid" in refusal
-        if refusal is not None and is_encrypted(key) and not is_refused:
-            refusal += "; is the passphrase right?"
-        return self._note(what, refusal)
+    def prepare_keys(self, agent: Agent | None) -> None:
+        login = self.login
+        self.agent = agent
+        self.keyring = Keyring(
+            pkeys=login.pkeys,
+            files=login.files,
+            certificates=login.certificates,
+            usual_files=login.usual_files,
+            passphrase=login.passphrase,
+            agent=agent,
+            identities_only=login.identities_only,
+            note=self.tried.append,
+        )
+        self._source: Iterator[LoginKey] = iter(self.keyring)
+        self._waiting: list[LoginKey] = []
+        #: Keys that the server did not judge, because it did not take the method then.
+        self._put_back: list[LoginKey] = []
 
-    def interactive(self, answer: Callable[[str, str, str, bool], str | None]) -> bool:
-        refusal = self.session.auth_interactive(self.username, answer, self.left())
-        return self._note("keyboard-interactive", refusal)
+    def _peek_key(self) -> LoginKey | None:
+        while not self._waiting:
+            key = next(self._source, None)
+            if key is None:
+                return None
+            if not self._is_beyond_libssh2(key) and self._can_be_unlocked(key):
+                self._waiting.append(key)
+        return self._waiting[0]
 
-    def password(self, password: str) -> bool:
-        secret = bytearray(password, "utf-8")
+    def _can_be_unlocked(self, key: LoginKey) -> bool:
+        if not isinstance(key, FileKey) or not key.file.is_encrypted or key.passphrase is not None:
+            return True
+        if self.login.prompt is None:
+            self._refused_key(key, "it needs a passphrase")
+            return False
+        return True
+
+    def _refused_key(self, key: LoginKey, why: str) -> None:
+        self.tried.append(f"{key.what}: {why}" if why else key.what)
+
+    def _use_keys(self) -> None:
+        """Sign by the next key, or offer the next few."""
+        key = self._waiting[0]
+        if not key.needs_person:
+            self._waiting.pop(0)
+            self._sign(key)
+            return
+        offered = self._take_offers()
         try:
-            refusal = self.session.auth_password(self.username, secret, self.left())
-        finally:
-            _wipe(secret)
-        return self._note("password", refusal)
+            replies = self.exchange.offer(offered)
+        except _messages.SessionFailed as failure:
+            if len(offered) > 1 and failure.status == Status.LOST:
+                raise LoginInterrupted from failure
+            raise
+        welcome = [k for k, r in zip(offered, replies, strict=False) if isinstance(r, KeyAccepted)]
+        for key, reply in zip(offered, replies, strict=False):
+            if not isinstance(reply, KeyAccepted) and self._take(reply, key.what):
+                self._judge(key)
+        for key in welcome:
+            if self._is_done or not self._may_use("publickey"):
+                break
+            self._sign(key)
+
+    def _take_offers(self) -> list[LoginKey]:
+        """The next keys of the agent, up to the number that may be offered at once."""
+        first = self._waiting[0]
+        # Servers other than OpenSSH's may drop a request when the next one arrives early:
+        # asyncssh does.
+        version = self.session.methods["server_version"]
+        is_patient = self.exchange.reports_methods and "OpenSSH" in version
+        most = 1 if isinstance(first, FileKey) or not is_patient else self.offers_at_once
+        taken: list[LoginKey] = []
+        while len(taken) < most and (key := self._peek_key()) is not None:
+            if not key.needs_person or (taken and isinstance(key, FileKey)):
+                break
+            taken.append(self._waiting.pop(0))
+        return taken
+
+    def _sign(self, key: LoginKey) -> None:
+        if isinstance(key, FileKey) and not self._unlock(key):
+            return
+        if self.agent is not None:
+            self.agent.timeout = self.left()
+        try:
+            if isinstance(key, FileKey):
+                key.complete(self.session)
+            reply = self.exchange.sign(key)
+        except KeyUnusable as error:
+            self._refused_key(key, str(error))
+            return
+        if self._take(reply, key.what):
+            self._judge(key, getattr(reply, "reason", ""))
+
+    def _judge(self, key: LoginKey, reason: str = "") -> None:
+        """A refusal is none of the key itself if the server did not take the method."""
+        if self.can_continue is not None and "publickey" not in self.can_continue:
+            self._put_back.append(key)
+            return
+        self._refused_key(key, reason)
+
+    def _unlock(self, key: FileKey) -> bool:
+        path = key.file.path
+        if not key.file.is_encrypted or key.passphrase is not None:
+            return True
+        if path not in self.passphrases:
+            text = f"Enter passphrase for key '{printable(path)}': "
+            self.passphrases[path] = self._ask(Question(text, False, "passphrase"))
+        key.passphrase = self.passphrases[path]
+        if key.passphrase is None:
+            self._refused_key(key, "its passphrase was not given")
+        return key.passphrase is not None
+
+    def _is_beyond_libssh2(self, key: LoginKey) -> bool:
+        """Note why the libssh2 in use cannot log in by a key, if it cannot."""
+        blob = getattr(key, "_blob", None) or getattr(key, "blob", None)
+        why = _why_not(blob) if blob is not None else None
+        if why is not None:
+            self._refused_key(key, why)
+        return why is not None
+
+    # ---- password -----------------------------------------------------------
+
+    def _use_password(self) -> None:
+        uses = self.uses["password"] = self.uses.get("password", 0) + 1
+        password = self.login.password if uses == 1 else None
+        if password is None:
+            user, _, host = self.gateway.partition("@")
+            text = f"{self.gateway}'s password: "
+            password = self._ask(Question(text, False, "password"))
+        if password is None:
+            self.uses["password"] += self.login.number_of_password_prompts
+            self._note_unanswered("password")
+            return
+        reply = self.exchange.password(password, self._new_password)
+        if isinstance(reply, ChangeRequest):
+            self.tried.append(f"password (the password has expired: {printable(reply.prompt)})")
+            self.uses["password"] += self.login.number_of_password_prompts
+        elif self._take(reply, "password"):
+            self._note_refusal("password", reply)
+
+    def _new_password(self, prompt: str) -> str | None:
+        for _ in range(3):
+            text = printable(prompt) or "Enter a new password: "
+            first = self._ask(Question(text, False, "new password"))
+            if first is None:
+                return None
+            again = self._ask(Question("Retype the new password: ", False, "new password"))
+            if first == again:
+                return first
+        return None
+
+    # ---- keyboard-interactive -----------------------------------------------
+
+    def _use_interactive(self) -> None:
+        method = "keyboard-interactive"
+        uses = self.uses[method] = self.uses.get(method, 0) + 1
+        passwords = [self.login.password] if uses == 1 and self.login.password is not None else []
+
+        def answer(prompts: Prompts) -> list[str] | None:
+            answers = []
+            for text, echo in prompts.prompts:
+                if passwords and not echo and _asks_for_password(text):
+                    answers.append(passwords.pop())
+                    continue
+                found = self._ask(
+                    Question(
+                        printable_lines(text),
+                        echo,
+                        method,
+                        name=printable_lines(prompts.name),
+                        instruction=printable_lines(prompts.instruction),
+                    )
+                )
+                if found is None:
+                    self._note_unanswered(text)
+                    return None
+                answers.append(found)
+            return answers
+
+        reply = self.exchange.interactive(answer)
+        if isinstance(reply, Prompts):
+            self.uses[method] += self.login.number_of_password_prompts
+            self.tried.append(f"{method} ({self.unanswered[-1]})")
+        elif self._take(reply, method):
+            self._note_refusal(method, reply)
+
+    def _note_unanswered(self, prompt: str) -> None:
+        words = printable(prompt) or "an empty prompt"
+        self.unanswered.append(f"the prompt {words!r} was not answered")
+
+    def _note_refusal(self, method: str, reply: Reply) -> None:
+        reason = reply.reason if isinstance(reply, Refused) else ""
+        self.tried.append(f"{method} ({reason})" if reason else method)
+
+    def _ask(self, question: Question) -> str | None:
+        """Ask a person, if there is one to ask."""
+        if self.login.prompt is None:
+            return None
+        question = Question(
+            question.text,
+            question.echo,
+            question.kind,
+            self.gateway,
+            self.hop,
+            question.name,
+            question.instruction,
+        )
+        answer = ask(self.login.prompt, question)
+        if answer is not None and not isinstance(answer, str):
+            raise TypeError(f"prompt must return a str or None, not {type(answer).__name__}")
+        return answer
+
+    # ---- The end ------------------------------------------------------------
+
+    def _failed(self, failure: _messages.SessionFailed | None = None) -> Exception:
+        return _messages.authentication_failed(
+            self.gateway,
+            self.tried,
+            self.can_continue or (),
+            accepted_in_part=self.accepted,
+            hung_up=failure.text if failure is not None else None,
+        )
+
+    def _ended(self, failure: _messages.SessionFailed) -> Exception:
+        """The server hung up: after too many attempts, perhaps."""
+        if failure.status != Status.LOST or not (self.tried or self.accepted):
+            return failure
+        return self._failed(failure)
+
+
+def ask(prompt: Prompt, question: Question) -> str | None:
+    """Call a prompt, which takes two arguments or three."""
+    try:
+        inspect.signature(prompt).bind(question.text, question.echo, question)
+    except TypeError:
+        return prompt(question.text, question.echo)
+    except ValueError:  # its signature cannot be found out
+        return prompt(question.text, question.echo)
+    return prompt(question.text, question.echo, question)
+
+
+def printable_lines(text: str) -> str:
+    """A server's text for a terminal: control characters become octal escapes, as OpenSSH
+    shows them; line feeds and tabs stay."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "".join(f"\\{b:03o}" for b in c.encode())
+        for c in text.replace("\r\n", "\n")
+    )
+
+
+#: "Password" in the languages that PAM is translated to most.
+_PASSWORD = re.compile(
+    r"password|passwort|kennwort|passwd|mot de passe|contrase|senha|wachtwoord|has[lł]o|heslo"
+    r"|парол|jelsz|l[oö]senord|salasana|adgangskode|passord|parol|şifre|sifre"
+    r"|パスワード|密码|密碼|암호|비밀번호",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"one[- ]?time|verification|token|\bcode\b|\botp\b|new password", re.IGNORECASE)
+
+
+def _asks_for_password(prompt: str) -> bool:
+    """True if a hidden prompt asks for the password and not for a second factor."""
+    return _PASSWORD.search(prompt) is not None and _CODE.search(prompt) is None
+
+
+# ---- What the libssh2 in use cannot do ---------------------------------------
+
+_KNOWS_ALL = 0x010B00  # the libssh2 that signs with RSA and SHA-2, and sends certificates
+
+
+def _why_not(blob: bytes) -> str | None:
+    if _core.LIBSSH2_NUMBER >= _KNOWS_ALL:
+        return None
+    kind = key_type(blob)
+    if kind.endswith(CERTIFICATE):
+        return _NO_CERTIFICATES
+    if kind == "ssh-rsa":
+        return _NO_RSA
+    if kind.startswith("sk-"):
+        return f"libssh2 {_core.LIBSSH2_VERSION} has no security keys"
+    return None
 
 
 _NO_RSA = (
-    f"libssh2 {_core.LIBSSH2_VERSION} can't sign with RSA and SHA-2; use an ed25519 or "
+    f"libssh2 {_core.LIBSSH2_VERSION} cannot sign with RSA and SHA-2; use an ed25519 or "
     "ecdsa key, or libssh2 1.11 or newer"
 )
 
 # It names the certificate's type in the signature too, and sshd refuses that.
 _NO_CERTIFICATES = (
-    f"libssh2 {_core.LIBSSH2_VERSION} can't log in with a certificate; use a key without "
+    f"libssh2 {_core.LIBSSH2_VERSION} cannot log in with a certificate; use a key without "
     "one, or libssh2 1.11 or newer"
 )
-
-
-def is_encrypted(key: bytes | bytearray) -> bool:
-    """Does a private key file need a passphrase?"""
-    text = bytes(key)
-    if b"ENCRYPTED" in text:
-        return True  # PEM, PKCS8
-    found = re.search(rb"-----BEGIN OPENSSH PRIVATE KEY-----(.*?)-----END", text, re.DOTALL)
-    if not found:
-        return False
-    with contextlib.suppress(ValueError):
-        blob = base64.b64decode(found[1])
-        return not blob.startswith(b"openssh-key-v1\0\0\0\0\4none")
-    return False
-
-
-def _is_locked(file: str) -> bool:
-    with contextlib.suppress(OSError):
-        return is_encrypted(_read(file))
-    return False
-
-
-def _public_of(file: str) -> bytes | None:
-    """The public key beside a private key file, or within it (OpenSSH's format); or
-    the file itself is one."""
-    for name in (file, file + ".pub"):
-        with contextlib.suppress(OSError):
-            public = _public_in(_read(name))
-            if public is not None:
-                return public
-    with contextlib.suppress(OSError, ValueError, IndexError, struct.error):
-        blob = base64.b64decode(_read(file).split(b"-----")[2])
-        if blob.startswith(b"openssh-key-v1\0"):
-            rest = blob[15:]
-            for _ in range(3):  # cipher, kdf, kdf options
-                rest = rest[4 + struct.unpack(">I", rest[:4])[0] :]
-            size = struct.unpack(">I", rest[4:8])[0]
-            return rest[8 : 8 + size] or None
-    return None
-
-
-def _line_of_certificate(file: str) -> str | None:
-    """What ssh-keygen -s has made of a public key."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        line = b" ".join(_read(file).split(None, 2)[:2])  # no comment
-        blob = _public_in(line)
-        if blob is not None and key_type(blob).endswith(_CERTIFICATE):
-            return line.decode("ascii")
-    return None
-
-
-def _describe(blob: bytes) -> str:
-    return f"{key_type(blob)} {fingerprint(_certified(blob))}"
-
-
-def _certified(blob: bytes) -> bytes:
-    """The key that a certificate is about, whose fingerprint OpenSSH shows.
-
-    PROTOCOL.certkeys: its type, a nonce, the strings of the key, and more.
-    """
-    strings: list[bytes] = []
-    rest = blob
-    while len(rest) >= 4 and len(strings) < 5:
-        end = 4 + int.from_bytes(rest[:4])
-        strings.append(rest[4:end])
-        rest = rest[end:]
-    kind = strings[0].decode("ascii")
-    if not kind.endswith(_CERTIFICATE):
-        return blob
-    plain = kind.removesuffix(_CERTIFICATE)
-    parts = strings[2 : 3 + plain.startswith(("ssh-rsa", "ecdsa", "sk-ecdsa"))]
-    if plain.startswith("sk-"):
-        plain += "@openssh.com"
-        parts = strings[2 : 3 + len(parts)]  # and the application
-    return b"".join(struct.pack(">I", len(part)) + part for part in (plain.encode(), *parts))
-
-
-def _public_in(text: bytes) -> bytes | None:
-    """The key of a line of sshd(8), AUTHORIZED_KEYS, without options."""
-    with contextlib.suppress(ValueError, IndexError):
-        kind, encoded = text.split(None, 2)[:2]
-        blob = base64.b64decode(encoded, validate=True)
-        if key_type(blob) == kind.decode("ascii"):
-            return blob
-    return None
-
-
-def _read(file: str) -> bytes:
-    with open(file, "rb") as opened:
-        return opened.read(1 << 20)
-
-
-def _signature(key: Any, data: bytes, algorithm: str) -> Any:
-    """Paramiko before 2.9 and paramiko-ng are told no algorithm."""
-    try:
-        inspect.signature(key.sign_ssh_data).bind(data, algorithm)
-    except TypeError:
-        return key.sign_ssh_data(data)
-    except ValueError:  # it does not tell what it takes
-        pass
-    return key.sign_ssh_data(data, algorithm)
-
-
-def _bare_signature(made: Any, what: str) -> bytes:
-    """Without the name of the algorithm, which libssh2 adds itself.
-
-    made: bytes, or a Message of Paramiko's.  What follows the signature (the
-    flags and counter of a security key) belongs to it.
-    """
-    blob = made if isinstance(made, bytes) else getattr(made, "asbytes", lambda: None)()
-    if not isinstance(blob, bytes):
-        raise TypeError(f"{what}: sign_ssh_data must return bytes or a Message")
-    strings: list[bytes] = []
-    rest = blob
-    while len(rest) >= 4 and len(strings) < 2:
-        size = struct.unpack(">I", rest[:4])[0]
-        strings.append(rest[4 : 4 + size])
-        rest = rest[4 + size :]
-    if len(strings) < 2 or not strings[1]:
-        raise ValueError(f"{what}: sign_ssh_data returned no signature of RFC 4253 6.6")
-    return strings[1] + rest
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -424,5 +580,5 @@ def _as_list(value: Any) -> list[Any]:
     return [value]
 
 
-def _wipe(secret: bytearray) -> None:
-    secret[:] = bytes(len(secret))
+def _paths(value: Any) -> list[str]:
+    return [os.path.expanduser(os.fspath(path)) for path in _as_list(value)]

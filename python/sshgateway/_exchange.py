@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Exchanges of authentication messages with a server, in two implementations.
+
+``MessageExchange`` composes the messages itself (_userauth.py), which takes the pinned libssh2.
+``Libssh2Exchange`` lets libssh2 do so, in its own order and with more round trips; it serves the
+system's libssh2, which does not tell which methods can continue after a request.
+
+Neither decides what to try: login.py does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from sshgateway import _core, _userauth
+from sshgateway._keyfile import line_of, wipe
+from sshgateway._login_keys import FileKey, LoginKey
+from sshgateway._messages import SessionFailed
+from sshgateway._status import Status
+from sshgateway._userauth import (
+    Accepted,
+    Banner,
+    ChangeRequest,
+    KeyAccepted,
+    MalformedMessage,
+    Prompts,
+    Refused,
+    Reply,
+    ServiceAccepted,
+)
+
+__all__ = ["Exchange", "Libssh2Exchange", "MessageExchange", "exchange_with"]
+
+Left = Callable[[], float | None]
+#: Answers the prompts of one round; None gives up.
+Answer = Callable[[Prompts], list[str] | None]
+#: Given the server's prompt, returns a new password; None gives up.
+NewPassword = Callable[[str], str | None]
+
+#: A server may send up to this many banners and rounds of prompts during one login.
+_MOST_MESSAGES = 1000
+
+
+class Exchange(Protocol):
+    """Sends requests for one user, and returns the server's reply to each.
+
+    Every method raises SessionFailed if the connection breaks or the deadline passes.
+    """
+
+    #: True if a Refused tells which methods can continue.
+    reports_methods: bool
+
+    def none(self) -> Reply:
+        """Ask for the methods. Returns Accepted or Refused."""
+
+    def offer(self, keys: Sequence[LoginKey]) -> list[Reply]:
+        """Offer keys without a signature, all at once. Returns KeyAccepted or Refused for each;
+        fewer replies if the server accepted the login before the last."""
+
+    def sign(self, key: LoginKey) -> Reply:
+        """Log in by a key. Returns Accepted or Refused."""
+
+    def password(self, password: str, new_password: NewPassword) -> Reply:
+        """Log in by a password. Returns Accepted or Refused, or the ChangeRequest that
+        *new_password* did not answer."""
+
+    def interactive(self, answer: Answer) -> Reply:
+        """keyboard-interactive. Returns Accepted or Refused, or the Prompts that *answer* did
+        not answer."""
+
+
+class MessageExchange:
+    """Composes the messages, and sends the service request with the first of them."""
+
+    reports_methods = True
+
+    def __init__(
+        self,
+        session: _core.Session,
+        username: str,
+        left: Left,
+        on_banner: Callable[[str], None],
+    ) -> None:
+        self._session = session
+        self._username = username
+        self._left = left
+        self._on_banner = on_banner
+        self._is_begun = False
+        self._awaits_service = False
+        self._messages = 0
+
+    def _send(self, message: bytes | bytearray) -> None:
+        if not self._is_begun:
+            self._is_begun = self._awaits_service = True
+            self._session.userauth_send(_userauth.service_request(), self._left())
+        try:
+            self._session.userauth_send(message, self._left())
+        finally:
+            if isinstance(message, bytearray):
+                wipe(message)
+
+    def _receive(self, method: str) -> Reply:
+        """The next reply that is not a banner nor the answer to the service request."""
+        while True:
+            message = self._session.userauth_receive(self._left())
+            self._messages += 1
+            try:
+                if self._messages > _MOST_MESSAGES:
+                    raise MalformedMessage("the server sent too many messages of the login")
+                reply = _userauth.read_reply(message, method)
+                if isinstance(reply, ServiceAccepted) and not self._awaits_service:
+                    raise MalformedMessage("the server accepted the service twice")
+            except MalformedMessage as error:
+                raise SessionFailed(Status.SSH, 0, 0, str(error)) from None
+            if isinstance(reply, Banner):
+                self._on_banner(reply.text)
+            elif isinstance(reply, ServiceAccepted):
+                self._awaits_service = False
+            else:
+                return reply
+
+    def _final(self, method: str) -> Reply:
+        """The reply to a request that can only be accepted or refused."""
+        reply = self._receive(method)
+        if isinstance(reply, Accepted | Refused):
+            return reply
+        raise SessionFailed(Status.SSH, 0, 0, f"the server's reply to {method!r} is out of order")
+
+    def none(self) -> Reply:
+        self._send(_userauth.none_request(self._username))
+        return self._final("none")
+
+    def offer(self, keys: Sequence[LoginKey]) -> list[Reply]:
+        algorithms = [key.algorithm(self._session.server_sig_algs) for key in keys]
+        for key, algorithm in zip(keys, algorithms, strict=True):
+            self._send(_userauth.offer_request(self._username, algorithm, key.blob))
+        replies: list[Reply] = []
+        for key in keys:
+            reply = self._receive("publickey")
+            if isinstance(reply, KeyAccepted) and reply.blob != key.blob:
+                text = "the server accepted a key that was not offered"
+                raise SessionFailed(Status.SSH, 0, 0, text)
+            replies.append(reply)
+            if isinstance(reply, Accepted):
+                break
+        return replies
+
+    def sign(self, key: LoginKey) -> Reply:
+        algorithm = key.algorithm(self._session.server_sig_algs)
+        request = _userauth.unsigned_request(self._username, algorithm, key.blob)
+        data = _userauth.data_to_sign(self._session.session_id, request)
+        signature = key.sign(self._session, algorithm, data)
+        self._send(_userauth.signed_request(request, signature))
+        return self._final("publickey")
+
+    def password(self, password: str, new_password: NewPassword) -> Reply:
+        current = bytearray(password, "utf-8", "surrogateescape")
+        try:
+            self._send(_userauth.password_request(self._username, current))
+            reply = self._receive("password")
+            while isinstance(reply, ChangeRequest):
+                answer = new_password(reply.prompt)
+                if answer is None:
+                    return reply
+                new = bytearray(answer, "utf-8", "surrogateescape")
+                try:
+                    self._send(_userauth.password_request(self._username, current, new))
+                finally:
+                    wipe(new)
+                reply = self._receive("password")
+            return reply
+        finally:
+            wipe(current)
+
+    def interactive(self, answer: Answer) -> Reply:
+        self._send(_userauth.interactive_request(self._username))
+        reply = self._receive("keyboard-interactive")
+        while isinstance(reply, Prompts):
+            answers = answer(reply)
+            if answers is None:
+                return reply
+            encoded = [text.encode("utf-8", "surrogateescape") for text in answers]
+            self._send(_userauth.info_response(encoded))
+            reply = self._receive("keyboard-interactive")
+        return reply
+
+
+class Libssh2Exchange:
+    """Lets libssh2 compose the messages: one attempt of a method per call.
+
+    libssh2 offers each key before it signs, does not tell a partial success from a refusal, and
+    keeps banners to itself.
+    """
+
+    reports_methods = False
+
+    def __init__(self, session: _core.Session, username: str, left: Left) -> None:
+        self._session = session
+        self._username = username
+        self._left = left
+
+    def none(self) -> Reply:
+        methods = self._session.auth_none(self._username, self._left())
+        return Accepted() if methods is None else Refused(tuple(methods.split(",")))
+
+    def offer(self, keys: Sequence[LoginKey]) -> list[Reply]:
+        """Nothing is sent: libssh2 offers a key when ``sign()`` is called."""
+        return [KeyAccepted("", key.blob) for key in keys]
+
+    def sign(self, key: LoginKey) -> Reply:
+        if isinstance(key, FileKey):
+            return self._sign_by_file(key)
+
+        def sign(algorithm: str, data: bytes) -> bytes:
+            return _bare(key.sign(self._session, algorithm, data))
+
+        refusal = self._session.auth_signer(self._username, key.blob, sign, self._left())
+        return _reply(refusal)
+
+    def _sign_by_file(self, key: FileKey) -> Reply:
+        content = key.read()
+        try:
+            refusal = self._session.auth_key(
+                self._username,
+                content,
+                key.passphrase,
+                line_of(key.blob) if key.is_certificate else None,
+                self._left(),
+            )
+        finally:
+            wipe(content)
+        return _reply(refusal)
+
+    def password(self, password: str, new_password: NewPassword) -> Reply:
+        secret = bytearray(password, "utf-8", "surrogateescape")
+        try:
+            return _reply(self._session.auth_password(self._username, secret, self._left()))
+        finally:
+            wipe(secret)
+
+    def interactive(self, answer: Answer) -> Reply:
+        """libssh2 asks prompt by prompt, and does not say which prompts belong together."""
+        given_up: list[Prompts] = []
+
+        def ask(name: str, instruction: str, prompt: str, echo: bool) -> str | None:
+            prompts = Prompts(name, instruction, ((prompt, echo),))
+            answers = None if given_up else answer(prompts)
+            if answers is None:
+                given_up.append(prompts)
+                return None
+            return answers[0]
+
+        refusal = self._session.auth_interactive(self._username, ask, self._left())
+        return given_up[0] if refusal is not None and given_up else _reply(refusal)
+
+
+def _reply(refusal: tuple[int, str] | None) -> Reply:
+    return Accepted() if refusal is None else Refused(None, reason=refusal[1])
+
+
+def _bare(signature: bytes) -> bytes:
+    """A signature without the name of its algorithm, which libssh2 adds itself.
+
+    Whatever follows the signature (the flags and counter of a security key) belongs to it.
+    """
+    reader = _userauth.Reader(signature)
+    name, bare = reader.string(), reader.string()
+    return bare + signature[8 + len(name) + len(bare) :]
+
+
+def exchange_with(
+    session: _core.Session, username: str, left: Left, on_banner: Callable[[str], None]
+) -> Exchange:
+    """The best exchange that the libssh2 of the session can do."""
+    if session.by_messages:
+        return MessageExchange(session, username, left, on_banner)
+    return Libssh2Exchange(session, username, left)
