@@ -7,6 +7,7 @@
  *     python/stream_file.c    sendfile() and makefile()
  *     python/stream_option.c  addresses, socket options, family, type, proto
  *     python/stream_doc.h     the docstrings
+ *     python/vector.c         the buffers of recvmsg_into() and sendmsg()
  *
  * A kind of stream is a subtype: ProxyCommand or DirectTcpipChannel.  Its
  * __init__ sets `kind`, `shared` and `peername`, then hands the descriptor

@@ -18,6 +18,7 @@
 
 #include "sys/deadline.h"
 #include "python/error.h"
+#include "python/vector.h"
 
 /* One system call and its arguments.  `data` and `len` are for recv and send,
  * `message` is for recvmsg and sendmsg; `len` is its length in sendmsg.
@@ -421,84 +422,7 @@ sg_stream_recvfrom_into(PyObject *op, PyObject *args, PyObject *kwds)
     return n < 0 ? NULL : Py_BuildValue("nO", n, Py_None);
 }
 
-/* ---- Vectors ---------------------------------------------------------- */
-
-/* The buffers of recvmsg_into() and sendmsg().  vector_hold() acquires them
- * and vector_release() releases them; `held` is how many are acquired. */
-struct vector {
-    PyObject *items;
-    Py_buffer *buffers;
-    struct iovec *iovecs;
-    Py_ssize_t held;
-};
-
-static void
-vector_release(struct vector *vector)
-{
-    while (vector->held > 0) {
-        PyBuffer_Release(&vector->buffers[--vector->held]);
-    }
-    PyMem_Free(vector->buffers);
-    PyMem_Free(vector->iovecs);
-    Py_CLEAR(vector->items);
-}
-
-/* Acquire the buffers of `iterable`.  Returns 0, or -1 with an exception and
- * nothing to release.  `message` is for an argument that is not iterable. */
-static int
-vector_hold(struct vector *vector, PyObject *iterable, bool writable,
-            const char *message)
-{
-    Py_ssize_t n;
-
-    *vector = (struct vector){0};
-    vector->items = PySequence_Fast(iterable, message);
-    if (vector->items == NULL) {
-        return -1;
-    }
-    n = PySequence_Fast_GET_SIZE(vector->items);
-    if (n > IOV_MAX) {
-        sg_raise_errno(EMSGSIZE); /* the errno of sendmsg(2) */
-        goto fail;
-    }
-    vector->buffers = PyMem_New(Py_buffer, (size_t)n);
-    vector->iovecs = PyMem_New(struct iovec, (size_t)n);
-    if (vector->buffers == NULL || vector->iovecs == NULL) {
-        PyErr_NoMemory();
-        goto fail;
-    }
-    for (; vector->held < n; vector->held++) {
-        Py_buffer *buffer = &vector->buffers[vector->held];
-        PyObject *item = PySequence_Fast_GET_ITEM(vector->items, vector->held);
-
-        if (!PyArg_Parse(item,
-                         writable ? "w*;recvmsg_into() argument 1 must be an "
-                                    "iterable of single-segment read-write "
-                                    "buffers"
-                                  : "y*;sendmsg() argument 1 must be an "
-                                    "iterable of bytes-like objects",
-                         buffer)) {
-            goto fail;
-        }
-        vector->iovecs[vector->held] = (struct iovec){
-            .iov_base = buffer->buf, .iov_len = (size_t)buffer->len};
-    }
-    return 0;
-fail:
-    vector_release(vector);
-    return -1;
-}
-
-static size_t
-vector_length(const struct vector *vector)
-{
-    size_t n = 0;
-
-    for (Py_ssize_t i = 0; i < vector->held; i++) {
-        n += vector->iovecs[i].iov_len;
-    }
-    return n;
-}
+/* ---- recvmsg ---------------------------------------------------------- */
 
 /* Receive into `n` buffers.  Returns the number of bytes, or -1 with an
  * exception.  *flags_out are the flags of the message (recvmsg(2)). */
@@ -567,20 +491,20 @@ sg_stream_recvmsg_into(PyObject *op, PyObject *args)
     PyObject *iterable;
     Py_ssize_t ancillary = 0;
     int flags = 0, flags_out;
-    struct vector vector;
+    struct sg_vector vector;
     ssize_t got;
 
     if (!PyArg_ParseTuple(args, "O|ni:recvmsg_into", &iterable, &ancillary,
                           &flags)
         || check_ancillary_size(ancillary) < 0
-        || vector_hold(&vector, iterable, true,
-                       "recvmsg_into() argument 1 must be an iterable")
+        || sg_vector_hold(&vector, iterable, true,
+                          "recvmsg_into() argument 1 must be an iterable")
                < 0) {
         return NULL;
     }
     got = receive_message((sg_stream *)op, vector.iovecs, (size_t)vector.held,
                           flags, &flags_out);
-    vector_release(&vector);
+    sg_vector_release(&vector);
     return got < 0
                ? NULL
                : Py_BuildValue("n[]iO", (Py_ssize_t)got, flags_out, Py_None);
@@ -686,7 +610,7 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
     sg_stream *self = (sg_stream *)op;
     PyObject *iterable, *ancillary = NULL, *address = Py_None;
     int flags = 0;
-    struct vector vector;
+    struct sg_vector vector;
     struct msghdr message = {0};
     ssize_t n;
 
@@ -698,8 +622,8 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
     if (address != Py_None) {
         return sg_raise_errno(EISCONN); /* the errno of sendmsg(2) */
     }
-    if (vector_hold(&vector, iterable, false,
-                    "sendmsg() argument 1 must be an iterable")
+    if (sg_vector_hold(&vector, iterable, false,
+                       "sendmsg() argument 1 must be an iterable")
         < 0) {
         return NULL;
     }
@@ -709,9 +633,9 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
              &(struct attempt){.run = run_sendmsg,
                                .is_sending = true,
                                .flags = flags,
-                               .len = vector_length(&vector),
+                               .len = sg_vector_length(&vector),
                                .message = &message},
              sg_stream_deadline(self));
-    vector_release(&vector);
+    sg_vector_release(&vector);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
