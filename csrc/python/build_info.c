@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What this engine was built from; see build_info.h.
+ * The facts of the build; see build_info.h.
  */
 #include "python/build_info.h"
 

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What this engine was built from, for sshgateway.build_info().
+ * The facts of the build that sshgateway.build_info() shows.
+ *
+ * All strings are static: the caller does not free them.
  */
 #ifndef SG_BUILD_INFO_H
 #define SG_BUILD_INFO_H
 
-/* "pinned" (deps/libssh2, linked in) or "system". */
+/* Returns "pinned" if the libssh2 of deps/libssh2 is linked in, "system" if
+ * the system's is. */
 const char *sg_build_libssh2(void);
 
-/* The patches in it, each followed by a newline; "" for the system's, which
- * may have some that we know nothing of. */
+/* Returns the names of the patches in the pinned libssh2, each followed by a
+ * newline.  Returns "" for the system's libssh2, whose patches are unknown. */
 const char *sg_build_patches(void);
 
-/* The version of the OpenSSL that a pinned libssh2 uses; NULL for the
- * system's, which may use something else. */
+/* Returns the version of OpenSSL that the pinned libssh2 uses.  Returns NULL
+ * for the system's libssh2, which may use another library. */
 const char *sg_build_openssl(void);
 
-/* "epoll" or "poll". */
+/* Returns "epoll", or "poll" in a portable build. */
 const char *sg_build_poller(void);
 
 #endif

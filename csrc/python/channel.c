@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * _core.DirectTcpipChannel: a stream through an SSH connection.
+ * _core.DirectTcpipChannel: a stream that a channel of an SSH connection
+ * carries.
  *
  * class DirectTcpipChannel(Stream):
  *     def __init__(gateway, dest_addr, src_addr=("", 0), *, kind, window_size,
  *                  max_packet_size, timeout, linger)
  *     gateway, dest_addr
  *
- * What the arguments mean is decided in sshgateway/_channel.py.
+ * sshgateway._channel.prepare() checks the arguments of __init__ and makes
+ * the message that opens the channel.  This file asks the session's loop to
+ * open it and waits, without the GIL, for the reply.
  */
 #include "python/channel.h"
 
@@ -20,10 +23,12 @@
 
 typedef struct {
     sg_stream stream;
-    PyObject *gateway;
-    PyObject *dest_addr;
+    PyObject *gateway;   /* NULL until __init__ */
+    PyObject *dest_addr; /* (host, port), or a path as a str */
 } sg_channel_object;
 
+/* See struct sg_stream_kind.  A channel fails only with its session, so the
+ * reason is that of the session: a GatewayLostError. */
 static bool
 channel_explain(sg_stream *stream, int err)
 {
@@ -44,16 +49,19 @@ static const struct sg_stream_kind channel_stream_kind = {
 
 /* ---- Opening ---------------------------------------------------------- */
 
-/* What _channel.prepare() made of the arguments. */
+/* The result of _channel.prepare(). */
 struct plan {
-    PyObject *tuple; /* keeps the rest alive */
+    PyObject *tuple; /* owns everything that the other members point to */
     PyObject *session;
     PyObject *timeout;
     PyObject *linger;
-    int64_t timeout_ns;
+    int64_t timeout_ns; /* `timeout` in nanoseconds, -1: no limit */
     struct sg_channel_options options;
 };
 
+/* Call prepare() and read its result into *plan, gateway and dest_addr into
+ * `self`.  Returns 0, or -1 with an exception; plan->tuple is the caller's to
+ * release in both cases. */
 static int
 read_plan(struct plan *plan, PyObject *prepare, PyObject *args, PyObject *kwds,
           sg_channel_object *self)
@@ -76,7 +84,10 @@ read_plan(struct plan *plan, PyObject *prepare, PyObject *args, PyObject *kwds,
     }
     if (!Py_IS_TYPE(plan->session,
                     sg_state_of((PyObject *)self)->session_type)) {
-        PyErr_SetString(PyExc_TypeError, "gateway has no session of ours");
+        PyErr_Format(PyExc_TypeError,
+                     "cannot open a channel: the session of the gateway "
+                     "must be a sshgateway._core.Session, not %s",
+                     Py_TYPE(plan->session)->tp_name);
         return -1;
     }
     plan->options.message = message;
@@ -87,6 +98,12 @@ read_plan(struct plan *plan, PyObject *prepare, PyObject *args, PyObject *kwds,
     return 0;
 }
 
+/* Ask the loop to open the channel, and wait for the reply with the GIL
+ * released.  On SG_OK *fd is the caller's end of the socketpair, and the
+ * caller owns it.  On any other status *fd is -1.  If a signal handler called
+ * fork(), the child has closed all descriptors of the engine already, and *fd
+ * is only set to -1.  On SG_ERR_INTERRUPTED a handler has raised an exception.
+ */
 static enum sg_status
 open_and_wait(const struct plan *plan, uint64_t loop, struct sg_shared *shared,
               int *fd, struct sg_error *error)
@@ -122,7 +139,9 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
     int fd = -1, result = -1;
 
     if (self->gateway != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "__init__ called twice");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot initialize a DirectTcpipChannel twice; "
+                        "create a new one");
         return -1;
     }
     prepare = PyObject_GetAttrString(state->channel, "prepare");
@@ -211,29 +230,44 @@ PyDoc_STRVAR(
     "kind='direct-tcpip', window_size=None, max_packet_size=None, "
     "timeout=..., linger=1.0)\n"
     "--\n\n"
-    "A stream through a Gateway to dest_addr, (host, port), which the gateway\n"
-    "resolves and connects to (RFC 4254 7.2); or, with the kind\n"
-    "\"direct-streamlocal@openssh.com\", to the path of a Unix socket there.\n"
+    "A stream through a gateway to a further host (RFC 4254, section 7.2).\n"
     "\n"
+    "gateway\n"
+    "    a Gateway; it is opened if it is not open\n"
+    "dest_addr\n"
+    "    the target: (host, port), which the gateway looks up and connects\n"
+    "    to, or for a Unix socket on the gateway its path\n"
     "src_addr\n"
-    "    what the gateway is told about the originator\n"
-    "window_size, max_packet_size\n"
-    "    bytes; default: 2 MiB, which may grow, and 32 KiB, the most there is\n"
+    "    the originator's address and port, for the gateway's log\n"
+    "kind\n"
+    "    the channel type: \"direct-tcpip\", or for a Unix socket\n"
+    "    \"direct-streamlocal@openssh.com\" (section 2.4 of OpenSSH's\n"
+    "    PROTOCOL)\n"
+    "window_size\n"
+    "    the receive window in bytes, 1024 to 2147483647; None means 2 MiB,\n"
+    "    which grows while the reader keeps up\n"
+    "max_packet_size\n"
+    "    the largest packet to receive, in bytes, from 1024; None means\n"
+    "    32768, and larger values are lowered to it\n"
     "timeout\n"
-    "    seconds for the gateway to connect; default: its channel_timeout\n"
+    "    seconds allowed for opening the channel; None means no limit;\n"
+    "    default: the gateway's channel_timeout\n"
     "linger\n"
-    "    seconds it may take, without progress, to deliver what was sent\n"
-    "    before close()\n"
+    "    seconds without progress after close() until the delivery of the\n"
+    "    remaining bytes is given up\n"
     "\n"
-    "Opens the gateway when it is not.  Raises ChannelOpenError when the\n"
-    "gateway refuses or can't connect, TimeoutError(ETIMEDOUT, text),\n"
-    "GatewayLostError, and what Gateway.open() raises.");
+    "The constructor returns when the channel is open.  It raises\n"
+    "ChannelOpenError if the gateway refuses the channel or cannot reach the\n"
+    "target, TimeoutError(ETIMEDOUT, text) after the timeout,\n"
+    "GatewayLostError if the connection to the gateway is lost, TypeError,\n"
+    "ValueError or OverflowError for a wrong argument, and whatever\n"
+    "Gateway.open() raises.");
 
 static PyMemberDef channel_members[] = {
     {"gateway", T_OBJECT, offsetof(sg_channel_object, gateway), READONLY,
-     PyDoc_STR("The Gateway it goes through.")},
+     PyDoc_STR("The Gateway whose connection carries the stream.")},
     {"dest_addr", T_OBJECT, offsetof(sg_channel_object, dest_addr), READONLY,
-     PyDoc_STR("Where it goes: (host, port), or a path.")},
+     PyDoc_STR("The target: (host, port), or the path of a Unix socket.")},
     {0},
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Engine errors as Python exceptions; see py_error.h.
+ * Failures as Python exceptions, and timeouts from Python; see error.h.
  */
 #include "python/error.h"
 
@@ -55,17 +55,18 @@ sg_check_signals(void *arg)
     PyEval_RestoreThread(*thread);
     result = PyErr_CheckSignals();
     if (result == 0 && generation != sg_sys_generation()) {
-        sg_raise_closed(); /* a handler has forked, and this is the child */
+        sg_raise_closed(); /* a handler called fork(): this is the child */
         result = -1;
     }
     *thread = PyEval_SaveThread();
     return result;
 }
 
-/* The words for it are CPython's own and change even between patch releases:
- * a socket is asked to take the timeout, and its exception is ours. */
+/* Raise the exception of socket.settimeout() for a timeout that is too large.
+ * Its message changes even between patch releases of CPython, so a socket is
+ * made and raises it.  Returns -1. */
 static int
-overflow(PyObject *seconds)
+raise_overflow(PyObject *seconds)
 {
     PyObject *module = PyImport_ImportModule("socket");
     PyObject *sock = NULL, *result = NULL, *closed = NULL;
@@ -107,7 +108,7 @@ sg_timeout_from(PyObject *seconds, int64_t *ns)
         }
         value = value < 0 ? floor(value * 1e9) : ceil(value * 1e9);
         if (!(value >= -0x1p63 && value < 0x1p63)) {
-            return overflow(seconds);
+            return raise_overflow(seconds);
         }
         *ns = (int64_t)value;
     }
@@ -119,10 +120,10 @@ sg_timeout_from(PyObject *seconds, int64_t *ns)
                 return -1;
             }
             PyErr_Clear();
-            return overflow(seconds);
+            return raise_overflow(seconds);
         }
         if (value > INT64_MAX / SG_SEC || value < INT64_MIN / SG_SEC) {
-            return overflow(seconds);
+            return raise_overflow(seconds);
         }
         *ns = value * SG_SEC;
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Engine errors as Python exceptions.
+ * Failures as Python exceptions, and timeouts from Python.
+ *
+ * Call every function with the GIL held, except sg_check_signals().
  */
 #ifndef SG_PY_ERROR_H
 #define SG_PY_ERROR_H
@@ -8,23 +10,32 @@
 #include "python/module.h"
 #include "sys/status.h"
 
-/* OSError(errno, strerror), the standard subclass of it.  NULL. */
+/* Raise OSError(err, strerror(err)), or rather the standard subclass for
+ * `err`, such as BrokenPipeError.  Returns NULL. */
 PyObject *sg_raise_errno(int err);
 
-/* OSError(EBADF, "Bad file descriptor").  NULL. */
+/* Raise OSError(EBADF, "Bad file descriptor"), as a closed socket does.
+ * Returns NULL. */
 PyObject *sg_raise_closed(void);
 
-/* What sshgateway.errors.<function>(...) returns, raised.  The arguments
- * are those of PyObject_CallMethod.  NULL. */
+/* Raise the exception that errors.<function>(...) returns, or the exception
+ * that this call raises.  `errors` is the module sshgateway.errors; `format`
+ * and the arguments are those of PyObject_CallMethod() and must make a tuple.
+ * Returns NULL. */
 PyObject *sg_raise_made(PyObject *errors, const char *function,
                         const char *format, ...);
 
-/* For waits of the engine that run without the GIL: `arg` is where the saved
- * PyThreadState * is kept.  Runs signal handlers; not 0 when one raised. */
+/* Run the signal handlers of Python in the middle of a wait of the engine
+ * (the callback of sg_reply_wait() and struct sg_wait).  Call it without the
+ * GIL; it takes the GIL while the handlers run.  `arg` points to the
+ * PyThreadState * that PyEval_SaveThread() returned, and is updated.  Returns
+ * 0, or -1 with an exception if a handler raised one, or if a handler called
+ * fork() and this is the child. */
 int sg_check_signals(void *arg);
 
-/* Seconds, or None, as nanoseconds (-1: None), with the exceptions of
- * socket.settimeout. */
+/* Convert a timeout: `seconds` is an int, a float or None; *ns becomes
+ * nanoseconds, or -1 for None.  Returns 0, or -1 with the exception that
+ * socket.settimeout() raises for the same value. */
 int sg_timeout_from(PyObject *seconds, int64_t *ns);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The module sshgateway._core.
+ * The module sshgateway._core: its types, its constants, its exit.
  */
 #include "python/module.h"
 
@@ -12,7 +12,8 @@
 #include "python/stream.h"
 #include "ssh/session.h"
 
-#define EXIT_BOUND (1 * SG_SEC)
+/* The time that all streams together have at exit to deliver their bytes. */
+#define EXIT_LIMIT (1 * SG_SEC)
 
 sg_state *
 sg_state_of(PyObject *self)
@@ -22,14 +23,16 @@ sg_state_of(PyObject *self)
     return module != NULL ? PyModule_GetState(module) : NULL;
 }
 
-/* After the finalizers and everything the user has registered: whatever is
- * open still is nobody's any more. */
+/* End all loops.  Py_AtExit() calls this after atexit functions and
+ * finalizers have run, so no Python code can use an open stream now. */
 static void
 stop_loops(void)
 {
-    sg_loop_stop_all(sg_deadline_after(EXIT_BOUND));
+    sg_loop_stop_all(sg_deadline_after(EXIT_LIMIT));
 }
 
+/* Fill the state with the names that C uses.  Returns 0, or -1 with an
+ * exception. */
 static int
 import_names(sg_state *state)
 {
@@ -63,7 +66,7 @@ add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
     return (PyTypeObject *)type;
 }
 
-/* What the texts of failures name. */
+/* Add the constants that sshgateway.errors puts into messages. */
 static int
 add_constants(PyObject *module)
 {
@@ -90,9 +93,9 @@ add_constants(PyObject *module)
                                    sg_session_libssh2_number());
 }
 
-/* What sshgateway.build_info() tells of the build. */
+/* Add the constants of sshgateway.build_info(). */
 static int
-add_build(PyObject *module)
+add_build_info(PyObject *module)
 {
     static const struct {
         const char *name;
@@ -121,9 +124,10 @@ module_exec(PyObject *module)
     sg_state *state = PyModule_GetState(module);
 
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        /* One loop, one fork handler and one exit handler a process. */
+        /* A process has one set of loops, fork handlers and exit handlers. */
         PyErr_SetString(PyExc_ImportError,
-                        "sshgateway does not support subinterpreters");
+                        "cannot import sshgateway in a subinterpreter; "
+                        "import it in the main interpreter");
         return -1;
     }
     sg_loop_init();
@@ -148,11 +152,11 @@ module_exec(PyObject *module)
     if (state->channel_type == NULL) {
         return -1;
     }
-    if (add_constants(module) < 0 || add_build(module) < 0) {
+    if (add_constants(module) < 0 || add_build_info(module) < 0) {
         return -1;
     }
     if (Py_AtExit(stop_loops) < 0) {
-        atexit(stop_loops); /* Python's list of 32 is full */
+        atexit(stop_loops); /* Python's list of 32 functions is full */
     }
     return 0;
 }
@@ -210,7 +214,9 @@ static PyModuleDef_Slot module_slots[] = {
 struct PyModuleDef sg_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "sshgateway._core",
-    .m_doc = PyDoc_STR("The C core of sshgateway."),
+    .m_doc = PyDoc_STR("The C core of sshgateway: streams and sessions.\n"
+                       "\n"
+                       "Private.  sshgateway exports the public types."),
     .m_size = sizeof(sg_state),
     .m_slots = module_slots,
     .m_traverse = module_traverse,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What the files of the glue share: Python's header, and the module's state.
+ * The base of every file in csrc/python: Python.h and the module's state.
+ *
+ * The state belongs to the module object, so that no PyObject is static.
  */
 #ifndef SG_PY_MODULE_H
 #define SG_PY_MODULE_H
@@ -17,18 +19,18 @@ typedef struct {
     PyTypeObject *proxycommand_type;
     PyTypeObject *session_type;
     PyTypeObject *channel_type;
-    PyObject *errors;  /* sshgateway.errors */
-    PyObject *command; /* sshgateway._command */
-    PyObject *channel; /* sshgateway._channel */
-    PyObject *socket;  /* the class socket.socket */
-    PyObject *af_unix; /* as enumerators, for family and type */
-    PyObject *sock_stream;
+    PyObject *errors;      /* the module sshgateway.errors */
+    PyObject *command;     /* the module sshgateway._command */
+    PyObject *channel;     /* the module sshgateway._channel */
+    PyObject *socket;      /* the class socket.socket */
+    PyObject *af_unix;     /* socket.AF_UNIX */
+    PyObject *sock_stream; /* socket.SOCK_STREAM */
 } sg_state;
 
 extern struct PyModuleDef sg_module;
 
-/* The state of the module that defines the type of `self` or a base of it.
- */
+/* Return the state of the module that made the type of `self` or a base of
+ * this type, or NULL with an exception. */
 sg_state *sg_state_of(PyObject *self);
 
 #endif

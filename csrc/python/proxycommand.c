@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * _core.ProxyCommand: a stream carried by a local program.
+ * _core.ProxyCommand: a stream that a local program carries.
  *
  * class ProxyCommand(Stream):
  *     def __init__(command_line, *, shell, stderr, env, cwd,
  *                  start_new_session, peername, linger, fdpass, timeout)
  *     cmd, pid, returncode, stderr
  *
- * What the command line means is decided in sshgateway/_command.py; what a
- * failure is called, in sshgateway/errors.py.
+ * sshgateway._command.prepare() turns the command line into the arguments of
+ * execve(2), and sshgateway.errors makes the exceptions.  This file parses the
+ * other arguments, starts the program without the GIL and, with fdpass, waits
+ * for the socket.
  */
 #include "python/proxycommand.h"
 
@@ -21,17 +23,17 @@
 
 typedef struct {
     sg_stream stream;
-    PyObject *cmd; /* a list of str; NULL until __init__ */
+    PyObject *cmd; /* the arguments, a list of str; NULL until __init__ */
     long pid;      /* 0 until the program runs */
 } sg_proxycommand;
 
-/* The subprocess module's constants for `stderr`. */
+/* The constants of the subprocess module for `stderr`. */
 enum {
     PIPE = -1,
     DEVNULL = -3
 };
 
-/* ---- What is known of the child --------------------------------------- */
+/* ---- The state of the child ------------------------------------------- */
 
 static PyObject *
 proxycommand_get_stderr(PyObject *op, void *Py_UNUSED(closure))
@@ -69,7 +71,7 @@ proxycommand_get_returncode(PyObject *op, void *Py_UNUSED(closure))
     return PyLong_FromLong(returncode);
 }
 
-/* Raise errors.<maker>(err, command, returncode, stderr). */
+/* Raise errors.<maker>(err, command, returncode, stderr).  Returns NULL. */
 static PyObject *
 raise_about_child(sg_proxycommand *self, const char *maker, int err)
 {
@@ -86,8 +88,10 @@ raise_about_child(sg_proxycommand *self, const char *maker, int err)
     return NULL;
 }
 
-/* A child that ended with 0, or lives, or was reaped by somebody else, has
- * ended the stream in peace. */
+/* See struct sg_stream_kind.  The end of the stream is normal if the child
+ * exited with status 0, still runs, or was reaped by another part of the
+ * program.  A failure of the loop itself is a plain OSError with the loop's
+ * errno; `err` is for a child that failed. */
 static bool
 proxycommand_explain(sg_stream *self, int err)
 {
@@ -113,6 +117,7 @@ static const struct sg_stream_kind proxycommand_kind = {
 
 /* ---- Arguments -------------------------------------------------------- */
 
+/* The arguments of __init__; the references are borrowed, except `plan`. */
 struct arguments {
     PyObject *command_line;
     int shell;
@@ -124,14 +129,17 @@ struct arguments {
     PyObject *linger;
     int fdpass;
     PyObject *timeout;
-    /* and what they come to */
+    /* Filled in from the members above: */
     int64_t linger_ns;
-    int64_t timeout_ns;
-    PyObject *plan; /* of _command.prepare(): keeps the strings alive */
+    int64_t timeout_ns; /* -1: no limit */
+    PyObject *plan;     /* of _command.prepare(); owns the strings */
     struct sg_child_options options;
 };
 
-/* The strings of a tuple of bytes, ending with NULL; NULL for None. */
+/* Set *strings to the strings of a tuple of bytes, with NULL after the last
+ * one, or to NULL if `tuple` is None.  The caller frees the array with
+ * PyMem_Free(); the strings belong to the tuple.  Returns 0, or -1 with an
+ * exception. */
 static int
 strings_of(PyObject *tuple, char ***strings)
 {
@@ -154,6 +162,8 @@ strings_of(PyObject *tuple, char ***strings)
     return 0;
 }
 
+/* Convert `stderr`: a descriptor, an object with fileno(), or a constant.
+ * Returns 0, or -1 with an exception. */
 static int
 read_stderr_argument(PyObject *object, int *fd)
 {
@@ -172,21 +182,26 @@ read_stderr_argument(PyObject *object, int *fd)
             return 0;
         }
         if (value < 0) {
-            PyErr_SetString(PyExc_ValueError,
-                            "stderr must be PIPE, DEVNULL, None, a "
-                            "descriptor or a file");
+            PyErr_Format(PyExc_ValueError,
+                         "stderr must be subprocess.PIPE, "
+                         "subprocess.DEVNULL, None, a descriptor or a file, "
+                         "not %R",
+                         object);
             return -1;
         }
     }
     *fd = PyObject_AsFileDescriptor(object);
     if (*fd >= 0 && !sg_sys_is_open(*fd)) {
-        sg_raise_closed(); /* one of ours might get its number */
+        /* A pipe made below could get this number. */
+        sg_raise_closed();
         return -1;
     }
     return *fd < 0 ? -1 : 0;
 }
 
-/* As a socket's timeout is read, but the words name the parameter. */
+/* Convert the parameter `name` (seconds) to nanoseconds, as settimeout() does,
+ * but with messages that name the parameter.  `is_optional`: None is allowed
+ * and becomes -1.  Returns 0, or -1 with an exception. */
 static int
 read_seconds(const char *name, bool is_optional, PyObject *object, int64_t *ns)
 {
@@ -209,6 +224,7 @@ read_seconds(const char *name, bool is_optional, PyObject *object, int64_t *ns)
     return -1;
 }
 
+/* Parse the arguments of __init__.  Returns 0, or -1 with an exception. */
 static int
 read_arguments(struct arguments *a, PyObject *args, PyObject *kwds)
 {
@@ -247,7 +263,8 @@ read_arguments(struct arguments *a, PyObject *args, PyObject *kwds)
     return 0;
 }
 
-/* Have the command prepared, and its strings laid out for exec. */
+/* Call _command.prepare() and lay out its strings for execve(2).  Returns 0,
+ * or -1 with an exception; call release_arguments() in both cases. */
 static int
 read_plan(struct arguments *a, sg_state *state)
 {
@@ -288,6 +305,8 @@ release_arguments(struct arguments *a)
 
 /* ---- Starting --------------------------------------------------------- */
 
+/* Raise the exception for a program that could not be started, or that handed
+ * over no socket. */
 static void
 raise_start_error(sg_proxycommand *self, const struct sg_error *error,
                   const struct arguments *a)
@@ -296,7 +315,7 @@ raise_start_error(sg_proxycommand *self, const struct sg_error *error,
 
     switch (error->status) {
     case SG_ERR_INTERRUPTED:
-        return; /* the signal handler's exception is set */
+        return; /* a signal handler has raised an exception */
     case SG_ERR_SYSTEM:
         sg_raise_errno(error->err);
         return;
@@ -316,7 +335,9 @@ raise_start_error(sg_proxycommand *self, const struct sg_error *error,
     }
 }
 
-/* The socket, or -1. */
+/* Wait up to `timeout` nanoseconds (-1: no limit), with the GIL released, for
+ * the socket that the program hands over.  Releases `reply`.  Returns the
+ * socket, which the caller owns, or -1 and *error. */
 static int
 wait_for_socket(struct sg_reply *reply, int64_t timeout,
                 struct sg_error *error)
@@ -331,6 +352,8 @@ wait_for_socket(struct sg_reply *reply, int64_t timeout,
     return fd;
 }
 
+/* Start the program and open the stream.  Returns 0, or -1 with an exception.
+ */
 static int
 start(sg_proxycommand *self, struct arguments *a)
 {
@@ -373,7 +396,9 @@ proxycommand_init(PyObject *op, PyObject *args, PyObject *kwds)
     int result = -1;
 
     if (self->cmd != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "__init__ called twice");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot initialize a ProxyCommand twice; "
+                        "create a new one");
         return -1;
     }
     if (read_arguments(&a, args, kwds) < 0) {
@@ -461,53 +486,65 @@ PyDoc_STRVAR(
     "cwd=None, start_new_session=False, peername=None, linger=1.0, "
     "fdpass=False, timeout=None)\n"
     "--\n\n"
-    "A stream to what a local program is connected to: ssh_config's\n"
-    "ProxyCommand as a socket.\n"
+    "A stream that a local program carries: ssh_config's ProxyCommand.\n"
     "\n"
-    "command_line is split as by shlex.split and run without a shell, as\n"
-    "paramiko.ProxyCommand does; or a sequence of arguments; or, with\n"
-    "shell=True, a line for $SHELL (default /bin/sh), run with exec as\n"
-    "OpenSSH does.  The program's standard input and output are the stream.\n"
+    "The program's standard input and output are the stream.\n"
     "\n"
+    "command_line\n"
+    "    a str, which is split as by shlex.split and run without a shell, as\n"
+    "    paramiko.ProxyCommand does; or a sequence of arguments\n"
+    "shell\n"
+    "    if true, $SHELL (default /bin/sh) runs command_line, a str, with\n"
+    "    \"exec\" before it, as OpenSSH does\n"
     "stderr\n"
-    "    subprocess.PIPE (the last 64 KiB are kept, see the attribute), None\n"
-    "    (our own), subprocess.DEVNULL, a descriptor or a file\n"
+    "    the standard error of the program: subprocess.PIPE (-1) keeps the\n"
+    "    last 64 KiB in the attribute stderr; subprocess.DEVNULL discards\n"
+    "    all; None means the standard error of this process; or a descriptor\n"
+    "    or a file\n"
     "env\n"
-    "    a mapping, the child's whole environment; default: ours\n"
+    "    a mapping, the whole environment of the program; None means that of\n"
+    "    this process\n"
     "cwd\n"
-    "    the directory it runs in; default: ours\n"
+    "    the directory to run the program in; None means the current one\n"
     "start_new_session\n"
-    "    run it in a session of its own, without our terminal; the whole of\n"
-    "    that session is signalled when the stream is closed\n"
+    "    if true, the program runs in a session of its own, without the\n"
+    "    terminal, and close() signals its whole process group\n"
     "peername\n"
-    "    what getpeername() answers; default: (\"unknown\", 0)\n"
+    "    the result of getpeername(); None means (\"unknown\", 0)\n"
     "linger\n"
-    "    seconds it may take, without progress, to end by itself after\n"
-    "    close(); then it gets SIGHUP, SIGTERM and SIGKILL\n"
+    "    seconds without progress after close() until the program is\n"
+    "    signalled: SIGHUP, then SIGTERM, then SIGKILL\n"
     "fdpass\n"
-    "    the program hands over a connected socket on its standard output,\n"
-    "    by SCM_RIGHTS, and ends: ssh_config's ProxyUseFdpass\n"
+    "    if true, the program connects a socket, passes it on with\n"
+    "    SCM_RIGHTS over its standard output and exits (ssh_config's\n"
+    "    ProxyUseFdpass); the stream is that socket\n"
     "timeout\n"
-    "    seconds to wait for that socket; None: for ever\n"
+    "    with fdpass, seconds allowed for passing on the socket; None means\n"
+    "    no limit\n"
     "\n"
-    "Returns when the program runs.  Raises ProxyCommandError, which is also\n"
-    "FileNotFoundError, PermissionError..., when it can't be executed,\n"
-    "ValueError for an empty command or unbalanced quotes, and with fdpass\n"
-    "TimeoutError(ETIMEDOUT, text).\n"
+    "The constructor returns when the program runs, and with fdpass when the\n"
+    "socket has arrived.  It raises ProxyCommandError, which is also\n"
+    "FileNotFoundError, PermissionError and so on, if the program cannot be\n"
+    "executed or passes on no socket; TimeoutError(ETIMEDOUT, text) after\n"
+    "timeout; ValueError for an empty command or unbalanced quotes; and\n"
+    "TypeError or ValueError for another wrong argument.\n"
     "\n"
-    "The program stays in our session and process group, so that it can ask\n"
-    "on the terminal, but ignores SIGINT and SIGQUIT.");
+    "Without start_new_session the program runs in the session and process\n"
+    "group of this process, so that it can ask for a passphrase on the\n"
+    "terminal.  It ignores SIGINT and SIGQUIT, so that Ctrl-C does not end\n"
+    "it.");
 
 PyDoc_STRVAR(cmd_doc, "The arguments that were executed, a list of str.");
 PyDoc_STRVAR(pid_doc, "The process id of the program.");
 PyDoc_STRVAR(
     returncode_doc,
-    "How the program ended: its exit status, or minus a signal's number; None\n"
-    "while it runs, and when somebody else has reaped it.");
+    "The exit status of the program, or the negative number of the signal\n"
+    "that killed it.  None while it runs, or if another part of this process\n"
+    "has reaped it.");
 PyDoc_STRVAR(
     stderr_doc,
-    "The last 64 KiB that the program wrote to stderr, a str; \"\" when it is\n"
-    "not captured.");
+    "The last 64 KiB that the program wrote to its standard error, as a str.\n"
+    "\"\" if it is not captured.");
 
 static PyMemberDef proxycommand_members[] = {
     {"cmd", T_OBJECT, offsetof(sg_proxycommand, cmd), READONLY, cmd_doc},

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * _core.Session; see py_session.h.
+ * _core.Session: one SSH connection to a gateway, step by step; see session.h.
  *
  * class Session:
- *     def __init__(fd)                 # takes the descriptor over
+ *     def __init__(fd)                 # the session owns the descriptor
  *     def handshake(host_key_types, timeout)
- *     def auth_none(user, timeout)     # ... password, key, signer, interactive
- *     def start()                      # to its own loop: channels from here
+ *     def auth_none(user, timeout)
+ *     def auth_password(user, password, timeout)
+ *     def auth_key(user, key, passphrase, certificate, timeout)
+ *     def auth_signer(user, blob, sign, timeout)
+ *     def auth_interactive(user, ask, timeout)
+ *     def start(alive_interval, alive_count_max)
  *     def close()
- *     host_key, methods, failure, is_alive
+ *     host_key, methods, counts, failure, is_alive
  *
- * Until start() it is used by one thread at a time (gateway.py holds a lock);
- * `is_busy` catches the rest.
+ * Up to start(), each step runs on the caller's thread without the GIL, and
+ * only one thread at a time may use the session: gateway.py holds a lock, and
+ * `is_busy` turns a mistake into an exception.  start() gives the session to
+ * a loop of its own; then only close(), counts, failure and is_alive work,
+ * and DirectTcpipChannel opens channels by the loop's id.
  */
 #include "python/session.h"
 
@@ -24,11 +31,15 @@
 
 typedef struct {
     PyObject_HEAD
-    struct sg_session *session; /* until start() */
-    struct sg_shared *shared;
-    uint64_t loop;       /* after start() */
-    int control;         /* open for as long as it shall live */
-    unsigned generation; /* as in sg_stream */
+    /* The GIL guards all fields. */
+    struct sg_session *session; /* NULL after start() and close() */
+    struct sg_shared *shared; /* counts and the failure; NULL until __init__ */
+    uint64_t loop;            /* the id of the loop; 0 until start() */
+    int control;         /* closing it ends the session; -1 until start() */
+    unsigned generation; /* of the process, as in struct sg_stream */
+    /* True while a step runs without the GIL.  step_begin() sets it and
+     * step_end() clears it.  check_usable() and close() read it, because they
+     * can run in another thread meanwhile. */
     bool is_busy;
 } sg_session_object;
 
@@ -38,7 +49,17 @@ is_forked(const sg_session_object *self)
     return self->generation != sg_sys_generation();
 }
 
-/* 0; or -1 with an exception, when it is not the caller's to use. */
+static void
+raise_busy(void)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "the session is in use by another thread; let one thread "
+                    "at a time call its methods");
+}
+
+/* Return 0 if the caller may use `session`, or -1 with an exception: OSError
+ * (EBADF) after start(), after close() or in a child of fork(), RuntimeError
+ * if another thread uses it. */
 static int
 check_usable(const sg_session_object *self)
 {
@@ -47,8 +68,7 @@ check_usable(const sg_session_object *self)
         return -1;
     }
     if (self->is_busy) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the session is in use by another thread");
+        raise_busy();
         return -1;
     }
     return 0;
@@ -56,14 +76,22 @@ check_usable(const sg_session_object *self)
 
 /* ---- Steps ------------------------------------------------------------ */
 
-/* A step on the caller's thread, without the GIL. */
+/* One step of the protocol, on the caller's thread without the GIL:
+ *
+ *     step_begin(&step, self, timeout);
+ *     STEP_RELEASE_GIL(&step);
+ *     status = sg_auth_...(step.self->session, ..., &step.wait, &step.error);
+ *     return step_answer(&step, status);    # takes the GIL; or step_end()
+ */
 struct step {
     sg_session_object *self;
-    PyThreadState *thread;
-    struct sg_wait wait;
-    struct sg_error error;
+    PyThreadState *thread; /* what PyEval_SaveThread() returned */
+    struct sg_wait wait;   /* the deadline, and sg_check_signals(&thread) */
+    struct sg_error error; /* why the engine's function failed */
 };
 
+/* Prepare a step that may take `timeout` (seconds, or None), and mark the
+ * session busy.  Returns 0, or -1 with an exception and nothing to end. */
 static int
 step_begin(struct step *step, sg_session_object *self, PyObject *timeout)
 {
@@ -83,17 +111,19 @@ step_begin(struct step *step, sg_session_object *self, PyObject *timeout)
     return 0;
 }
 
-#define STEP_WITHOUT_GIL(step) (step)->thread = PyEval_SaveThread()
+/* step_end() takes the GIL again. */
+#define STEP_RELEASE_GIL(step) (step)->thread = PyEval_SaveThread()
 
-/* 0, or -1 with an exception; a refusal is no exception when the caller
- * wants to know of it. */
+/* Take the GIL and end the step.  Returns 0, or -1 with an exception.  If
+ * `is_refused` is not NULL, a refusal by the server (SG_ERR_REFUSED) sets
+ * *is_refused and is no exception. */
 static int
 step_end(struct step *step, enum sg_status status, bool *is_refused)
 {
     PyEval_RestoreThread(step->thread);
     step->self->is_busy = false;
     if (PyErr_Occurred()) {
-        return -1; /* of a signal handler or a callback */
+        return -1; /* a signal handler or a callback has raised it */
     }
     if (status == SG_OK) {
         return 0;
@@ -108,7 +138,8 @@ step_end(struct step *step, enum sg_status status, bool *is_refused)
     return -1;
 }
 
-/* None on success, or the words of the refusal. */
+/* End a step of authentication.  Returns None if the server is satisfied, a
+ * str with the reason if it refuses, or NULL with an exception. */
 static PyObject *
 step_answer(struct step *step, enum sg_status status)
 {
@@ -137,7 +168,7 @@ session_handshake(PyObject *op, PyObject *args)
         || step_begin(&step, (sg_session_object *)op, timeout) < 0) {
         return NULL;
     }
-    STEP_WITHOUT_GIL(&step);
+    STEP_RELEASE_GIL(&step);
     status = sg_session_handshake(step.self->session, host_key_types,
                                   &step.wait, &step.error);
     if (step_end(&step, status, NULL) < 0) {
@@ -158,7 +189,7 @@ session_auth_none(PyObject *op, PyObject *args)
         || step_begin(&step, (sg_session_object *)op, timeout) < 0) {
         return NULL;
     }
-    STEP_WITHOUT_GIL(&step);
+    STEP_RELEASE_GIL(&step);
     status = sg_auth_none(step.self->session, user, &methods, &step.wait,
                           &step.error);
     if (step_end(&step, status, NULL) < 0) {
@@ -184,7 +215,7 @@ session_auth_password(PyObject *op, PyObject *args)
         return NULL;
     }
     if (step_begin(&step, (sg_session_object *)op, timeout) == 0) {
-        STEP_WITHOUT_GIL(&step);
+        STEP_RELEASE_GIL(&step);
         status = sg_auth_password(step.self->session, user, password.buf,
                                   (size_t)password.len, &step.wait,
                                   &step.error);
@@ -208,7 +239,7 @@ session_auth_key(PyObject *op, PyObject *args)
         return NULL;
     }
     if (step_begin(&step, (sg_session_object *)op, timeout) == 0) {
-        STEP_WITHOUT_GIL(&step);
+        STEP_RELEASE_GIL(&step);
         status = sg_auth_key(step.self->session, user, key.buf,
                              (size_t)key.len, passphrase, certificate,
                              &step.wait, &step.error);
@@ -220,12 +251,16 @@ session_auth_key(PyObject *op, PyObject *args)
 
 /* ---- Callbacks -------------------------------------------------------- */
 
-/* What a callback calls, and the step whose thread state it borrows. */
+/* The `arg` of call_signer() and call_asker().  The engine calls them on the
+ * caller's thread without the GIL; they take it with the step's thread state
+ * and release it before they return.  An exception that the Python function
+ * raises stays set, and step_end() finds it. */
 struct callback {
-    PyObject *function;
+    PyObject *function; /* borrowed from the arguments of the method */
     struct step *step;
 };
 
+/* See struct sg_signer: call sign(algorithm, data). */
 static int
 call_signer(void *arg, const char *algorithm, const unsigned char *data,
             size_t n, unsigned char **signature, size_t *signature_len)
@@ -252,6 +287,8 @@ call_signer(void *arg, const char *algorithm, const unsigned char *data,
     return answer;
 }
 
+/* See struct sg_asker: call ask(name, instruction, prompt, echo).  After an
+ * exception no further prompt is passed on. */
 static char *
 call_asker(void *arg, const char *name, const char *instruction,
            const char *prompt, bool echo)
@@ -294,7 +331,7 @@ session_auth_signer(PyObject *op, PyObject *args)
         return NULL;
     }
     if (step_begin(&step, (sg_session_object *)op, timeout) == 0) {
-        STEP_WITHOUT_GIL(&step);
+        STEP_RELEASE_GIL(&step);
         status = sg_auth_signer(step.self->session, user, blob.buf,
                                 (size_t)blob.len, &signer, &step.wait,
                                 &step.error);
@@ -319,7 +356,7 @@ session_auth_interactive(PyObject *op, PyObject *args)
         || step_begin(&step, (sg_session_object *)op, timeout) < 0) {
         return NULL;
     }
-    STEP_WITHOUT_GIL(&step);
+    STEP_RELEASE_GIL(&step);
     status = sg_auth_interactive(step.self->session, user, &asker, &step.wait,
                                  &step.error);
     return step_answer(&step, status);
@@ -351,8 +388,9 @@ session_start(PyObject *op, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* In a forked child the descriptors are closed, and nothing may be said to
- * the server: the memory is left alone. */
+/* In a child of fork() the session is only forgotten and its memory leaks:
+ * its descriptors are closed there, and sg_session_free() would write to and
+ * close numbers that may belong to other files. */
 static void
 close_session(sg_session_object *self)
 {
@@ -376,8 +414,7 @@ session_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     sg_session_object *self = (sg_session_object *)op;
 
     if (self->is_busy) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the session is in use by another thread");
+        raise_busy();
         return NULL;
     }
     close_session(self);
@@ -409,7 +446,8 @@ session_init(PyObject *op, PyObject *args, PyObject *kwds)
         return -1;
     }
     if (self->shared != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "__init__ called twice");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot initialize a Session twice; create a new one");
         return -1;
     }
     self->shared = sg_shared_new();
@@ -534,59 +572,31 @@ session_get_is_alive(PyObject *op, void *Py_UNUSED(closure))
                            && sg_shared_get_failure(self->shared, NULL) == 0);
 }
 
+/* ---- The type --------------------------------------------------------- */
+
+#include "python/session_doc.h"
+
 static PyMethodDef session_methods[] = {
-    {"handshake", session_handshake, METH_VARARGS,
-     PyDoc_STR("handshake($self, host_key_types, timeout, /)\n--\n\n"
-               "Version and key exchange (RFC 4253).  host_key_types: a\n"
-               "comma list of those to offer first, or None.")},
-    {"auth_none", session_auth_none, METH_VARARGS,
-     PyDoc_STR("auth_none($self, user, timeout, /)\n--\n\n"
-               "The methods the server takes, a comma list; None when it\n"
-               "is satisfied already (RFC 4252 5.2).")},
-    {"auth_password", session_auth_password, METH_VARARGS,
-     PyDoc_STR("auth_password($self, user, password, timeout, /)\n--\n\n"
-               "None, or why it was refused (RFC 4252 8).")},
-    {"auth_key", session_auth_key, METH_VARARGS,
-     PyDoc_STR("auth_key($self, user, key, passphrase, certificate, timeout,"
-               " /)\n--\n\n"
-               "A private key as bytes, with its certificate's line or None;\n"
-               "None, or why it was refused.")},
-    {"auth_signer", session_auth_signer, METH_VARARGS,
-     PyDoc_STR("auth_signer($self, user, blob, sign, timeout, /)\n--\n\n"
-               "A public key, and sign(algorithm, data) that returns the\n"
-               "bare signature; None, or why it was refused.")},
+    {"handshake", session_handshake, METH_VARARGS, handshake_doc},
+    {"auth_none", session_auth_none, METH_VARARGS, auth_none_doc},
+    {"auth_password", session_auth_password, METH_VARARGS, auth_password_doc},
+    {"auth_key", session_auth_key, METH_VARARGS, auth_key_doc},
+    {"auth_signer", session_auth_signer, METH_VARARGS, auth_signer_doc},
     {"auth_interactive", session_auth_interactive, METH_VARARGS,
-     PyDoc_STR("auth_interactive($self, user, ask, timeout, /)\n--\n\n"
-               "ask(name, instruction, prompt, echo) returns the response\n"
-               "(RFC 4256); None, or why it was refused.")},
-    {"start", session_start, METH_VARARGS,
-     PyDoc_STR("start($self, alive_interval, alive_count_max, /)\n--\n\n"
-               "Give the session to a loop of its own.  alive_interval:\n"
-               "seconds of silence until the server is asked, 0 for never;\n"
-               "it is lost after so many more.")},
-    {"close", session_close, METH_NOARGS,
-     PyDoc_STR("close($self, /)\n--\n\n"
-               "End the session and its channels, in the background.")},
+     auth_interactive_doc},
+    {"start", session_start, METH_VARARGS, start_doc},
+    {"close", session_close, METH_NOARGS, session_close_doc},
     {0},
 };
 
 static PyGetSetDef session_getset[] = {
-    {"host_key", session_get_host_key, NULL,
-     PyDoc_STR("The server's public key, a blob of RFC 4253 6.6."), NULL},
-    {"methods", session_get_methods, NULL,
-     PyDoc_STR("What was agreed upon, a dict."), NULL},
-    {"counts", session_get_counts, NULL,
-     PyDoc_STR("What was counted so far, a dict; round_trip in ns."), NULL},
-    {"failure", session_get_failure, NULL,
-     PyDoc_STR("(errno, text) of what ended it, or None."), NULL},
-    {"is_alive", session_get_is_alive, NULL,
-     PyDoc_STR("Started, and neither closed nor lost."), NULL},
+    {"host_key", session_get_host_key, NULL, host_key_doc, NULL},
+    {"methods", session_get_methods, NULL, methods_doc, NULL},
+    {"counts", session_get_counts, NULL, counts_doc, NULL},
+    {"failure", session_get_failure, NULL, failure_doc, NULL},
+    {"is_alive", session_get_is_alive, NULL, is_alive_doc, NULL},
     {0},
 };
-
-PyDoc_STRVAR(session_doc,
-             "Session(fd)\n--\n\n"
-             "One SSH connection, on a connected socket that it takes over.");
 
 static PyType_Slot session_slots[] = {
     {Py_tp_doc, (void *)session_doc},

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * _core.Stream: its life and its attributes; see py_stream.h.
+ * _core.Stream: the object's life, its descriptor, its timeout; see stream.h.
  *
  * class Stream:
- *     def recv(...), recv_into, recvfrom, recvfrom_into, recvmsg, ...
+ *     def recv(...), recv_into, recvfrom, recvfrom_into
+ *     def recvmsg(...), recvmsg_into
  *     def send(...), sendall, sendmsg, sendfile
  *     def settimeout(...), gettimeout, setblocking, getblocking
  *     def fileno(), detach, dup, makefile, shutdown, close
  *     def getpeername(), getsockname, getsockopt, setsockopt
+ *     def __enter__(), __exit__
+ *     def _decref_socketios()          # for the files of makefile()
  *     family, type, proto, timeout, closed, bytes_sent, bytes_received
+ *     _closed, _io_refs                # private attributes of socket.socket
  *
- * Who calls close() while other threads are in recv or send must not free
- * the descriptor under them: the number could be somebody else's a moment
- * later.  So calls are counted, and the last one closes.  The count and all
- * other fields are guarded by the GIL.
+ * close() must not close the descriptor while other threads are in recv() or
+ * send() on it: the kernel could give the same number to another file, and
+ * those threads would use that file.  So each call counts itself in `users`,
+ * and if the count is not 0, close() leaves the descriptor to the last call.
  */
 #include "python/stream.h"
 
@@ -78,9 +82,11 @@ sg_stream_done(sg_stream *self)
     }
 }
 
-/* Give up the descriptor.  A caller that waits in another thread is woken by
- * a shutdown, which would reach a copy too: after dup() it goes on waiting,
- * as with any socket.  In a forked child the number is not ours. */
+/* Give up the descriptor: close it, or leave it to the last of the calls that
+ * use it.  shutdown(2) wakes the callers that wait in other threads.  It
+ * would end a copy made by dup() as well, so after dup() those callers go on
+ * waiting, as with any socket.  In a forked child the number may belong to
+ * another file, so it is only forgotten. */
 static void
 close_descriptor(sg_stream *self)
 {
@@ -90,7 +96,7 @@ close_descriptor(sg_stream *self)
     if (fd < 0 || sg_stream_is_forked(self)) {
         return;
     }
-    sg_stream_end_loan(self); /* which wakes who waits on a pipe */
+    sg_stream_end_loan(self); /* wakes the callers that wait on a pipe */
     sg_shared_let_go(self->shared);
     if (self->users == 0) {
         sg_sys_close(&fd);
@@ -102,6 +108,7 @@ close_descriptor(sg_stream *self)
     }
 }
 
+/* Close, or defer closing until the last file of makefile() is closed. */
 static void
 close_stream(sg_stream *self)
 {
@@ -245,7 +252,7 @@ stream_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 stream_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    /* A subclass's close() counts. */
+    /* Call the method by name, because a subclass may override close(). */
     return PyObject_CallMethod(op, "close", NULL);
 }
 
@@ -295,8 +302,8 @@ static PyObject *
 stream_setblocking(PyObject *op, PyObject *arg)
 {
 #if PY_VERSION_HEX < 0x030C0000
-    int blocking = PyLong_AsLong(arg)
-                   != 0; /* as socket, which took only ints */
+    /* socket.setblocking() took only integers before Python 3.12. */
+    int blocking = PyLong_AsLong(arg) != 0;
 #else
     int blocking = PyObject_IsTrue(arg);
 #endif
@@ -367,7 +374,10 @@ sg_stream_clear(PyObject *op)
     return 0;
 }
 
-/* Warn before closing, while repr() can still say what it was. */
+/* Close a stream that the program has dropped, in spite of open files of
+ * makefile().  The ResourceWarning comes first, so that its repr() still
+ * shows the descriptor.  A warning that a filter turned into an error cannot
+ * be raised here; it is written to stderr instead. */
 void
 sg_stream_finalize(PyObject *op)
 {
@@ -446,9 +456,10 @@ static PyMethodDef stream_methods[] = {
     {"getsockname", sg_stream_getsockname, METH_NOARGS, getsockname_doc},
     {"getsockopt", sg_stream_getsockopt, METH_VARARGS, getsockopt_doc},
     {"setsockopt", sg_stream_setsockopt, METH_VARARGS, setsockopt_doc},
-    {"_decref_socketios", stream_decref_socketios, METH_NOARGS, NULL},
-    {"__enter__", stream_enter, METH_NOARGS, NULL},
-    {"__exit__", stream_exit, METH_VARARGS, NULL},
+    {"_decref_socketios", stream_decref_socketios, METH_NOARGS,
+     decref_socketios_doc},
+    {"__enter__", stream_enter, METH_NOARGS, enter_doc},
+    {"__exit__", stream_exit, METH_VARARGS, exit_doc},
     {0},
 };
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A stream and files: sendfile() and makefile().
+ * sendfile() and makefile(): a stream and file objects; see stream.h.
+ *
+ * Both work on any file object and run with the GIL held; only the sends
+ * release it.
  */
 #include "python/stream.h"
 
@@ -8,9 +11,10 @@
 
 /* ---- sendfile --------------------------------------------------------- */
 
-#define FILE_BLOCK 65536
+#define FILE_BLOCK 65536 /* bytes read from the file at a time */
 
-/* socket.sendfile's own checks and words. */
+/* Check the arguments as socket.sendfile does, with the same messages.
+ * Returns 0, or -1 with an exception. */
 static int
 check_file(sg_stream *self, PyObject *file, PyObject *count)
 {
@@ -21,7 +25,7 @@ check_file(sg_stream *self, PyObject *file, PyObject *count)
         if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
             return -1;
         }
-        PyErr_Clear(); /* "b" is the default there */
+        PyErr_Clear(); /* socket takes a file without a mode as binary */
     }
     else if (PyUnicode_Check(mode)) {
         is_binary = PyUnicode_FindChar(mode, 'b', 0,
@@ -54,8 +58,9 @@ check_file(sg_stream *self, PyObject *file, PyObject *count)
     return 0;
 }
 
-/* Send the next block of the file; at most `limit` bytes.  The number sent,
- * 0 at the end of the file, or -1.  *total counts what went out even so. */
+/* Send the next block of the file, up to `limit` bytes.  Returns the number of
+ * bytes sent, 0 at the end of the file, or -1 with an exception.  *total grows
+ * by the number of bytes sent, even if -1 is returned. */
 static Py_ssize_t
 send_block(sg_stream *self, PyObject *file, long long limit, long long *total)
 {
@@ -88,9 +93,11 @@ send_block(sg_stream *self, PyObject *file, long long limit, long long *total)
     return sent;
 }
 
-/* Leave the file where the last byte was sent, even after an error. */
+/* Move the file to `position` (bytes) if it can seek.  `keep_error`: an
+ * exception is set; keep it and ignore a failure to seek.  Returns 0, or -1
+ * with an exception. */
 static int
-seek_behind(PyObject *file, long long position, bool keep_error)
+seek_to(PyObject *file, long long position, bool keep_error)
 {
     PyObject *type, *value, *traceback, *result;
 
@@ -121,13 +128,13 @@ sg_stream_sendfile(PyObject *op, PyObject *args, PyObject *kwds)
         return NULL;
     }
     limit = count == Py_None ? LLONG_MAX : PyLong_AsLongLong(count);
-    if (offset != 0 && seek_behind(file, offset, false) < 0) {
+    if (offset != 0 && seek_to(file, offset, false) < 0) {
         return NULL;
     }
     do {
         n = send_block(self, file, limit - total, &total);
     } while (n > 0 && total < limit);
-    if (total > 0 && seek_behind(file, offset + total, n < 0) < 0) {
+    if (total > 0 && seek_to(file, offset + total, n < 0) < 0) {
         return NULL;
     }
     return n < 0 ? NULL : PyLong_FromLongLong(total);
@@ -135,9 +142,9 @@ sg_stream_sendfile(PyObject *op, PyObject *args, PyObject *kwds)
 
 /* ---- makefile --------------------------------------------------------- */
 
-/* socket.makefile is written in Python and wants of `self` only what we have:
- * recv_into, send, _io_refs and _decref_socketios.  So it is its own code
- * that runs, and its file objects behave as they always do. */
+/* Run socket.makefile itself, so that its files behave exactly as those of a
+ * socket.  It is written in Python, and from `self` it uses only recv_into,
+ * send, _io_refs and _decref_socketios, which a stream has. */
 PyObject *
 sg_stream_makefile(PyObject *op, PyObject *args, PyObject *kwds)
 {

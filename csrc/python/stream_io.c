@@ -2,11 +2,13 @@
  *
  * The data path of a stream: recv and send in all their forms.
  *
- * One function, call(), does the waiting for all of them; what differs is a
- * callback of a few lines, as in CPython's socketmodule.c.  It tries first
- * and polls only when there is nothing: a transfer at full speed costs one
- * system call a recv.  Signals interrupt it, run their handlers, and it goes
- * on with what is left of its deadline.
+ * All methods wait in one function, call(), and each passes it a callback
+ * that makes the system call.  CPython's sock_call_ex() (socketmodule.c) is
+ * the model.  call() makes the system call first and polls only if that call
+ * would block, so a transfer at full speed costs one system call per recv().
+ *
+ * The GIL is held everywhere except in attempt_until() and the functions it
+ * calls.
  */
 #include "python/stream.h"
 
@@ -16,8 +18,11 @@
 
 #include "sys/deadline.h"
 #include "python/error.h"
+#include "python/vector.h"
 
-/* What one attempt is made with. */
+/* One system call and its arguments.  `data` and `len` are for recv and send,
+ * `message` is for recvmsg and sendmsg; `len` is its length in sendmsg.
+ * run() returns the number of bytes, or a negative errno. */
 struct attempt {
     ssize_t (*run)(int fd, const struct attempt *attempt);
     bool is_sending;
@@ -57,7 +62,9 @@ would_block(ssize_t result)
     return result == -EAGAIN || result == -EWOULDBLOCK;
 }
 
-/* By way of the loan while it lasts; NULL from then on. */
+/* Make the call once: on the lent pipe if *loan is not NULL, else on the
+ * socket.  Sets *loan to NULL when the loan is over.  Returns the number of
+ * bytes, 0, or a negative errno. */
 static ssize_t
 attempt_once(int fd, const struct attempt *attempt, struct sg_loan **loan)
 {
@@ -75,6 +82,8 @@ attempt_once(int fd, const struct attempt *attempt, struct sg_loan **loan)
     return result;
 }
 
+/* Wait until another attempt makes sense.  Returns 1, 0 when the deadline has
+ * passed, or a negative errno: -EINTR after a signal. */
 static int
 wait_for(int fd, const struct attempt *attempt, struct sg_loan *loan,
          sg_deadline deadline)
@@ -86,8 +95,23 @@ wait_for(int fd, const struct attempt *attempt, struct sg_loan *loan,
                         : sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
 }
 
-/* Without the GIL.  -EAGAIN when `waits` is false and nothing can be done
- * now, -ETIMEDOUT at the deadline, -EINTR after a signal. */
+/* Try, and wait and try again if that would block and `waits` is true.  Runs
+ * without the GIL.  Returns
+ *
+ *   > 0         the number of bytes received or sent;
+ *   0           for a receive, the end of the stream, or a close() in another
+ *               thread, which shuts the descriptor down; for a send, that
+ *               there was nothing to send;
+ *   -EAGAIN     that the call would block and `waits` is false; never
+ *               returned if `waits` is true;
+ *   -ETIMEDOUT  that the call would block and `deadline` has passed;
+ *   -EINTR      that a signal arrived before any byte was received or sent;
+ *   -errno      any other failure of the system call.
+ *
+ * The deadline is checked only after an attempt that would block, so a call
+ * can succeed after its deadline.  A stream without a timeout blocks in the
+ * system call itself, because its descriptor is in blocking mode; it polls
+ * only while it uses the loan, because the pipes are non-blocking. */
 static ssize_t
 attempt_until(int fd, const struct attempt *attempt, struct sg_loan **loan,
               bool waits, sg_deadline deadline)
@@ -109,22 +133,26 @@ attempt_until(int fd, const struct attempt *attempt, struct sg_loan **loan,
     }
 }
 
-/* So much is sent at most before a peer must have answered. */
-#define EARLY 65536
+/* Once a stream has sent this many bytes, send() hides no failure. */
+#define HIDDEN_MAX 65536
 
-/* A far end that failed before its first byte: what is sent counts as sent,
- * as TCP would have it, until recv has told the reason.  Paramiko would turn
- * an error here into a bare EOFError (PEERS.md).  But not for ever: somebody
- * may only send. */
+/* True if a send must succeed although the far end is gone.  If the far end
+ * failed before its first byte, bytes count as sent, as they would with TCP,
+ * until a receive has raised the reason: Paramiko turns an error of send()
+ * into a bare EOFError without a reason.  HIDDEN_MAX lets a caller that never
+ * receives learn of the failure too. */
 static bool
-is_untold(const sg_stream *self)
+must_hide_failure(const sg_stream *self)
 {
     return self->is_relayed && self->bytes_received == 0
-           && self->bytes_sent < EARLY && !self->was_told;
+           && self->bytes_sent < HIDDEN_MAX && !self->end_was_reported;
 }
 
+/* A send failed because the far end is gone.  Raise the reason, or a plain
+ * BrokenPipeError if none is known, and return -1; or discard the bytes and
+ * return their number if the failure must be hidden. */
 static ssize_t
-send_failed(sg_stream *self, const struct attempt *attempt)
+at_broken_pipe(sg_stream *self, const struct attempt *attempt)
 {
     PyObject *type, *value, *traceback;
 
@@ -134,7 +162,7 @@ send_failed(sg_stream *self, const struct attempt *attempt)
         }
         return -1;
     }
-    if (!is_untold(self)) {
+    if (!must_hide_failure(self)) {
         return -1;
     }
     PyErr_Fetch(&type, &value, &traceback);
@@ -145,35 +173,50 @@ send_failed(sg_stream *self, const struct attempt *attempt)
     return (ssize_t)attempt->len;
 }
 
-/* The end of the stream, told once with its reason. */
+/* A receive has reached the end of the stream.  Returns 0 if the end is normal
+ * or was reported before: the method then returns no bytes.  Returns -1 with
+ * the reason as an exception the first time a far end that failed is seen.
+ * It never waits, so neither -EAGAIN nor -ETIMEDOUT can come from here. */
 static ssize_t
 at_end(sg_stream *self)
 {
-    if (self->was_told || self->is_shut || self->kind == NULL) {
+    if (self->end_was_reported || self->is_shut || self->kind == NULL) {
         return 0;
     }
-    self->was_told = true;
+    self->end_was_reported = true;
     return self->kind->explain(self, ECONNRESET) || PyErr_Occurred() ? -1 : 0;
 }
 
+/* Turn the negative errno of attempt_until() into the result of call().
+ *
+ *   -ETIMEDOUT  with a timeout: TimeoutError("timed out"), exactly as socket
+ *               raises it.  A TCP socket that was handed over can fail with
+ *               ETIMEDOUT itself; without a timeout that is an OSError.
+ *   -EAGAIN     BlockingIOError, the OSError of this errno.
+ *   -EPIPE      of a send: see at_broken_pipe().
+ *   -ECONNRESET of a receive on the socketpair: the loop closed its end while
+ *               bytes were unread in it.  It is an end of the stream. */
 static ssize_t
-failed(sg_stream *self, const struct attempt *attempt, ssize_t result)
+at_failure(sg_stream *self, const struct attempt *attempt, ssize_t result)
 {
     if (result == -ETIMEDOUT && self->timeout > 0) {
         PyErr_SetString(PyExc_TimeoutError, "timed out");
         return -1;
     }
     if (result == -EPIPE && attempt->is_sending) {
-        return send_failed(self, attempt);
+        return at_broken_pipe(self, attempt);
     }
     if (result == -ECONNRESET && self->is_relayed && !attempt->is_sending) {
-        return at_end(self); /* the loop was killed under it, or the like */
+        return at_end(self);
     }
     sg_raise_errno((int)-result);
     return -1;
 }
 
-/* Pipes know neither flags nor messages; nothing is sent by the socket. */
+/* Return the loan if this attempt can use it, else NULL.  A pipe has neither
+ * flags nor messages, so the first attempt that needs them ends the loan.  An
+ * attempt of 0 bytes goes to the socket, because the loan takes a result of 0
+ * for the end of the stream. */
 static struct sg_loan *
 loan_for(sg_stream *self, const struct attempt *attempt)
 {
@@ -188,7 +231,25 @@ loan_for(sg_stream *self, const struct attempt *attempt)
     return attempt->len != 0 ? sg_shared_loan(self->shared) : NULL;
 }
 
-/* Returns the number of bytes, or -1 with an exception. */
+/* Receive or send once, and wait for it until `deadline`.  Called with the GIL
+ * held and returns with it held; only attempt_until() runs without it.
+ *
+ * When a signal interrupts the wait, the order is
+ *   1. PyErr_CheckSignals() runs the handlers; if one raises, call() ends;
+ *   2. the descriptor is checked, because a handler may have closed it;
+ *   3. the system call is tried again;
+ *   4. if that would block, the wait goes on for the rest of the time, or
+ *      ends with TimeoutError if `deadline` has passed.
+ * `deadline` is a point in time, so interruptions do not lengthen the wait.
+ * sock_call_ex() compares the time before it tries again; here bytes that
+ * arrived while a handler ran are returned even if it ran past the deadline.
+ *
+ * Returns the number of bytes; 0 at the end of the stream (at_end() has then
+ * raised nothing) or after an empty send; or -1 with an exception.  -EAGAIN
+ * and -ETIMEDOUT never leave this function: at_failure() turns them into
+ * BlockingIOError and TimeoutError.  An attempt that moved no byte raises
+ * OSError(EBADF) if the stream was closed meanwhile, because the shutdown in
+ * close() looks like the end of the stream. */
 static ssize_t
 call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
 {
@@ -197,7 +258,7 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
     ssize_t result;
 
     if (attempt->flags & MSG_OOB) {
-        sg_raise_errno(EOPNOTSUPP); /* no far side has such a thing */
+        sg_raise_errno(EOPNOTSUPP); /* no far end has out-of-band data */
         return -1;
     }
     do {
@@ -215,10 +276,10 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
         Py_END_ALLOW_THREADS
         sg_stream_done(self);
         if (has_loan && loan == NULL) {
-            self->is_lent = false; /* it is over */
+            self->is_lent = false; /* the loan is over and never returns */
         }
         if (result <= 0 && self->fd < 0) {
-            sg_raise_closed(); /* that is what woke us: not the peer's end */
+            sg_raise_closed();
             return -1;
         }
         if (result == -EINTR && PyErr_CheckSignals() < 0) {
@@ -226,7 +287,7 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
         }
     } while (result == -EINTR);
     if (result < 0) {
-        return failed(self, attempt, result);
+        return at_failure(self, attempt, result);
     }
     if (attempt->is_sending) {
         self->bytes_sent += (unsigned long long)result;
@@ -313,7 +374,7 @@ sg_stream_recvfrom(PyObject *op, PyObject *args)
 
 static const char *into_keywords[] = {"buffer", "nbytes", "flags", NULL};
 
-/* The bytes received, or -1. */
+/* Returns the number of bytes received, or -1 with an exception. */
 static Py_ssize_t
 recv_into(PyObject *op, PyObject *args, PyObject *kwds, const char *format,
           const char *name)
@@ -361,83 +422,10 @@ sg_stream_recvfrom_into(PyObject *op, PyObject *args, PyObject *kwds)
     return n < 0 ? NULL : Py_BuildValue("nO", n, Py_None);
 }
 
-/* ---- Vectors ---------------------------------------------------------- */
+/* ---- recvmsg ---------------------------------------------------------- */
 
-/* The buffers of recvmsg_into() and sendmsg(), held. */
-struct vector {
-    PyObject *items;
-    Py_buffer *buffers;
-    struct iovec *iovecs;
-    Py_ssize_t held;
-};
-
-static void
-vector_release(struct vector *vector)
-{
-    while (vector->held > 0) {
-        PyBuffer_Release(&vector->buffers[--vector->held]);
-    }
-    PyMem_Free(vector->buffers);
-    PyMem_Free(vector->iovecs);
-    Py_CLEAR(vector->items);
-}
-
-static int
-vector_hold(struct vector *vector, PyObject *iterable, bool writable,
-            const char *message)
-{
-    Py_ssize_t n;
-
-    *vector = (struct vector){0};
-    vector->items = PySequence_Fast(iterable, message);
-    if (vector->items == NULL) {
-        return -1;
-    }
-    n = PySequence_Fast_GET_SIZE(vector->items);
-    if (n > IOV_MAX) {
-        sg_raise_errno(EMSGSIZE); /* what sendmsg(2) says to it */
-        goto fail;
-    }
-    vector->buffers = PyMem_New(Py_buffer, (size_t)n);
-    vector->iovecs = PyMem_New(struct iovec, (size_t)n);
-    if (vector->buffers == NULL || vector->iovecs == NULL) {
-        PyErr_NoMemory();
-        goto fail;
-    }
-    for (; vector->held < n; vector->held++) {
-        Py_buffer *buffer = &vector->buffers[vector->held];
-        PyObject *item = PySequence_Fast_GET_ITEM(vector->items, vector->held);
-
-        if (!PyArg_Parse(item,
-                         writable ? "w*;recvmsg_into() argument 1 must be an "
-                                    "iterable of single-segment read-write "
-                                    "buffers"
-                                  : "y*;sendmsg() argument 1 must be an "
-                                    "iterable of bytes-like objects",
-                         buffer)) {
-            goto fail;
-        }
-        vector->iovecs[vector->held] = (struct iovec){
-            .iov_base = buffer->buf, .iov_len = (size_t)buffer->len};
-    }
-    return 0;
-fail:
-    vector_release(vector);
-    return -1;
-}
-
-static size_t
-vector_length(const struct vector *vector)
-{
-    size_t n = 0;
-
-    for (Py_ssize_t i = 0; i < vector->held; i++) {
-        n += vector->iovecs[i].iov_len;
-    }
-    return n;
-}
-
-/* The bytes received into the vector, and the flags that came with them. */
+/* Receive into `n` buffers.  Returns the number of bytes, or -1 with an
+ * exception.  *flags_out are the flags of the message (recvmsg(2)). */
 static ssize_t
 receive_message(sg_stream *self, struct iovec *iovecs, size_t n, int flags,
                 int *flags_out)
@@ -447,7 +435,8 @@ receive_message(sg_stream *self, struct iovec *iovecs, size_t n, int flags,
         .run = run_recvmsg, .flags = flags, .message = &message};
     ssize_t got = call(self, &attempt, sg_stream_deadline(self));
 
-    /* Linux sets what was asked for too, which is no news. */
+    /* Linux copies MSG_CMSG_CLOEXEC from `flags`.  Without ancillary data it
+     * says nothing about the message. */
     *flags_out = message.msg_flags & ~MSG_CMSG_CLOEXEC;
     return got;
 }
@@ -502,20 +491,20 @@ sg_stream_recvmsg_into(PyObject *op, PyObject *args)
     PyObject *iterable;
     Py_ssize_t ancillary = 0;
     int flags = 0, flags_out;
-    struct vector vector;
+    struct sg_vector vector;
     ssize_t got;
 
     if (!PyArg_ParseTuple(args, "O|ni:recvmsg_into", &iterable, &ancillary,
                           &flags)
         || check_ancillary_size(ancillary) < 0
-        || vector_hold(&vector, iterable, true,
-                       "recvmsg_into() argument 1 must be an iterable")
+        || sg_vector_hold(&vector, iterable, true,
+                          "recvmsg_into() argument 1 must be an iterable")
                < 0) {
         return NULL;
     }
     got = receive_message((sg_stream *)op, vector.iovecs, (size_t)vector.held,
                           flags, &flags_out);
-    vector_release(&vector);
+    sg_vector_release(&vector);
     return got < 0
                ? NULL
                : Py_BuildValue("n[]iO", (Py_ssize_t)got, flags_out, Py_None);
@@ -553,7 +542,7 @@ sg_stream_send(PyObject *op, PyObject *args)
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
 
-/* All of it, within one deadline.  0 or -1. */
+/* Send all bytes within one deadline.  Returns 0, or -1 with an exception. */
 static int
 send_all(sg_stream *self, const char *data, Py_ssize_t len, int flags)
 {
@@ -563,7 +552,7 @@ send_all(sg_stream *self, const char *data, Py_ssize_t len, int flags)
         ssize_t n = sg_stream_send_some(self, data, (size_t)len, flags,
                                         deadline);
 
-        /* Handlers run between the pieces too. */
+        /* Signal handlers run between the pieces, as in socket.sendall. */
         if (n < 0 || PyErr_CheckSignals() < 0) {
             return -1;
         }
@@ -590,7 +579,8 @@ sg_stream_sendall(PyObject *op, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Nothing but bytes goes through a pipe or a channel. */
+/* Refuse ancillary data, because a pipe or a channel carries only bytes.
+ * Returns 0 if there is none, or -1 with an exception. */
 static int
 refuse_ancillary(PyObject *ancillary)
 {
@@ -620,7 +610,7 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
     sg_stream *self = (sg_stream *)op;
     PyObject *iterable, *ancillary = NULL, *address = Py_None;
     int flags = 0;
-    struct vector vector;
+    struct sg_vector vector;
     struct msghdr message = {0};
     ssize_t n;
 
@@ -630,10 +620,10 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
         return NULL;
     }
     if (address != Py_None) {
-        return sg_raise_errno(EISCONN); /* as sendmsg(2) on a connected one */
+        return sg_raise_errno(EISCONN); /* the errno of sendmsg(2) */
     }
-    if (vector_hold(&vector, iterable, false,
-                    "sendmsg() argument 1 must be an iterable")
+    if (sg_vector_hold(&vector, iterable, false,
+                       "sendmsg() argument 1 must be an iterable")
         < 0) {
         return NULL;
     }
@@ -643,9 +633,9 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
              &(struct attempt){.run = run_sendmsg,
                                .is_sending = true,
                                .flags = flags,
-                               .len = vector_length(&vector),
+                               .len = sg_vector_length(&vector),
                                .message = &message},
              sg_stream_deadline(self));
-    vector_release(&vector);
+    sg_vector_release(&vector);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A stream's names, options, and what sort of socket it is.
+ * A stream's addresses, socket options, family, type and protocol.
  *
- * A relayed stream answers for its target; a socket that was handed over
- * (fdpass) answers for itself.
+ * A relayed stream (see `is_relayed` in stream.h) gives the address of its
+ * target and only stores TCP options.  A socket that a program handed over
+ * (fdpass) is asked itself.
  */
 #include "python/stream.h"
 
@@ -12,7 +13,8 @@
 
 #include "python/error.h"
 
-/* What a real socket on the same descriptor answers. */
+/* Return an attribute of a socket.socket on the same descriptor, or the result
+ * of a method without arguments, or NULL with an exception. */
 static PyObject *
 ask_socket(sg_stream *self, const char *attribute, bool is_method)
 {
@@ -64,17 +66,20 @@ sg_stream_getsockname(PyObject *op, PyObject *Py_UNUSED(ignored))
                             : ask_socket(self, "getsockname", true);
 }
 
-/* There is no TCP on our side of the gateway, but http.client sets
- * TCP_NODELAY, and others read it back. */
+/* The largest value of an option in bytes, as in socket.getsockopt. */
 #define MAX_OPTION 1024
 
+/* True for an option that the kernel does not see.  The near end of a relayed
+ * stream has no TCP connection, but http.client sets TCP_NODELAY, and other
+ * programs read it back. */
 static bool
 is_only_stored(const sg_stream *self, int level)
 {
     return self->is_relayed && level == IPPROTO_TCP;
 }
 
-/* The bytes that were set, NULL without an exception when none were. */
+/* Return a borrowed reference to the bytes that were stored.  NULL without an
+ * exception means that none were. */
 static PyObject *
 stored_option(const sg_stream *self, int name)
 {
@@ -85,10 +90,11 @@ stored_option(const sg_stream *self, int name)
         value = PyDict_GetItemWithError(self->tcp_options, key);
     }
     Py_XDECREF(key);
-    return value; /* borrowed */
+    return value;
 }
 
-/* As getsockopt(2) would copy them out. */
+/* Return the stored value as getsockopt(2) would: an int if `size` is 0, else
+ * up to `size` bytes. */
 static PyObject *
 get_stored_option(const sg_stream *self, int name, int size)
 {
@@ -133,6 +139,7 @@ store_option(sg_stream *self, int name, const void *data, Py_ssize_t len)
     Py_RETURN_NONE;
 }
 
+/* Return up to `size` bytes of an option that the kernel knows. */
 static PyObject *
 get_buffer_option(int fd, int level, int option, int size)
 {
@@ -186,18 +193,19 @@ sg_stream_getsockopt(PyObject *op, PyObject *args)
     return result;
 }
 
-/* What setsockopt() was called with. */
+/* The arguments of setsockopt(). */
 struct option {
     int level;
     int name;
-    int number;       /* the int form */
-    Py_buffer buffer; /* the bytes form, held while obj is not NULL */
-    const void *data;
-    unsigned int len;
+    int number;       /* the value if it is an int */
+    Py_buffer buffer; /* the value if it is bytes-like; else obj is NULL */
+    const void *data; /* the value for setsockopt(2); NULL for None */
+    unsigned int len; /* its size in bytes */
 };
 
-/* An int, None with a length, or bytes: tried in that order, and it is the
- * last that complains, as in socket.setsockopt. */
+/* Parse the value as an int, as None with a length, or as bytes.  They are
+ * tried in this order, and a mismatch raises the exception of the last, as in
+ * socket.setsockopt.  Returns 0, or -1 with an exception. */
 static int
 read_option(struct option *option, PyObject *args)
 {

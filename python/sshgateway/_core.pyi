@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The types of the C core; ``make check`` holds them against it."""
+"""Types of the C core. ``make check`` compares this file with the module (stubtest)."""
 
 import os
 import socket

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The docstrings of _core.Session.  Only python/session.c includes this file.
+ *
+ * The first line of each is the signature that inspect.signature() reads;
+ * python/sshgateway/_core.pyi must agree with it.
+ */
+
+/* The last paragraph of each step. */
+#define RAISES_SESSION                                                        \
+    "Raises sshgateway.errors.SessionFailed if the step fails or takes\n"     \
+    "longer than timeout, OSError(EBADF) after start() and close(), and\n"    \
+    "RuntimeError if another thread uses the session."
+
+PyDoc_STRVAR(
+    handshake_doc,
+    "handshake($self, host_key_types, timeout, /)\n"
+    "--\n\n"
+    "Exchange versions and keys with the server (RFC 4253, sections 4.2, 7).\n"
+    "\n"
+    "host_key_types\n"
+    "    names to offer first, separated by commas, or None\n"
+    "timeout\n"
+    "    seconds allowed, or None for no limit\n"
+    "\n"
+    "Returns None; check host_key next.\n"
+    "\n" RAISES_SESSION);
+
+PyDoc_STRVAR(
+    auth_none_doc,
+    "auth_none($self, user, timeout, /)\n"
+    "--\n\n"
+    "Ask for the authentication methods (RFC 4252, section 5.2).\n"
+    "\n"
+    "user\n"
+    "    the user name\n"
+    "timeout\n"
+    "    seconds allowed, or None for no limit\n"
+    "\n"
+    "Returns the names of the methods that can continue, separated by\n"
+    "commas, or None if the server lets the user in without any.\n"
+    "\n" RAISES_SESSION);
+
+PyDoc_STRVAR(
+    auth_password_doc,
+    "auth_password($self, user, password, timeout, /)\n"
+    "--\n\n"
+    "Authenticate with a password (RFC 4252, section 8).\n"
+    "\n"
+    "user\n"
+    "    the user name\n"
+    "password\n"
+    "    a bytes-like object\n"
+    "timeout\n"
+    "    seconds allowed, or None for no limit\n"
+    "\n"
+    "Returns None if the server accepts it, else a str with the reason.\n"
+    "\n" RAISES_SESSION);
+
+PyDoc_STRVAR(
+    auth_key_doc,
+    "auth_key($self, user, key, passphrase, certificate, timeout, /)\n"
+    "--\n\n"
+    "Authenticate with a private key (\"publickey\", RFC 4252, section 7).\n"
+    "\n"
+    "user\n"
+    "    the user name\n"
+    "key\n"
+    "    the private key in OpenSSH's format, PEM or PKCS #8, bytes-like\n"
+    "passphrase\n"
+    "    a str, or None if the key is not encrypted\n"
+    "certificate\n"
+    "    the line of a certificate file for the key, or None\n"
+    "timeout\n"
+    "    seconds allowed, or None for no limit\n"
+    "\n"
+    "Returns None if the server accepts the key, else a str with the reason.\n"
+    "\n" RAISES_SESSION);
+
+PyDoc_STRVAR(
+    auth_signer_doc,
+    "auth_signer($self, user, blob, sign, timeout, /)\n"
+    "--\n\n"
+    "Authenticate with a key that an agent or a token holds (\"publickey\",\n"
+    "RFC 4252, section 7).\n"
+    "\n"
+    "user\n"
+    "    the user name\n"
+    "blob\n"
+    "    the public key or certificate (RFC 4253, section 6.6), bytes-like\n"
+    "sign\n"
+    "    a function: sign(algorithm, data) returns the signature as bytes,\n"
+    "    without the name of the algorithm around it; algorithm is a str\n"
+    "    such as \"rsa-sha2-256\" (RFC 8332)\n"
+    "timeout\n"
+    "    seconds allowed, or None for no limit\n"
+    "\n"
+    "Returns None if the server accepts the key, else a str with the reason.\n"
+    "\n" RAISES_SESSION "\n\n"
+    "An exception of sign() passes through.");
+
+PyDoc_STRVAR(
+    auth_interactive_doc,
+    "auth_interactive($self, user, ask, timeout, /)\n"
+    "--\n\n"
+    "Authenticate with \"keyboard-interactive\" (RFC 4256).\n"
+    "\n"
+    "user\n"
+    "    the user name\n"
+    "ask\n"
+    "    a function: ask(name, instruction, prompt, echo) returns the\n"
+    "    response to one prompt as a str, or None to give up; echo is True\n"
+    "    if the response may be shown\n"
+    "timeout\n"
+    "    seconds allowed, or None for no limit\n"
+    "\n"
+    "Returns None if the server is satisfied, else a str with the reason.\n"
+    "\n" RAISES_SESSION "\n\n"
+    "An exception of ask() passes through.");
+
+PyDoc_STRVAR(
+    start_doc,
+    "start($self, alive_interval, alive_count_max, /)\n"
+    "--\n\n"
+    "Give the session to a loop of its own, which can then open channels.\n"
+    "\n"
+    "alive_interval\n"
+    "    seconds without a byte from the server until the loop sends a\n"
+    "    probe; 0 means never (ssh_config's ServerAliveInterval)\n"
+    "alive_count_max\n"
+    "    intervals without an answer after which the session is lost\n"
+    "    (ServerAliveCountMax)\n"
+    "\n"
+    "Returns None.  Raises OSError if no thread or descriptor is available\n"
+    "or the session is closed (EBADF), and RuntimeError if another thread\n"
+    "uses it.");
+
+PyDoc_STRVAR(
+    session_close_doc,
+    "close($self, /)\n"
+    "--\n\n"
+    "End the session and its channels without waiting; further calls do\n"
+    "nothing.\n"
+    "\n"
+    "The loop delivers the bytes that the channels have sent, within a\n"
+    "second, and disconnects.\n"
+    "\n"
+    "Raises RuntimeError if another thread uses the session.");
+
+PyDoc_STRVAR(host_key_doc,
+             "The server's public key as bytes (RFC 4253, section 6.6).\n"
+             "\n"
+             "OSError(EBADF) after start().");
+PyDoc_STRVAR(methods_doc,
+             "A dict of the algorithms agreed upon: kex, host_key, cipher,\n"
+             "mac; and server_version.  OSError(EBADF) after start().");
+PyDoc_STRVAR(
+    counts_doc,
+    "A dict of int: bytes_sent, bytes_received, channels_open,\n"
+    "channels_opened, rekeys, and round_trip, the nanoseconds that the last\n"
+    "probe took, or 0 before the first.");
+PyDoc_STRVAR(failure_doc,
+             "(errno, text) of the failure that ended the session, or None.");
+PyDoc_STRVAR(is_alive_doc,
+             "True after start() until the session is closed or lost.");
+
+PyDoc_STRVAR(
+    session_doc,
+    "Session(fd)\n"
+    "--\n\n"
+    "One SSH connection to a gateway, step by step.\n"
+    "\n"
+    "fd\n"
+    "    the descriptor of a connected socket, which the session then owns\n"
+    "\n"
+    "Call handshake(), check host_key, authenticate, then call start().\n"
+    "Raises OSError, and the caller still owns fd, if the session cannot be\n"
+    "made.");
