@@ -7,7 +7,7 @@
  *                  max_packet_size, timeout, linger)
  *     gateway, dest_addr
  *
- * What the arguments mean is decided in sshgateway/_channel.py.
+ * What the arguments mean is decided in sshgateway/_channel_args.py.
  */
 #include "python/channel.h"
 
@@ -33,8 +33,8 @@ channel_explain(sg_stream *stream, int err)
     if (sg_shared_get_failure(stream->shared, text) == 0) {
         return false;
     }
-    sg_raise_made(sg_state_of((PyObject *)self)->errors, "gateway_lost", "iOs",
-                  err, self->gateway, text);
+    sg_raise_made(sg_state_of((PyObject *)self)->messages, "gateway_lost",
+                  "iOs", err, self->gateway, text);
     return true;
 }
 
@@ -44,7 +44,7 @@ static const struct sg_stream_kind channel_stream_kind = {
 
 /* ---- Opening ---------------------------------------------------------- */
 
-/* What _channel.prepare() made of the arguments. */
+/* What _channel_args.prepare() made of the arguments. */
 struct plan {
     PyObject *tuple; /* keeps the rest alive */
     PyObject *session;
@@ -147,7 +147,7 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
         sg_raise_errno(error.err);
     }
     else if (!PyErr_Occurred()) {
-        sg_raise_made(state->errors, "channel_not_opened", "OOsiisO",
+        sg_raise_made(state->messages, "channel_not_opened", "OOsiisO",
                       self->gateway, self->dest_addr, sg_status_text(status),
                       error.err, error.code, error.text, plan.timeout);
     }

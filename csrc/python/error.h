@@ -14,9 +14,9 @@ PyObject *sg_raise_errno(int err);
 /* OSError(EBADF, "Bad file descriptor").  NULL. */
 PyObject *sg_raise_closed(void);
 
-/* What sshgateway.errors.<function>(...) returns, raised.  The arguments
+/* What sshgateway._messages.<function>(...) returns, raised.  The arguments
  * are those of PyObject_CallMethod.  NULL. */
-PyObject *sg_raise_made(PyObject *errors, const char *function,
+PyObject *sg_raise_made(PyObject *messages, const char *function,
                         const char *format, ...);
 
 /* For waits of the engine that run without the GIL: `arg` is where the saved

@@ -17,11 +17,11 @@ typedef struct {
     PyTypeObject *proxycommand_type;
     PyTypeObject *session_type;
     PyTypeObject *channel_type;
-    PyObject *errors;  /* sshgateway.errors */
-    PyObject *command; /* sshgateway._command */
-    PyObject *channel; /* sshgateway._channel */
-    PyObject *socket;  /* the class socket.socket */
-    PyObject *af_unix; /* as enumerators, for family and type */
+    PyObject *messages; /* sshgateway._messages */
+    PyObject *command;  /* sshgateway._command_args */
+    PyObject *channel;  /* sshgateway._channel_args */
+    PyObject *socket;   /* the class socket.socket */
+    PyObject *af_unix;  /* as enumerators, for family and type */
     PyObject *sock_stream;
 } sg_state;
 

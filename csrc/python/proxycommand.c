@@ -7,8 +7,8 @@
  *                  start_new_session, peername, linger, fdpass, timeout)
  *     cmd, pid, returncode, stderr
  *
- * What the command line means is decided in sshgateway/_command.py; what a
- * failure is called, in sshgateway/errors.py.
+ * sshgateway/_command_args.py decides which program runs; _messages.py holds the
+ * exceptions that are raised from here.
  */
 #include "python/proxycommand.h"
 
@@ -69,7 +69,7 @@ proxycommand_get_returncode(PyObject *op, void *Py_UNUSED(closure))
     return PyLong_FromLong(returncode);
 }
 
-/* Raise errors.<maker>(err, command, returncode, stderr). */
+/* Raise _messages.<maker>(err, command, returncode, stderr). */
 static PyObject *
 raise_about_child(sg_proxycommand *self, const char *maker, int err)
 {
@@ -78,7 +78,7 @@ raise_about_child(sg_proxycommand *self, const char *maker, int err)
     PyObject *text = proxycommand_get_stderr(op, NULL);
 
     if (returncode != NULL && text != NULL) {
-        sg_raise_made(sg_state_of(op)->errors, maker, "iOOO", err, self->cmd,
+        sg_raise_made(sg_state_of(op)->messages, maker, "iOOO", err, self->cmd,
                       returncode, text);
     }
     Py_XDECREF(returncode);
@@ -127,7 +127,7 @@ struct arguments {
     /* and what they come to */
     int64_t linger_ns;
     int64_t timeout_ns;
-    PyObject *plan; /* of _command.prepare(): keeps the strings alive */
+    PyObject *plan; /* of _command_args.prepare(): keeps the strings alive */
     struct sg_child_options options;
 };
 
@@ -292,7 +292,7 @@ static void
 raise_start_error(sg_proxycommand *self, const struct sg_error *error,
                   const struct arguments *a)
 {
-    PyObject *errors = sg_state_of((PyObject *)self)->errors;
+    PyObject *messages = sg_state_of((PyObject *)self)->messages;
 
     switch (error->status) {
     case SG_ERR_INTERRUPTED:
@@ -301,15 +301,15 @@ raise_start_error(sg_proxycommand *self, const struct sg_error *error,
         sg_raise_errno(error->err);
         return;
     case SG_ERR_EXEC:
-        sg_raise_made(errors, "proxy_not_executed", "iO", error->err,
+        sg_raise_made(messages, "proxy_not_executed", "iO", error->err,
                       self->cmd);
         return;
     case SG_ERR_CWD:
-        sg_raise_made(errors, "proxy_not_in_directory", "iOO", error->err,
+        sg_raise_made(messages, "proxy_not_in_directory", "iOO", error->err,
                       self->cmd, a->cwd);
         return;
     case SG_ERR_TIMEOUT:
-        sg_raise_made(errors, "proxy_too_slow", "iO", error->err, self->cmd);
+        sg_raise_made(messages, "proxy_too_slow", "iO", error->err, self->cmd);
         return;
     default:
         raise_about_child(self, "proxy_handed_over_nothing", error->err);

@@ -102,7 +102,7 @@ step_end(struct step *step, enum sg_status status, bool *is_refused)
         *is_refused = true;
         return 0;
     }
-    sg_raise_made(sg_state_of((PyObject *)step->self)->errors,
+    sg_raise_made(sg_state_of((PyObject *)step->self)->messages,
                   "session_failed", "siis", sg_status_text(status),
                   step->error.err, step->error.code, step->error.text);
     return -1;

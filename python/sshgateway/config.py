@@ -33,12 +33,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sshgateway.errors import config_invalid, in_seconds, printable
-from sshgateway.gateway import parse_host
+from sshgateway._deadline import Deadline
+from sshgateway._hosts import format_host, parse_host
+from sshgateway._messages import config_invalid, printable
 from sshgateway.known_hosts import DEFAULT_PATHS
 from sshgateway.proxy import Proxy, check_host, check_user, expand
 
@@ -93,8 +93,7 @@ class Host:
     server_alive_count_max: int
 
     def __str__(self) -> str:
-        host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
-        return f"{self.user}@{host}:{self.port}"
+        return format_host(self.user, self.hostname, self.port)
 
     def gateway_parameters(self) -> dict[str, Any]:
         """Those of Gateway, the way there apart."""
@@ -192,7 +191,7 @@ def route_by(
     timeout: float | None = None,
 ) -> list[Host]:
     """The same, by a list as ProxyJump has it."""
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = Deadline(timeout)
     hops: list[Host] = []
     seen = set()
     names = [target.name] if target is not None else []
@@ -205,8 +204,7 @@ def route_by(
             raise config_invalid(f"the ProxyJump of ssh_config leads in a circle: {circle}",
                                  errno.ELOOP)  # fmt: skip
         seen.add(key)
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        hop = lookup(name, port, user, jump=rest, ssh_config=ssh_config, timeout=left)
+        hop = lookup(name, port, user, jump=rest, ssh_config=ssh_config, timeout=deadline.left())
         hops.append(hop)
         spec = hop.proxy_jump
     return hops[::-1]
@@ -276,7 +274,7 @@ class _Question:
             arguments += ["-l", self.user]
         if self.jump is not None:
             arguments += ["-J", self.jump]
-        deadline = None if self.timeout is None else time.monotonic() + self.timeout
+        deadline = Deadline(self.timeout)
         options = self._run([*arguments, "--", self.host], deadline)
         files = options.get("identityfile", [])
         for number, file in enumerate(files):
@@ -287,7 +285,7 @@ class _Question:
                 files[number] = self._run(command, deadline)["controlpath"][0]
         return options
 
-    def _run(self, command: list[str], deadline: float | None) -> _Options:
+    def _run(self, command: list[str], deadline: Deadline) -> _Options:
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -296,16 +294,13 @@ class _Question:
             start_new_session=True,  # so that what Match exec started ends with it
         ) as ssh:
             try:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                said, complaint = ssh.communicate(timeout=left)
+                said, complaint = ssh.communicate(timeout=deadline.left())
             except BaseException as error:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(ssh.pid, signal.SIGKILL)
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
-                limit = in_seconds(self.timeout)
-                words = f"ssh -G did not tell the way to {self.host!r} within {limit}"
-                raise TimeoutError(errno.ETIMEDOUT, words) from None
+                raise deadline.error(f"ssh -G did not tell the way to {self.host!r}") from None
         if ssh.returncode != 0:
             self._failed(os.fsdecode(complaint))
         options: _Options = {}

@@ -20,12 +20,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from sshgateway import _core, errors
-from sshgateway._channel import DIRECT_STREAMLOCAL, DIRECT_TCPIP
+from sshgateway import _core, _messages, errors
+from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
+from sshgateway._deadline import Deadline
+from sshgateway._hosts import format_host, parse_host
+from sshgateway._messages import SessionFailed
 from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
 from sshgateway.login import Login, Prompt
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "GatewayStats", "parse_host"]
 
 _log = logging.getLogger(__name__)
 _STRICT = ("yes", "accept-new", "no")
@@ -154,8 +157,7 @@ class Gateway:
     # ---- What it is ---------------------------------------------------------
 
     def __str__(self) -> str:
-        host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
-        return f"{self.username}@{host}:{self.port}"
+        return format_host(self.username, self.hostname, self.port)
 
     def __repr__(self) -> str:
         state = "open" if self.is_connected else "closed"
@@ -215,7 +217,7 @@ class Gateway:
         TimeoutError(ETIMEDOUT, text).
         """
         self._check_fork()
-        deadline = _Deadline(self.timeout if timeout is None else timeout)
+        deadline = Deadline(self.timeout if timeout is None else timeout)
         attempt = self._join_or_begin(deadline)
         if attempt is None:
             return
@@ -233,7 +235,7 @@ class Gateway:
                 self._attempt = None
                 self._condition.notify_all()
 
-    def _join_or_begin(self, deadline: _Deadline) -> _Attempt | None:
+    def _join_or_begin(self, deadline: Deadline) -> _Attempt | None:
         """None when it is open; an attempt when it is ours to make."""
         with self._condition:
             while not self.is_connected:
@@ -247,7 +249,7 @@ class Gateway:
                     raise copy.copy(attempt.error)
             return None
 
-    def _connect(self, deadline: _Deadline) -> None:
+    def _connect(self, deadline: Deadline) -> None:
         self._drop()
         began = time.monotonic()
         _log.debug("gateway %s: connecting", self)
@@ -265,7 +267,7 @@ class Gateway:
                 session.close()
             reason = _reason_of(inner)
             inner.close()
-            if isinstance(error, errors.SessionFailed):
+            if isinstance(error, SessionFailed):
                 raise self._failed(error, reason, deadline) from None
             raise
         self._session = self._counted = session
@@ -273,7 +275,7 @@ class Gateway:
         self._inner_reason = None
         _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
 
-    def _reach(self, deadline: _Deadline) -> socket.socket | _core.Stream:
+    def _reach(self, deadline: Deadline) -> socket.socket | _core.Stream:
         """A connected socket to the gateway's sshd."""
         if self._sock is not None:
             sock = self._sock
@@ -305,7 +307,7 @@ class Gateway:
                 number = errno.EHOSTUNREACH
             raise errors.GatewayError(number, text, gateway=str(self)) from None
 
-    def _shake_hands(self, session: _core.Session, deadline: _Deadline) -> bool:
+    def _shake_hands(self, session: _core.Session, deadline: Deadline) -> bool:
         """Version and key exchange; then, before any secret goes out, the host key.
 
         True when somebody may listen in between: strictness "no" takes a
@@ -314,12 +316,12 @@ class Gateway:
         preferred = _offer(self._known_hosts.key_types(self._name))
         try:
             session.handshake(preferred, deadline.left())
-        except errors.SessionFailed as failure:
+        except SessionFailed as failure:
             version = session.methods["server_version"]
             if failure.status != "timed out" and version.startswith("SSH-"):
-                failure.text = errors.no_key_exchange(failure.text)
+                failure.text = _messages.no_key_exchange(failure.text)
             elif failure.status != "timed out" and version:
-                failure.text = errors.no_ssh_server(version)
+                failure.text = _messages.no_ssh_server(version)
             raise
         key = session.host_key
         verdict = self._known_hosts.check(self._name, key)
@@ -332,7 +334,7 @@ class Gateway:
             raise self._known_hosts.error(str(self), self._name, key, verdict, address=address)
         return verdict.state == "changed"
 
-    def _make_known(self, key: bytes, verdict: Verdict, deadline: _Deadline) -> Verdict:
+    def _make_known(self, key: bytes, verdict: Verdict, deadline: Deadline) -> Verdict:
         """Add a new key; a file that can't be written is no reason not to go on."""
         try:
             return self._known_hosts.add(self._name, key, timeout=deadline.left())
@@ -340,12 +342,12 @@ class Gateway:
             _log.warning("the host key of gateway %s is not saved: %s", self, error.args[1])
             return dataclasses.replace(verdict, state="match")
 
-    def _failed(self, failure: errors.SessionFailed, reason: str, deadline: _Deadline) -> OSError:
+    def _failed(self, failure: SessionFailed, reason: str, deadline: Deadline) -> OSError:
         """What a step that failed is called outside; with the inner stream's reason."""
-        words = "; ".join(text for text in (errors.printable(failure.text), reason) if text)
+        words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
         if failure.status == "timed out":
             return deadline.error(f"gateway {self} did not answer")
-        return errors.gateway_not_opened(str(self), failure.errno, words)
+        return _messages.gateway_not_opened(str(self), failure.errno, words)
 
     # ---- Channels -----------------------------------------------------------
 
@@ -385,7 +387,7 @@ class Gateway:
             self.open()
         session = self._session
         if session is None:
-            raise errors.gateway_lost(errno.ECONNRESET, self, "it was closed meanwhile")
+            raise _messages.gateway_lost(errno.ECONNRESET, self, "it was closed meanwhile")
         return session
 
     def why_lost(self, reason: str) -> str:
@@ -474,52 +476,6 @@ class _Attempt:
         return self.is_over
 
 
-class _Deadline:
-    """A timeout in seconds, from now on."""
-
-    def __init__(self, timeout: float | None) -> None:
-        if timeout is not None and timeout < 0:
-            raise ValueError("Timeout value out of range")
-        self._timeout = timeout
-        self._began = time.monotonic()
-        self._end = None if timeout is None else self._began + timeout
-
-    def left(self) -> float | None:
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
-
-    def spent(self) -> float:
-        return time.monotonic() - self._began
-
-    def is_over(self) -> bool:
-        return self.left() == 0
-
-    def error(self, what: str) -> TimeoutError:
-        return TimeoutError(errno.ETIMEDOUT, f"{what} within {errors.in_seconds(self._timeout)}")
-
-
-def parse_host(text: str) -> tuple[str | None, str, int | None]:
-    """user, host and port of "user@host:port", "[v6]:port" or a bare v6 address."""
-    user, at, rest = text.rpartition("@")
-    host, port = rest, ""
-    if rest.startswith("["):
-        host, _, port = rest[1:].partition("]")
-        if port and not port.startswith(":"):
-            raise ValueError(f"not a host: {text!r}")
-        port = port[1:]
-    elif rest.count(":") == 1:
-        host, _, port = rest.partition(":")
-    balanced = rest.count("[") == rest.count("]") == rest.startswith("[")
-    if (
-        "://" in text
-        or not balanced
-        or not host
-        or (at and not user)
-        or (port and not port.isdecimal())
-    ):
-        raise ValueError(f"not a host: {text!r}")
-    return user or None, host, int(port) if port else None
-
-
 def _check_sock(sock: object) -> None:
     """A descriptor must be the connection itself: that of a Paramiko Channel is
     only a pipe, that of an SSLSocket carries ciphertext."""
@@ -555,7 +511,7 @@ def _reason_of(inner: socket.socket | _core.Stream) -> str:
     return ""
 
 
-def _connect_tcp(host: str, port: int, deadline: _Deadline) -> socket.socket:
+def _connect_tcp(host: str, port: int, deadline: Deadline) -> socket.socket:
     """To the first address that answers.  (The look-up itself has no deadline.)"""
     failure: OSError | None = None
     for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):

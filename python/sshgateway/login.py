@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sshgateway import _core, errors
+from sshgateway import _core, _messages
+from sshgateway._messages import SessionFailed
 from sshgateway.agent import Agent, AgentError, socket_path
 from sshgateway.known_hosts import fingerprint, key_type
 
@@ -97,14 +98,14 @@ class Login:
             run.accepted = accepted.split(",")
             if any(try_it() for try_it in self._attempts(run, keys_only)):
                 return run.accepted_by
-        except errors.SessionFailed as failure:
+        except SessionFailed as failure:
             # sshd says goodbye after MaxAuthTries.
             if failure.status == "timed out" or not run.tried:
                 raise
             run.tried.append(failure.text)
         finally:
             run.passphrases.clear()
-        raise errors.authentication_failed(gateway, run.tried, run.accepted)
+        raise _messages.authentication_failed(gateway, run.tried, run.accepted)
 
     def _attempts(self, run: _Run, keys_only: bool) -> Iterator[Callable[[], bool]]:
         """In OpenSSH's order: publickey, certificates first; then

@@ -24,8 +24,10 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from sshgateway import _core
+from sshgateway._deadline import Deadline
+from sshgateway._hosts import parse_host
 from sshgateway.agent import socket_path
-from sshgateway.gateway import Gateway, _Deadline, parse_host
+from sshgateway.gateway import Gateway
 from sshgateway.known_hosts import default_paths
 from sshgateway.proxy import Proxy
 
@@ -67,14 +69,13 @@ class SharedGateway(Gateway):
         self._note_use()
         _cache.keep(self)
 
-    def _reach(self, deadline: _Deadline) -> socket.socket | _core.Stream:
+    def _reach(self, deadline: Deadline) -> socket.socket | _core.Stream:
         if self.proxy is not None:
             return self.proxy.start(deadline.left())
         inner = self._gateway
         if inner is not None and inner.timeout is not None:
             # Each hop has a ConnectTimeout of its own, within the caller's.
-            left = deadline.left()
-            inner.open(inner.timeout if left is None else min(left, inner.timeout))
+            inner.open(deadline.left(inner.timeout))
         return super()._reach(deadline)
 
     def open_channel(self, *args: Any, **options: Any) -> _core.DirectTcpipChannel:

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from types import FrameType
 
 import sshgateway
-from sshgateway import config, errors, route
+from sshgateway import config, route
+from sshgateway._deadline import Deadline
+from sshgateway._hosts import parse_host
+from sshgateway._messages import config_invalid
 from sshgateway.config import Host, SshConfig
-from sshgateway.gateway import _Deadline as Deadline
-from sshgateway.gateway import parse_host
 from sshgateway.login import Prompt
 
 USAGE = """\
@@ -229,7 +230,7 @@ def _hops(options: argparse.Namespace, deadline: Deadline) -> list[Host]:
     try:
         user, host, port = parse_host(last)
     except ValueError:
-        raise errors.config_invalid(f"{last!r} is not [USER@]HOST") from None
+        raise config_invalid(f"{last!r} is not [USER@]HOST") from None
     jump = ",".join(part for part in (options.jump, before if comma else None) if part) or None
     ssh_config = _config_of(options)
     gateway = config.lookup(
