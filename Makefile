@@ -31,7 +31,7 @@ help: ## list the targets
   bench bench-curves bench-docs docs libssh2 test-libssh2 test-upstream
 
 demo: ready-demo ## log in behind a gateway, on this machine, in a few ways
-	@$(python) examples/demo.py
+	@$(python) -m sshgateway demo
 
 test: ready-test ## everything: engine tests, both pollers, then pytest
 	@$(MAKE) --no-print-directory test-engine SG_POLLER=

@@ -132,14 +132,15 @@ step_end(struct step *step, enum sg_status status, bool *is_refused)
         *is_refused = true;
         return 0;
     }
-    sg_raise_made(sg_state_of((PyObject *)step->self)->errors,
-                  "session_failed", "siis", sg_status_text(status),
+    sg_raise_made(sg_state_of((PyObject *)step->self)->messages,
+                  "session_failed", "siis", sg_status_name(status),
                   step->error.err, step->error.code, step->error.text);
     return -1;
 }
 
-/* End a step of authentication.  Returns None if the server is satisfied, a
- * str with the reason if it refuses, or NULL with an exception. */
+/* End a step of authentication.  Returns None if the server is satisfied,
+ * (code, text) of libssh2's error if it refuses, or NULL with an
+ * exception. */
 static PyObject *
 step_answer(struct step *step, enum sg_status status)
 {
@@ -149,9 +150,12 @@ step_answer(struct step *step, enum sg_status status)
         return NULL;
     }
     if (is_refused) {
-        return PyUnicode_DecodeUTF8(step->error.text,
-                                    (Py_ssize_t)strlen(step->error.text),
-                                    "backslashreplace");
+        PyObject *text = PyUnicode_DecodeUTF8(
+            step->error.text, (Py_ssize_t)strlen(step->error.text),
+            "backslashreplace");
+
+        return text != NULL ? Py_BuildValue("iN", step->error.code, text)
+                            : NULL;
     }
     Py_RETURN_NONE;
 }

@@ -24,7 +24,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from sshgateway.errors import Error, printable
+from sshgateway._deadline import Deadline
+from sshgateway._messages import printable
+from sshgateway.errors import Error
 from sshgateway.known_hosts import fingerprint, key_type
 
 __all__ = ["Agent", "AgentError", "AgentKey", "socket_path"]
@@ -188,8 +190,9 @@ class Agent:
         if self._pid != os.getpid():  # a child; who held the lock stayed behind
             self._turn, self._pid = threading.Lock(), os.getpid()
             self._hang_up()
-        deadline = self._end()
-        if not self._turn.acquire(timeout=-1 if deadline is None else _left(deadline)):
+        deadline = Deadline(self.timeout, at=self.deadline)
+        left = deadline.left()
+        if not self._turn.acquire(timeout=-1 if left is None else left):
             raise self._too_late(doing)
         try:
             answer = self._exchange(request, deadline, doing)
@@ -210,7 +213,7 @@ class Agent:
                 self.close()
         raise self.error(errno.EACCES, doing, _WHY_REFUSED)
 
-    def _exchange(self, request: bytes, deadline: float | None, doing: str) -> bytes:
+    def _exchange(self, request: bytes, deadline: Deadline, doing: str) -> bytes:
         kept = self._socket
         try:
             length = self._begin(request, deadline, doing)
@@ -224,14 +227,14 @@ class Agent:
             raise self.error(errno.EPROTO, doing, why)
         return self._receive(length, deadline, doing)
 
-    def _begin(self, request: bytes, deadline: float | None, doing: str) -> int:
+    def _begin(self, request: bytes, deadline: Deadline, doing: str) -> int:
         """Send a message; the length of the answer."""
         sock = self._connected(deadline, doing)
         _limit(sock, deadline)
         sock.sendall(_string(request))  # the timeout is for all of it
         return int.from_bytes(self._receive(4, deadline, doing))
 
-    def _receive(self, size: int, deadline: float | None, doing: str) -> bytes:
+    def _receive(self, size: int, deadline: Deadline, doing: str) -> bytes:
         sock = self._socket
         assert sock is not None
         received = bytearray()
@@ -245,7 +248,7 @@ class Agent:
 
     # ---- The connection ------------------------------------------------------
 
-    def _connected(self, deadline: float | None, doing: str) -> socket.socket:
+    def _connected(self, deadline: Deadline, doing: str) -> socket.socket:
         if self._closed:
             raise self.error(errno.EBADF, doing, "this Agent was closed")
         if not self.path:
@@ -260,7 +263,7 @@ class Agent:
             self._connect(self._socket, deadline, doing)
         return self._socket
 
-    def _connect(self, sock: socket.socket, deadline: float | None, doing: str) -> None:
+    def _connect(self, sock: socket.socket, deadline: Deadline, doing: str) -> None:
         """connect(2), to the deadline even if the agent accepts nobody.
 
         On Linux a Unix socket that does not block gets EAGAIN at once when the
@@ -271,7 +274,7 @@ class Agent:
             try:
                 return sock.connect(self.path)
             except BlockingIOError:
-                if deadline is not None and not _left(deadline):
+                if deadline.is_over():
                     raise self._too_late(doing) from None
                 time.sleep(_CONNECT_TRIES_EVERY)
         raise self.error(errno.EBADF, doing, "this Agent was closed")
@@ -282,11 +285,6 @@ class Agent:
             sock.close()
 
     # ---- Time and errors -----------------------------------------------------
-
-    def _end(self) -> float | None:
-        ends = [] if self.timeout is None else [time.monotonic() + self.timeout]
-        ends += [] if self.deadline is None else [self.deadline]
-        return min(ends, default=None)
 
     def error(self, number: int, doing: str, why: str) -> AgentError:
         """An AgentError; *doing* and *why* are for its text."""
@@ -409,17 +407,10 @@ def _string(data: bytes) -> bytes:
     return len(data).to_bytes(4) + data
 
 
-def _left(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0.0)
-
-
-def _limit(sock: socket.socket, deadline: float | None) -> None:
+def _limit(sock: socket.socket, deadline: Deadline) -> None:
     """Let the next call on the socket wait until the deadline."""
-    if deadline is None:
-        sock.settimeout(None)
-        return
-    left = _left(deadline)
-    if not left:
+    left = deadline.left()
+    if left == 0:
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
     sock.settimeout(left)
 

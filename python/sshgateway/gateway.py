@@ -20,12 +20,26 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from sshgateway import _core, errors
-from sshgateway._channel import DIRECT_STREAMLOCAL, DIRECT_TCPIP
+from sshgateway import _core, _messages
+from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
+from sshgateway._connectors import (
+    Connection,
+    Connector,
+    GatewayConnector,
+    SocketConnector,
+    TcpConnector,
+    descriptor_of,
+    reason_of,
+)
+from sshgateway._deadline import Deadline
+from sshgateway._hosts import format_host, parse_host
+from sshgateway._messages import SessionFailed
+from sshgateway._status import Status
+from sshgateway._usage import Usage
 from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
 from sshgateway.login import Login, Prompt
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "GatewayStats", "parse_host"]
 
 _log = logging.getLogger(__name__)
 _STRICT = ("yes", "accept-new", "no")
@@ -113,7 +127,6 @@ class Gateway:
             raise ValueError("sock= and gateway= are two ways; give one")
         if gateway is not None and not isinstance(gateway, Gateway):
             raise TypeError(f"gateway must be a Gateway, not {type(gateway).__name__}")
-        _check_sock(sock)
         self.timeout = timeout
         self.channel_timeout = channel_timeout
         self._alive = server_alive_interval, server_alive_count_max
@@ -132,17 +145,21 @@ class Gateway:
         self._known_hosts = KnownHosts(known_hosts)
         self._name = lookup_name(self.hostname, self.port, host_key_alias)
         self._strict = strict_host_key_checking
-        self._sock = sock
-        self._gateway = gateway
+        self._connector: Connector = TcpConnector()
+        if sock is not None:
+            self._connector = SocketConnector(sock)
+        elif gateway is not None:
+            self._connector = GatewayConnector(gateway)
         self._start_afresh()
 
     def _start_afresh(self) -> None:
         """At first, and in a forked child: its parent's session is not ours."""
         self._pid = os.getpid()
+        self._usage = Usage()
         self._condition = threading.Condition()
         self._attempt: _Attempt | None = None
         self._session: _core.Session | None = None
-        self._inner: socket.socket | _core.Stream | None = None
+        self._inner: Connection | None = None
         self._inner_reason: str | None = None
         self.methods = {}
         self._counted: _core.Session | None = None
@@ -151,11 +168,14 @@ class Gateway:
         if self._pid != os.getpid():
             self._start_afresh()
 
+    def _note_use(self, opening: int = 0) -> None:
+        self._check_fork()
+        self._usage.note(opening)
+
     # ---- What it is ---------------------------------------------------------
 
     def __str__(self) -> str:
-        host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
-        return f"{self.username}@{host}:{self.port}"
+        return format_host(self.username, self.hostname, self.port)
 
     def __repr__(self) -> str:
         state = "open" if self.is_connected else "closed"
@@ -214,8 +234,8 @@ class Gateway:
         Raises HostKeyError, AuthenticationError, GatewayError, and
         TimeoutError(ETIMEDOUT, text).
         """
-        self._check_fork()
-        deadline = _Deadline(self.timeout if timeout is None else timeout)
+        self._note_use()
+        deadline = Deadline(self.timeout if timeout is None else timeout)
         attempt = self._join_or_begin(deadline)
         if attempt is None:
             return
@@ -228,12 +248,13 @@ class Gateway:
             _log.debug("gateway %s: not open, after %.3f s: %s", self, deadline.spent(), kind)
             raise
         finally:
+            self._note_use()
             with self._condition:
                 attempt.is_over = True
                 self._attempt = None
                 self._condition.notify_all()
 
-    def _join_or_begin(self, deadline: _Deadline) -> _Attempt | None:
+    def _join_or_begin(self, deadline: Deadline) -> _Attempt | None:
         """None when it is open; an attempt when it is ours to make."""
         with self._condition:
             while not self.is_connected:
@@ -247,14 +268,14 @@ class Gateway:
                     raise copy.copy(attempt.error)
             return None
 
-    def _connect(self, deadline: _Deadline) -> None:
+    def _connect(self, deadline: Deadline) -> None:
         self._drop()
         began = time.monotonic()
         _log.debug("gateway %s: connecting", self)
-        inner = self._reach(deadline)
+        inner = self._connector.connect(self, deadline)
         session = None
         try:
-            session = _core.Session(_descriptor(inner))
+            session = _core.Session(descriptor_of(inner))
             may_be_overheard = self._shake_hands(session, deadline)
             login = self._login.run(session, str(self), deadline.left, may_be_overheard)
             key = fingerprint(session.host_key)
@@ -263,9 +284,9 @@ class Gateway:
         except BaseException as error:
             if session is not None:
                 session.close()
-            reason = _reason_of(inner)
+            reason = reason_of(inner)
             inner.close()
-            if isinstance(error, errors.SessionFailed):
+            if isinstance(error, SessionFailed):
                 raise self._failed(error, reason, deadline) from None
             raise
         self._session = self._counted = session
@@ -273,39 +294,7 @@ class Gateway:
         self._inner_reason = None
         _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
 
-    def _reach(self, deadline: _Deadline) -> socket.socket | _core.Stream:
-        """A connected socket to the gateway's sshd."""
-        if self._sock is not None:
-            sock = self._sock
-            if sock.fileno() < 0:
-                raise errors.GatewayError(
-                    errno.EBADF,
-                    f"cannot open gateway {self} again: its sock= is closed",
-                    gateway=str(self),
-                )
-            return sock
-        if self._gateway is not None:
-            self._gateway.open(deadline.left())
-            return self._gateway.open_channel(
-                DIRECT_TCPIP, (self.hostname, self.port), timeout=deadline.left()
-            )
-        try:
-            return _connect_tcp(self.hostname, self.port, deadline)
-        except UnicodeError as error:
-            text = f"cannot look up gateway {self}: {error}"
-            raise errors.GatewayError(errno.EHOSTUNREACH, text, gateway=str(self)) from None
-        except OSError as error:
-            if deadline.is_over():
-                raise deadline.error(f"cannot connect to gateway {self}") from None
-            text = f"cannot connect to gateway {self}: {error.strerror or error}"
-            # A name that is not known (gaierror) has no errno, and the kernel's own
-            # ETIMEDOUT would be a TimeoutError, which is for the caller's deadline.
-            number = error.errno or 0
-            if isinstance(error, socket.gaierror) or number in (0, errno.ETIMEDOUT):
-                number = errno.EHOSTUNREACH
-            raise errors.GatewayError(number, text, gateway=str(self)) from None
-
-    def _shake_hands(self, session: _core.Session, deadline: _Deadline) -> bool:
+    def _shake_hands(self, session: _core.Session, deadline: Deadline) -> bool:
         """Version and key exchange; then, before any secret goes out, the host key.
 
         True when somebody may listen in between: strictness "no" takes a
@@ -314,12 +303,12 @@ class Gateway:
         preferred = _offer(self._known_hosts.key_types(self._name))
         try:
             session.handshake(preferred, deadline.left())
-        except errors.SessionFailed as failure:
+        except SessionFailed as failure:
             version = session.methods["server_version"]
-            if failure.status != "timed out" and version.startswith("SSH-"):
-                failure.text = errors.no_key_exchange(failure.text)
-            elif failure.status != "timed out" and version:
-                failure.text = errors.no_ssh_server(version)
+            if failure.status != Status.TIMEOUT and version.startswith("SSH-"):
+                failure.text = _messages.no_key_exchange(failure.text)
+            elif failure.status != Status.TIMEOUT and version:
+                failure.text = _messages.no_ssh_server(version)
             raise
         key = session.host_key
         verdict = self._known_hosts.check(self._name, key)
@@ -332,7 +321,7 @@ class Gateway:
             raise self._known_hosts.error(str(self), self._name, key, verdict, address=address)
         return verdict.state == "changed"
 
-    def _make_known(self, key: bytes, verdict: Verdict, deadline: _Deadline) -> Verdict:
+    def _make_known(self, key: bytes, verdict: Verdict, deadline: Deadline) -> Verdict:
         """Add a new key; a file that can't be written is no reason not to go on."""
         try:
             return self._known_hosts.add(self._name, key, timeout=deadline.left())
@@ -340,12 +329,12 @@ class Gateway:
             _log.warning("the host key of gateway %s is not saved: %s", self, error.args[1])
             return dataclasses.replace(verdict, state="match")
 
-    def _failed(self, failure: errors.SessionFailed, reason: str, deadline: _Deadline) -> OSError:
+    def _failed(self, failure: SessionFailed, reason: str, deadline: Deadline) -> OSError:
         """What a step that failed is called outside; with the inner stream's reason."""
-        words = "; ".join(text for text in (errors.printable(failure.text), reason) if text)
-        if failure.status == "timed out":
+        words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
+        if failure.status == Status.TIMEOUT:
             return deadline.error(f"gateway {self} did not answer")
-        return errors.gateway_not_opened(str(self), failure.errno, words)
+        return _messages.gateway_not_opened(str(self), failure.errno, words)
 
     # ---- Channels -----------------------------------------------------------
 
@@ -364,15 +353,19 @@ class Gateway:
         with the path of a Unix socket on the gateway.  timeout: seconds,
         default: channel_timeout.  Opens the gateway when it is not.
         """
-        return _core.DirectTcpipChannel(
-            self,
-            dest_addr,
-            src_addr,
-            kind=kind,
-            window_size=window_size,
-            max_packet_size=max_packet_size,
-            timeout=self.channel_timeout if timeout is None else timeout,
-        )
+        self._note_use(opening=1)
+        try:
+            return _core.DirectTcpipChannel(
+                self,
+                dest_addr,
+                src_addr,
+                kind=kind,
+                window_size=window_size,
+                max_packet_size=max_packet_size,
+                timeout=self.channel_timeout if timeout is None else timeout,
+            )
+        finally:
+            self._note_use(opening=-1)
 
     def open_unix(self, path: _Path, timeout: float | None = None) -> _core.DirectTcpipChannel:
         """A stream to a Unix socket on the gateway (OpenSSH's PROTOCOL 2.4)."""
@@ -381,11 +374,12 @@ class Gateway:
     def _open_session(self) -> _core.Session:
         """For DirectTcpipChannel.  A gateway that is not open yet is opened, in its
         own time."""
+        self._note_use()
         if not self.is_connected:
             self.open()
         session = self._session
         if session is None:
-            raise errors.gateway_lost(errno.ECONNRESET, self, "it was closed meanwhile")
+            raise _messages.gateway_lost(errno.ECONNRESET, self, "it was closed meanwhile")
         return session
 
     def why_lost(self, reason: str) -> str:
@@ -393,7 +387,7 @@ class Gateway:
         inner = self._inner
         if isinstance(inner, _core.Stream) and self._inner_reason is None:
             self._inner_reason = ""  # asked once: it tells it only once
-            self._inner_reason = _reason_of(inner)
+            self._inner_reason = reason_of(inner)
         return "; ".join(text for text in (reason, self._inner_reason) if text)
 
     # ---- Closing ------------------------------------------------------------
@@ -472,109 +466,6 @@ class _Attempt:
 
     def get_is_over(self) -> bool:
         return self.is_over
-
-
-class _Deadline:
-    """A timeout in seconds, from now on."""
-
-    def __init__(self, timeout: float | None) -> None:
-        if timeout is not None and timeout < 0:
-            raise ValueError("Timeout value out of range")
-        self._timeout = timeout
-        self._began = time.monotonic()
-        self._end = None if timeout is None else self._began + timeout
-
-    def left(self) -> float | None:
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
-
-    def spent(self) -> float:
-        return time.monotonic() - self._began
-
-    def is_over(self) -> bool:
-        return self.left() == 0
-
-    def error(self, what: str) -> TimeoutError:
-        return TimeoutError(errno.ETIMEDOUT, f"{what} within {errors.in_seconds(self._timeout)}")
-
-
-def parse_host(text: str) -> tuple[str | None, str, int | None]:
-    """user, host and port of "user@host:port", "[v6]:port" or a bare v6 address."""
-    user, at, rest = text.rpartition("@")
-    host, port = rest, ""
-    if rest.startswith("["):
-        host, _, port = rest[1:].partition("]")
-        if port and not port.startswith(":"):
-            raise ValueError(f"not a host: {text!r}")
-        port = port[1:]
-    elif rest.count(":") == 1:
-        host, _, port = rest.partition(":")
-    balanced = rest.count("[") == rest.count("]") == rest.startswith("[")
-    if (
-        "://" in text
-        or not balanced
-        or not host
-        or (at and not user)
-        or (port and not port.isdecimal())
-    ):
-        raise ValueError(f"not a host: {text!r}")
-    return user or None, host, int(port) if port else None
-
-
-def _check_sock(sock: object) -> None:
-    """A descriptor must be the connection itself: that of a Paramiko Channel is
-    only a pipe, that of an SSLSocket carries ciphertext."""
-    import ssl
-
-    if sock is None or isinstance(sock, _core.Stream):
-        return
-    if not isinstance(sock, socket.socket) or isinstance(sock, ssl.SSLSocket):
-        raise TypeError(
-            "sock must be a connected socket.socket or a stream of sshgateway, "
-            f"not {type(sock).__name__}"
-        )
-
-
-def _descriptor(inner: socket.socket | _core.Stream) -> int:
-    """For the session.  A socket is taken over; a stream of ours keeps its own
-    descriptor too: it knows why it ended."""
-    return os.dup(inner.fileno()) if isinstance(inner, _core.Stream) else inner.detach()
-
-
-def _reason_of(inner: socket.socket | _core.Stream) -> str:
-    """Why the inner stream ended, when it can tell."""
-    if not isinstance(inner, _core.Stream):
-        return ""
-    try:
-        inner.settimeout(0.3)
-        while inner.recv(65536):
-            pass
-    except TimeoutError:
-        return ""
-    except OSError as error:
-        return str(error.args[1]) if len(error.args) == 2 else ""
-    return ""
-
-
-def _connect_tcp(host: str, port: int, deadline: _Deadline) -> socket.socket:
-    """To the first address that answers.  (The look-up itself has no deadline.)"""
-    failure: OSError | None = None
-    for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        sock = socket.socket(family, kind, proto)
-        try:
-            sock.settimeout(deadline.left())
-            sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock
-        except OSError as error:
-            failure = error
-            sock.close()
-        except BaseException:
-            sock.close()
-            raise
-        if deadline.left() == 0:
-            break
-    assert failure is not None  # getaddrinfo never returns an empty list
-    raise failure
 
 
 def _offer(known: Sequence[str]) -> str | None:

@@ -35,7 +35,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sshgateway import errors
+from sshgateway import _messages, errors
+from sshgateway._deadline import Deadline
 
 __all__ = [
     "Entry",
@@ -434,15 +435,15 @@ class KnownHosts:
         notes = verdict.notes
         if verdict.state == "unknown":
             file = next((path for path in self.paths if path != os.devnull), None)
-            return errors.host_key_unknown(*about, file, address=address, notes=notes)
+            return _messages.host_key_unknown(*about, file, address=address, notes=notes)
         if verdict.state == "revoked":
             first = verdict.entries[0]
-            return errors.host_key_revoked(*about, first.file, first.line, notes=notes)
+            return _messages.host_key_revoked(*about, first.file, first.line, notes=notes)
         if verdict.state != "changed":
             raise ValueError("a key that matches is no error")
         first = verdict.entries[0]
         where = (first.file, first.line, first.key_type, first.fingerprint)
-        return errors.host_key_changed(*about, *where, notes=notes)
+        return _messages.host_key_changed(*about, *where, notes=notes)
 
     def add(
         self,
@@ -473,7 +474,7 @@ class KnownHosts:
             raise OSError(errno.ENOENT, text)
         file = os.path.expanduser(os.fsdecode(os.fspath(self.paths[0] if path is None else path)))
         line = _new_line(name, key, hashed)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(timeout)
         try:
             with _locked(file, deadline) as fd:
                 verdict = KnownHosts(list(dict.fromkeys((*self.paths, file)))).check(name, key)
@@ -549,7 +550,7 @@ def _new_line(name: str, key: bytes, hashed: bool) -> bytes:
 
 
 @contextlib.contextmanager
-def _locked(file: str, deadline: float | None) -> Iterator[int]:
+def _locked(file: str, deadline: Deadline) -> Iterator[int]:
     """A descriptor of the file, which stays locked meanwhile."""
     directory = os.path.dirname(os.path.abspath(file))
     if not os.path.isdir(directory):
@@ -576,13 +577,13 @@ def _is_still(fd: int, file: str) -> bool:
         return False
 
 
-def _lock(fd: int, deadline: float | None) -> None:
+def _lock(fd: int, deadline: Deadline) -> None:
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline.is_over():
                 text = "another process keeps it locked"
                 raise TimeoutError(errno.ETIMEDOUT, text) from None
         except OSError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sshgateway import _core
-from sshgateway.errors import config_invalid
+from sshgateway._messages import config_invalid
 
 __all__ = ["Proxy", "check_host", "check_user", "expand"]
 

@@ -8,17 +8,15 @@ import errno
 import logging
 import shlex
 import socket
-import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from sshgateway import _core, config
-from sshgateway._channel import DIRECT_TCPIP
+from sshgateway._channel_args import DIRECT_TCPIP
+from sshgateway._deadline import Deadline
 from sshgateway.config import Host, SshConfig
-from sshgateway.errors import in_seconds
 from sshgateway.gateway import Gateway
-from sshgateway.gateway import _Deadline as Deadline
 from sshgateway.proxy import Proxy, expand
 from sshgateway.shared import close_all, shared_gateway, shared_gateway_by
 
@@ -89,7 +87,6 @@ def create_connection(
     is_default = timeout is None or timeout is getattr(socket, "_GLOBAL_DEFAULT_TIMEOUT", None)
     seconds = None if is_default else float(timeout)
     deadline = Deadline(seconds)
-    began = time.monotonic()
     way = find_way(
         address,
         gateway=gateway,
@@ -103,8 +100,10 @@ def create_connection(
     sock = _go(way, deadline, source_address)
     if seconds is not None:
         sock.settimeout(seconds)
-    took = time.monotonic() - began
-    _log.info("%s:%d: connected %s after %.3f s", way.target.hostname, way.target.port, way, took)
+    target = way.target
+    _log.info(
+        "%s:%d: connected %s after %.3f s", target.hostname, target.port, way, deadline.spent()
+    )
     return sock
 
 
@@ -194,26 +193,22 @@ def _go(
     if way.proxy is not None:
         return way.proxy.start(deadline.left())  # type: ignore[return-value]
     if way.gateway is None:
-        return connect(address, _shorter(deadline.left(), target.connect_timeout), source_address)
-    way.gateway.open(_shorter(deadline.left(), way.gateway.timeout))
-    seconds = _shorter(deadline.left(), target.connect_timeout)
+        return connect(address, deadline.left(target.connect_timeout), source_address)
+    way.gateway.open(deadline.left(way.gateway.timeout))
+    seconds = deadline.left(target.connect_timeout)
     return way.gateway.open_channel(DIRECT_TCPIP, address, source_address, timeout=seconds)
-
-
-def _shorter(one: float | None, other: float | None) -> float | None:
-    return min((seconds for seconds in (one, other) if seconds is not None), default=None)
 
 
 def connect(
     address: tuple[str, int], timeout: float | None, source_address: tuple[str, int] | None = None
 ) -> socket.socket:
+    deadline = Deadline(timeout)
     try:
         sock = socket.create_connection(address, timeout, source_address)
     except TimeoutError as error:
         where = f"{address[0]}:{address[1]}"
         if error.errno is None:
-            text = f"cannot connect to {where} within {in_seconds(timeout)}"
-            raise TimeoutError(errno.ETIMEDOUT, text) from None
+            raise deadline.error(f"cannot connect to {where}") from None
         # The kernel's own is not the caller's deadline.
         text = f"cannot connect to {where}: {error.strerror}"
         raise OSError(errno.EHOSTUNREACH, text) from None

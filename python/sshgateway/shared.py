@@ -16,16 +16,16 @@ import inspect
 import logging
 import os
 import secrets
-import socket
 import threading
 import time
 import weakref
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from sshgateway import _core
+from sshgateway._connectors import GatewayConnector, ProxyConnector
+from sshgateway._hosts import parse_host
 from sshgateway.agent import socket_path
-from sshgateway.gateway import Gateway, _Deadline, parse_host
+from sshgateway.gateway import Gateway
 from sshgateway.known_hosts import default_paths
 from sshgateway.proxy import Proxy
 
@@ -45,72 +45,45 @@ _OF_THE_CALLER = ("timeout", "channel_timeout")
 
 
 class SharedGateway(Gateway):
-    """A Gateway of the cache; made by ``shared_gateway()``.
+    """A Gateway of the cache, which ``shared_gateway()`` makes.
 
-    proxy: a proxy command that is started for each connection, where Gateway's
-    sock= serves for one.
+    - proxy (Proxy or None): a proxy command to start for each connection. (Gateway's sock=
+      serves for one connection.)
+
+    The other parameters are those of Gateway.
     """
 
     def __init__(self, host: str | None = None, *, proxy: Proxy | None = None, **parameters: Any):
-        self.proxy = proxy
         super().__init__(host, **parameters)
-
-    def _start_afresh(self) -> None:
-        self._turn = threading.Lock()  # held for a moment only
-        self._used = time.monotonic()
-        self._opening = 0
-        super()._start_afresh()
+        self.proxy = proxy
+        inner = self._connector.inner
+        if proxy is not None:
+            self._connector = ProxyConnector(proxy)
+        elif inner is not None:
+            self._connector = GatewayConnector(inner, has_own_timeout=True)
 
     def open(self, timeout: float | None = None) -> None:
-        self._note_use()
         super().open(timeout)
-        self._note_use()
         _cache.keep(self)
 
-    def _reach(self, deadline: _Deadline) -> socket.socket | _core.Stream:
-        if self.proxy is not None:
-            return self.proxy.start(deadline.left())
-        inner = self._gateway
-        if inner is not None and inner.timeout is not None:
-            # Each hop has a ConnectTimeout of its own, within the caller's.
-            left = deadline.left()
-            inner.open(inner.timeout if left is None else min(left, inner.timeout))
-        return super()._reach(deadline)
+    def close_if_idle(self) -> None:
+        """Close the connection if it has not been used for IDLE_TIMEOUT."""
+        usage = self._usage
+        with usage.lock:
+            idle = usage.idle_locked(self.stats.channels_open)
+            if idle >= IDLE_TIMEOUT and self.is_connected:
+                _log.info("gateway %s: closed, unused for %.0f s", self, idle)
+                self.close()
 
-    def open_channel(self, *args: Any, **options: Any) -> _core.DirectTcpipChannel:
-        self._note_use(opening=1)
-        try:
-            return super().open_channel(*args, **options)
-        finally:
-            self._note_use(opening=-1)
+    def idle_at(self) -> float:
+        """The moment of ``time.monotonic()`` at which it could be idle."""
+        return self._usage.idle_at(IDLE_TIMEOUT)
 
-    def _open_session(self) -> _core.Session:
-        self._note_use()
-        return super()._open_session()
-
-    def _note_use(self, opening: int = 0) -> None:
-        """For IDLE_TIMEOUT from now, and while a channel is open, it is in use."""
-        self._check_fork()
-        with self._turn:
-            self._used = time.monotonic()
-            self._opening = max(0, self._opening + opening)
-
-    def _close_if_idle(self) -> None:
-        with self._turn:
-            now = time.monotonic()
-            if self._opening or self.stats.channels_open:
-                self._used = now
-            elif now - self._used >= IDLE_TIMEOUT and self.is_connected:
-                _log.info("gateway %s: closed, unused for %.0f s", self, now - self._used)
-                self._drop()
-
-    def _idle_at(self) -> float:
-        return self._used + IDLE_TIMEOUT
-
-    def _depth(self) -> int:
-        depth, gateway = 0, self._gateway
+    def depth(self) -> int:
+        """The number of gateways in between."""
+        depth, gateway = 0, self._connector.inner
         while gateway is not None:
-            depth, gateway = depth + 1, gateway._gateway
+            depth, gateway = depth + 1, gateway._connector.inner
         return depth
 
 
@@ -275,7 +248,7 @@ class _Cache:
         with self._lock:
             try:
                 while self._open and self._sweeper is threading.current_thread():
-                    due = min(gateway._idle_at() for gateway in self._open)
+                    due = min(gateway.idle_at() for gateway in self._open)
                     self._changed.wait(max(0.0, due - time.monotonic()))
                     self._close_idle_ones()
                     self._open = {gateway for gateway in self._open if gateway.is_connected}
@@ -288,13 +261,13 @@ class _Cache:
         self._lock.release()
         try:
             for gateway in gateways:
-                gateway._close_if_idle()
+                gateway.close_if_idle()
         finally:
             self._lock.acquire()
 
     def close_all(self) -> None:
         with self._lock:
-            gateways = sorted(self._gateways.values(), key=SharedGateway._depth, reverse=True)
+            gateways = sorted(self._gateways.values(), key=SharedGateway.depth, reverse=True)
             self._open.clear()
             self._sweeper = None
             self._changed.notify_all()

@@ -17,7 +17,7 @@ from sshd import PrivateSshd
 from streams import digest, fill, payload, recv_all, recv_exactly
 from waiting import DEADLINE, Worker, readable
 
-from sshgateway import errors
+from sshgateway import _messages
 
 MEGABYTE = 1_000_000
 
@@ -234,6 +234,6 @@ def test_each_cipher_carries(cipher: str) -> None:
 
 def test_tcps_own_timeout_of_the_connection_is_a_loss_and_no_timeout() -> None:
     """ETIMEDOUT would be TimeoutError, which Paramiko retries for ever."""
-    error = errors.gateway_lost(110, "who@where:22", "Connection timed out")
+    error = _messages.gateway_lost(110, "who@where:22", "Connection timed out")
     assert isinstance(error, ConnectionResetError)
     assert not isinstance(error, TimeoutError)

@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from sshgateway.gateway import Gateway
+from typing import Any, Protocol
 
 #: The kinds that can be opened, by their names in SSH_MSG_CHANNEL_OPEN.
 DIRECT_TCPIP = "direct-tcpip"
@@ -19,8 +16,16 @@ DIRECT_STREAMLOCAL = "direct-streamlocal@openssh.com"
 MAX_PACKET_SIZE = 32768
 
 
+class Opener(Protocol):
+    """The part of a Gateway that a channel needs."""
+
+    channel_timeout: float | None
+
+    def _open_session(self) -> object: ...
+
+
 def prepare(
-    gateway: Gateway,
+    gateway: Opener,
     dest_addr: tuple[str, int] | str | os.PathLike[str],
     src_addr: tuple[str, int] | None = ("", 0),
     *,

@@ -14,13 +14,14 @@ import shutil
 import socket
 import subprocess
 import textwrap
-import time
 from typing import Any
 
 from sshgateway import _core, errors, route
+from sshgateway._deadline import Deadline
+from sshgateway._hosts import format_host
+from sshgateway._messages import printable
 from sshgateway.agent import socket_path
 from sshgateway.config import Host, SshConfig
-from sshgateway.gateway import _Deadline as Deadline
 from sshgateway.login import Prompt
 from sshgateway.route import Way
 
@@ -114,7 +115,12 @@ def _decision(way: Way, ssh_config: SshConfig) -> Facts:
 
 
 def _find(way: Way, keyword: str, value: str, ssh_config: SshConfig) -> tuple[str, int] | None:
-    """Where ssh(1) read it, by what it says of the blocks that it applies."""
+    """Where ssh(1) read it: the file and the line.
+
+    ``ssh -G`` does not print them. Only the debug messages of ssh(1) name the files and the
+    blocks that it applies, so this reads those words; if a version of OpenSSH changes them,
+    the file and the line are missing from the report.
+    """
     program = shutil.which("ssh")
     if program is None or ssh_config is False:
         return None
@@ -178,36 +184,29 @@ def _line_of(file: str, first: int, keyword: str, value: str) -> int | None:
 
 def _go(facts: Facts, way: Way, gateways: list[Any], deadline: Deadline) -> None:
     for hop, gateway, known in zip(way.hops, gateways, facts["hops"], strict=True):
-        began = time.monotonic()
+        step = Deadline(deadline.left(hop.connect_timeout or _PATIENCE))
         try:
-            gateway.open(_patience(deadline, hop.connect_timeout))
+            gateway.open(step.left())
         except OSError as error:
-            facts["stopped"] = _stop(hop.name, error, began)
+            facts["stopped"] = _stop(hop.name, error, step)
             return
-        known["tried"] = {"seconds": _since(began), **gateway.methods}
-    began = time.monotonic()
+        known["tried"] = {"seconds": _spent(step), **gateway.methods}
+    step = Deadline(deadline.left(way.target.connect_timeout or _PATIENCE))
     try:
-        facts["tried"] = {"banner": _banner(way, gateways, deadline)}
+        facts["tried"] = {"banner": _banner(way, gateways, step.left())}
     except OSError as error:
-        facts["stopped"] = _stop(way.target.name, error, began)
+        facts["stopped"] = _stop(way.target.name, error, step)
         return
-    facts["tried"]["seconds"] = _since(began)
+    facts["tried"]["seconds"] = _spent(step)
 
 
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 4)
+def _spent(step: Deadline) -> float:
+    return round(step.spent(), 4)
 
 
-def _patience(deadline: Deadline, connect_timeout: float | None) -> float:
-    left = deadline.left()
-    seconds = connect_timeout or _PATIENCE
-    return seconds if left is None else min(left, seconds)
-
-
-def _banner(way: Way, gateways: list[Any], deadline: Deadline) -> str:
+def _banner(way: Way, gateways: list[Any], seconds: float | None) -> str:
     """The first line of the target's server (RFC 4253 4.2)."""
     target = way.target
-    seconds = _patience(deadline, target.connect_timeout)
     address = (target.hostname, target.port)
     sock: socket.socket | _core.Stream
     if way.proxy is not None:
@@ -218,22 +217,22 @@ def _banner(way: Way, gateways: list[Any], deadline: Deadline) -> str:
         sock = route.connect(address, seconds)
     with sock:
         sock.settimeout(seconds)
+        reading = Deadline(seconds)
         try:
             with sock.makefile("rb") as file:
                 line = file.readline(256)
         except TimeoutError:
-            text = f"{address[0]}:{address[1]} said nothing within {errors.in_seconds(seconds)}"
-            raise TimeoutError(errno.ETIMEDOUT, text) from None
+            raise reading.error(f"{address[0]}:{address[1]} said nothing") from None
     if not line:
         text = f"{address[0]}:{address[1]} closed the connection without a word"
         raise ConnectionResetError(errno.ECONNRESET, text)
-    return errors.printable(line.decode("utf-8", "replace"))
+    return printable(line.decode("utf-8", "replace"))
 
 
-def _stop(where: str, error: OSError, began: float | None = None) -> Facts:
+def _stop(where: str, error: OSError, step: Deadline | None = None) -> Facts:
     return {
         "at": where,
-        "seconds": None if began is None else _since(began),
+        "seconds": None if step is None else _spent(step),
         "error": type(error).__name__,
         "errno": error.errno,
         "text": str(error.args[1] if len(error.args) > 1 else error),
@@ -295,8 +294,7 @@ def _shown(facts: Facts) -> str:
 
 
 def _login_of(host: Facts) -> str:
-    name = f"[{host['hostname']}]" if ":" in host["hostname"] else host["hostname"]
-    return f"{host['user']}@{name}:{host['port']}"
+    return format_host(host["user"], host["hostname"], host["port"])
 
 
 def _way_of(facts: Facts) -> str:

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The texts of errors: each function returns the exception for one failure.
+
+The C core imports this module once and calls some of the functions by name; each of these
+says so.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+import re
+import shlex
+import signal
+from collections.abc import Sequence
+from errno import EACCES, ENOENT, ENOEXEC
+
+from sshgateway._deadline import in_seconds
+from sshgateway._status import Status
+from sshgateway.errors import (
+    AuthenticationError,
+    ChannelOpenError,
+    ConfigError,
+    GatewayError,
+    GatewayLostError,
+    HostKeyError,
+    ProxyCommandError,
+)
+
+_LAST_LINES = 3
+_LONGEST_TEXT = 600
+
+# ---- Made for _core ---------------------------------------------------------
+
+
+def last_lines(stderr: str) -> str:
+    """The end of a program's stderr, as one line."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    text = " | ".join([line for line in lines if line][-_LAST_LINES:])
+    return text if len(text) <= _LONGEST_TEXT else "..." + text[-_LONGEST_TEXT:]
+
+
+def shown(command: list[str]) -> str:
+    """A command as one would type it, within bounds."""
+    text = shlex.join(command)
+    return repr(text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "...")
+
+
+def how_it_ended(returncode: int | None) -> str:
+    """A return code in words, as a shell's user would say it."""
+    if returncode is None:
+        return "has not ended"
+    if returncode >= 0:
+        return f"exited with status {returncode}"
+    try:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was killed by signal {-returncode}"
+
+
+def _its_words(stderr: str) -> str:
+    words = last_lines(stderr)
+    return f": {words}" if words else " and wrote nothing to stderr"
+
+
+def proxy_ended(
+    errno: int, command: list[str], returncode: int | None, stderr: str
+) -> ProxyCommandError:
+    text = f"proxy command {shown(command)} {how_it_ended(returncode)}{_its_words(stderr)}"
+    return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
+
+
+_CURES = {
+    ENOENT: "; is {!r} installed, and in PATH?",
+    EACCES: "; is {!r} executable?",
+    ENOEXEC: "; if {!r} is a script, its first line must name an interpreter",
+}
+
+
+def proxy_not_executed(errno: int, command: list[str]) -> ProxyCommandError:
+    text = (
+        f"cannot execute proxy command {shown(command)}: "
+        f"{os.strerror(errno)}{_CURES.get(errno, '').format(command[0])}"
+    )
+    return ProxyCommandError(errno, text, command=command)
+
+
+def proxy_not_in_directory(errno: int, command: list[str], cwd: object) -> ProxyCommandError:
+    text = f"cannot run proxy command {shown(command)} in {cwd!r}: {os.strerror(errno)}"
+    return ProxyCommandError(errno, text, command=command)
+
+
+def proxy_handed_over_nothing(
+    errno: int, command: list[str], returncode: int | None, stderr: str
+) -> ProxyCommandError:
+    text = (
+        f"proxy command {shown(command)} handed over no socket "
+        f"(fdpass): {os.strerror(errno)}; it {how_it_ended(returncode)}"
+        f"{_its_words(stderr)}"
+    )
+    return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
+
+
+def proxy_too_slow(errno: int, command: list[str]) -> TimeoutError:
+    text = f"proxy command {shown(command)} handed over no socket in time"
+    return TimeoutError(errno, text)
+
+
+# ---- Made for config.py -------------------------------------------------------
+
+
+def config_invalid(words: str, errno: int = _errno.EINVAL) -> ConfigError:
+    return ConfigError(errno, words)
+
+
+# ---- Made for Gateway -------------------------------------------------------
+
+
+class SessionFailed(Exception):  # noqa: N818
+    """A step of _core.Session failed. The Gateway turns it into a public exception.
+
+    - status (str): the name of a Status.
+    - errno (int): the system's error number, or 0.
+    - code (int): libssh2's error code, or RFC 4253's disconnect reason, or 0.
+    - text (str): a message, or "".
+    """
+
+    def __init__(self, status: str, errno: int, code: int, text: str) -> None:
+        super().__init__(status, errno, code, text)
+        self.status = Status(status)
+        self.errno = errno
+        self.code = code
+        self.text = text or os.strerror(errno)
+
+
+#: Called by _core.
+session_failed = SessionFailed
+
+
+def gateway_not_opened(gateway: str, errno: int, words: str) -> GatewayError:
+    """What broke before the login was done."""
+    text = f"cannot open gateway {gateway!r}: {words}"
+    number = errno if errno not in (0, _errno.ETIMEDOUT) else _errno.ECONNRESET
+    return GatewayError(number, text, gateway=gateway)
+
+
+def no_key_exchange(words: str) -> str:
+    """What to look at when the two sides found no common algorithm."""
+    from sshgateway import _core
+
+    offered = "; ".join(
+        f"{name} {value}"
+        for name, value in (
+            ("ciphers", _core.OFFERED_CIPHERS),
+            ("MACs", _core.OFFERED_MACS),
+            ("host key types", _core.OFFERED_HOST_KEYS),
+            ("key exchange methods", _core.OFFERED_KEX),
+        )
+    )
+    old = _core.LIBSSH2_NUMBER < 0x010B00
+    cure = "; RSA host keys and AES-GCM need libssh2 1.11 or newer" if old else ""
+    return (
+        f"the key exchange failed: {words or 'the server closed the connection'}{cure}; "
+        f"no common algorithm? libssh2 {_core.LIBSSH2_VERSION} offers {offered}"
+    )
+
+
+def no_ssh_server(words: str) -> str:
+    """words: the last line it said, and none was a version of SSH (RFC 4253 4.2)."""
+    return (
+        f"it said {printable(words)!r}, which is not SSH; see that host and port are those of "
+        "an SSH server, and that it has room for one more connection"
+    )
+
+
+def channel_not_opened(
+    gateway: object,
+    dest_addr: tuple[str, int] | str,
+    status: str,
+    errno: int,
+    code: int,
+    text: str,
+    timeout: float | None,
+) -> OSError:
+    """Called by _core.
+
+    - status (str): the name of a Status.
+    - code (int): for OPEN_FAILURE RFC 4254's reason.
+    - timeout (float or None): the time limit that has passed, in seconds.
+    """
+    to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
+    if status == Status.TIMEOUT:
+        limit = in_seconds(timeout)
+        text = f"gateway {str(gateway)!r} did not open a channel to {to!r} within {limit}"
+        return TimeoutError(errno, text)
+    if status == Status.OPEN_FAILURE:
+        return channel_refused(str(gateway), dest_addr, code, text)
+    return gateway_lost(errno, gateway, text or ("" if errno else "it had ended before"))
+
+
+def printable(words: str) -> str:
+    """What a peer said, fit for one line of a terminal, and not endless."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+    return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "..."
+
+
+def _scan(hostname: str, address: tuple[str, int] | None) -> str:
+    """How ssh-keyscan(1) shows the keys of a host, in words."""
+    bracketed = re.fullmatch(r"\[(.*)\]:(\d+)", hostname)
+    known = (bracketed[1], int(bracketed[2])) if bracketed else (hostname, 22)
+    host, port = address or known
+    command = shlex.join(["ssh-keyscan", *([] if port == 22 else ["-p", str(port)]), host])
+    is_alias = (host.lower(), port) != known
+    return f"{command!r} prints it{f'; put {hostname!r} for the name' if is_alias else ''}"
+
+
+def _and(notes: Sequence[str]) -> str:
+    return "".join(f"; {note}" for note in notes)
+
+
+def host_key_unknown(
+    gateway: str,
+    hostname: str,
+    key_type: str,
+    fingerprint: str,
+    file: str | None,
+    *,
+    address: tuple[str, int] | None = None,
+    notes: Sequence[str] = (),
+) -> HostKeyError:
+    """No known_hosts file has a key of the host.
+
+    file: where it would be written; None if there is none.  address: what was
+    connected to, if hostname is an alias.  notes: what else was seen.
+    """
+    text = (
+        f"no host key is known for {hostname!r}, so the {key_type} key {fingerprint} that gateway "
+        f"{gateway!r} presented was not trusted{_and(notes)}; compare this fingerprint with what "
+        f"the owner of the host tells you, then "
+    )
+    if file is None:
+        text += "name a file in known_hosts= that has the key"
+    else:
+        text += (
+            f"add the key to {file} ({_scan(hostname, address)}), "
+            f'or connect once with strict_host_key_checking="accept-new"'
+        )
+    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+
+
+def host_key_changed(
+    gateway: str,
+    hostname: str,
+    key_type: str,
+    fingerprint: str,
+    file: str,
+    line: int,
+    known_type: str,
+    known_fingerprint: str,
+    *,
+    notes: Sequence[str] = (),
+) -> HostKeyError:
+    """Line *line* of *file* has another key for the host."""
+    remove = shlex.join(["ssh-keygen", "-f", file, "-R", hostname])
+    text = (
+        f"the host key of {hostname!r} has changed: gateway {gateway!r} presented the {key_type} "
+        f"key {fingerprint}, but {file}:{line} has the {known_type} key {known_fingerprint}"
+        f"{_and(notes)}; somebody may be listening in between, or the host has a new key: ask "
+        f"its owner, and only if the new fingerprint is right remove the old key: {remove}"
+    )
+    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+
+
+def host_key_revoked(
+    gateway: str,
+    hostname: str,
+    key_type: str,
+    fingerprint: str,
+    file: str,
+    line: int,
+    *,
+    notes: Sequence[str] = (),
+) -> HostKeyError:
+    """Line *line* of *file* marks the key as @revoked."""
+    text = (
+        f"the host key of {hostname!r} is revoked: gateway {gateway!r} presented the {key_type} "
+        f"key {fingerprint}, which {file}:{line} marks as @revoked{_and(notes)}; the key may be "
+        f"stolen and somebody else may be using it, so it is never accepted: tell the owner of "
+        f"the host, who must give it a new key"
+    )
+    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+
+
+def _host_key_error(
+    text: str, gateway: str, hostname: str, key_type: str, fingerprint: str
+) -> HostKeyError:
+    return HostKeyError(
+        _errno.EACCES,
+        text,
+        gateway=gateway,
+        hostname=hostname,
+        key_type=key_type,
+        fingerprint=fingerprint,
+    )
+
+
+def authentication_failed(
+    gateway: str,
+    tried: Sequence[str],
+    accepted: Sequence[str] = (),
+    locked_keys: Sequence[str] = (),
+) -> AuthenticationError:
+    """The server accepted none of the logins.
+
+    - tried: the attempts, in words.
+    - accepted: the methods that the server named last.
+    - locked_keys: the key files whose passphrase is missing or may be wrong.
+    """
+    attempts = [printable(attempt) for attempt in tried]
+    text = f"gateway {gateway!r} accepted no login; tried: {'; '.join(attempts) or 'nothing'}"
+    methods = list(attempts)
+    if accepted:
+        methods.append(f"the server still accepts: {printable(', '.join(accepted))}")
+        text += f"; {methods[-1]}"
+    text += "; check the user name, and give a password=, pkey=, key_filename= or an agent's key"
+    return AuthenticationError(
+        _errno.EACCES,
+        text,
+        gateway=gateway,
+        methods=methods,
+        accepted=list(accepted),
+        locked_keys=list(dict.fromkeys(locked_keys)),
+    )
+
+
+def gateway_lost(errno: int, gateway: object, reason: str) -> GatewayLostError:
+    """reason: the server's disconnect text, or what the system said."""
+    words = reason or os.strerror(errno)
+    if hasattr(gateway, "why_lost"):
+        words = gateway.why_lost(words)
+    words = printable(words)
+    text = f"lost the connection to gateway {str(gateway)!r}: {words}"
+    number = _errno.EPIPE if errno == _errno.EPIPE else _errno.ECONNRESET
+    return GatewayLostError(number, text, gateway=str(gateway))
+
+
+#: RFC 4254 section 5.1: the reason, and what to do about it.
+_REFUSALS = {
+    1: (
+        "administratively prohibited",
+        "its sshd_config (AllowTcpForwarding, AllowStreamLocalForwarding, PermitOpen) or the "
+        "options of the key in authorized_keys forbid it",
+    ),
+    2: (
+        "connect failed",
+        "see that the gateway itself can look up and reach this address, and that something "
+        "listens there",
+    ),
+    3: ("unknown channel type", "its server does not know this kind of channel"),
+    4: ("resource shortage", "it has too many channels or descriptors open; try again later"),
+}
+
+
+def channel_refused(
+    gateway: str, dest_addr: tuple[str, int] | str, reason: int, words: str = ""
+) -> ChannelOpenError:
+    """words: the description that came with the refusal, if any."""
+    to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
+    name, cure = _REFUSALS.get(reason, (f"reason {reason}", "see the gateway's log"))
+    said = printable(words)
+    # The system's libssh2 drops the description; sshd's "open failed" says nothing new.
+    repeated = ("", name, "open failed")
+    description = f" ({said})" if said.lower() not in repeated else ""
+    text = f"gateway {gateway!r} refused a channel to {to!r}: {name}{description}; {cure}"
+    return ChannelOpenError(
+        _errno.ECONNREFUSED, text, gateway=gateway, reason=reason, dest_addr=dest_addr
+    )
