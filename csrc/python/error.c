@@ -22,19 +22,27 @@ sg_raise_closed(void)
 }
 
 PyObject *
+sg_text_from(const char *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text),
+                                "backslashreplace");
+}
+
+PyObject *
 sg_raise_made(PyObject *messages, const char *function, const char *format,
               ...)
 {
-    PyObject *maker = PyObject_GetAttrString(messages, function);
-    PyObject *args = NULL, *error = NULL;
+    PyObject *maker = NULL, *args, *error = NULL;
     va_list list;
 
-    if (maker != NULL) {
-        va_start(list, format);
-        args = Py_VaBuildValue(format, list);
-        va_end(list);
-    }
+    /* First, because it takes over the references of "N". */
+    va_start(list, format);
+    args = Py_VaBuildValue(format, list);
+    va_end(list);
     if (args != NULL) {
+        maker = PyObject_GetAttrString(messages, function);
+    }
+    if (maker != NULL) {
         error = PyObject_CallObject(maker, args);
     }
     if (error != NULL) {

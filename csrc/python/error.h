@@ -25,6 +25,11 @@ PyObject *sg_raise_closed(void);
 PyObject *sg_raise_made(PyObject *messages, const char *function,
                         const char *format, ...);
 
+/* Return text of a peer as a str, whatever its bytes are: a byte that is no
+ * UTF-8 becomes an escape such as \xe9.  NULL with an exception if there is no
+ * memory. */
+PyObject *sg_text_from(const char *text);
+
 /* Run the signal handlers of Python in the middle of a wait of the engine
  * (the callback of sg_reply_wait() and struct sg_wait).  Call it without the
  * GIL; it takes the GIL while the handlers run.  `arg` points to the

@@ -3,15 +3,20 @@
  * _core.Session: one SSH connection to a gateway, step by step; see session.h.
  *
  * class Session:
- *     def __init__(fd)                 # the session owns the descriptor
+ *     def __init__(fd, by_messages=True)      # owns the descriptor
  *     def handshake(host_key_types, timeout)
- *     def auth_none(user, timeout)
+ *     def userauth_send(message, timeout)     # by messages; or
+ *     def userauth_receive(timeout)
+ *     def key_public(key, passphrase)
+ *     def key_sign(algorithm, key, passphrase, data)
+ *     def auth_none(user, timeout)            # by libssh2
  *     def auth_password(user, password, timeout)
  *     def auth_key(user, key, passphrase, certificate, timeout)
  *     def auth_signer(user, blob, sign, timeout)
  *     def auth_interactive(user, ask, timeout)
  *     def start(alive_interval, alive_count_max)
  *     def close()
+ *     by_messages, session_id, server_sig_algs
  *     host_key, methods, counts, failure, is_alive
  *
  * Up to start(), each step runs on the caller's thread without the GIL, and
@@ -24,24 +29,9 @@
 
 #include <structmember.h>
 
-#include "ssh/auth.h"
 #include "python/error.h"
-#include "ssh/session.h"
-#include "sys/sys.h"
-
-typedef struct {
-    PyObject_HEAD
-    /* The GIL guards all fields. */
-    struct sg_session *session; /* NULL after start() and close() */
-    struct sg_shared *shared; /* counts and the failure; NULL until __init__ */
-    uint64_t loop;            /* the id of the loop; 0 until start() */
-    int control;         /* closing it ends the session; -1 until start() */
-    unsigned generation; /* of the process, as in struct sg_stream */
-    /* True while a step runs without the GIL.  step_begin() sets it and
-     * step_end() clears it.  check_usable() and close() read it, because they
-     * can run in another thread meanwhile. */
-    bool is_busy;
-} sg_session_object;
+#include "python/session_internal.h"
+#include "ssh/userauth.h"
 
 static bool
 is_forked(const sg_session_object *self)
@@ -57,11 +47,8 @@ raise_busy(void)
                     "at a time call its methods");
 }
 
-/* Return 0 if the caller may use `session`, or -1 with an exception: OSError
- * (EBADF) after start(), after close() or in a child of fork(), RuntimeError
- * if another thread uses it. */
-static int
-check_usable(const sg_session_object *self)
+int
+sg_session_check_usable(const sg_session_object *self)
 {
     if (self->session == NULL || is_forked(self)) {
         sg_raise_closed();
@@ -76,31 +63,15 @@ check_usable(const sg_session_object *self)
 
 /* ---- Steps ------------------------------------------------------------ */
 
-/* One step of the protocol, on the caller's thread without the GIL:
- *
- *     step_begin(&step, self, timeout);
- *     STEP_RELEASE_GIL(&step);
- *     status = sg_auth_...(step.self->session, ..., &step.wait, &step.error);
- *     return step_answer(&step, status);    # takes the GIL; or step_end()
- */
-struct step {
-    sg_session_object *self;
-    PyThreadState *thread; /* what PyEval_SaveThread() returned */
-    struct sg_wait wait;   /* the deadline, and sg_check_signals(&thread) */
-    struct sg_error error; /* why the engine's function failed */
-};
-
-/* Prepare a step that may take `timeout` (seconds, or None), and mark the
- * session busy.  Returns 0, or -1 with an exception and nothing to end. */
-static int
-step_begin(struct step *step, sg_session_object *self, PyObject *timeout)
+int
+sg_step_begin(struct step *step, sg_session_object *self, PyObject *timeout)
 {
     int64_t ns;
 
     if (sg_timeout_from(timeout, &ns) < 0) {
         return -1;
     }
-    if (check_usable(self) < 0) {
+    if (sg_session_check_usable(self) < 0) {
         return -1;
     }
     self->is_busy = true;
@@ -111,14 +82,8 @@ step_begin(struct step *step, sg_session_object *self, PyObject *timeout)
     return 0;
 }
 
-/* step_end() takes the GIL again. */
-#define STEP_RELEASE_GIL(step) (step)->thread = PyEval_SaveThread()
-
-/* Take the GIL and end the step.  Returns 0, or -1 with an exception.  If
- * `is_refused` is not NULL, a refusal by the server (SG_ERR_REFUSED) sets
- * *is_refused and is no exception. */
-static int
-step_end(struct step *step, enum sg_status status, bool *is_refused)
+int
+sg_step_end(struct step *step, enum sg_status status, bool *is_refused)
 {
     PyEval_RestoreThread(step->thread);
     step->self->is_busy = false;
@@ -133,31 +98,10 @@ step_end(struct step *step, enum sg_status status, bool *is_refused)
         return 0;
     }
     sg_raise_made(sg_state_of((PyObject *)step->self)->messages,
-                  "session_failed", "siis", sg_status_name(status),
-                  step->error.err, step->error.code, step->error.text);
+                  "session_failed", "siiN", sg_status_name(status),
+                  step->error.err, step->error.code,
+                  sg_text_from(step->error.text));
     return -1;
-}
-
-/* End a step of authentication.  Returns None if the server is satisfied,
- * (code, text) of libssh2's error if it refuses, or NULL with an
- * exception. */
-static PyObject *
-step_answer(struct step *step, enum sg_status status)
-{
-    bool is_refused = false;
-
-    if (step_end(step, status, &is_refused) < 0) {
-        return NULL;
-    }
-    if (is_refused) {
-        PyObject *text = PyUnicode_DecodeUTF8(
-            step->error.text, (Py_ssize_t)strlen(step->error.text),
-            "backslashreplace");
-
-        return text != NULL ? Py_BuildValue("iN", step->error.code, text)
-                            : NULL;
-    }
-    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -169,201 +113,16 @@ session_handshake(PyObject *op, PyObject *args)
     enum sg_status status;
 
     if (!PyArg_ParseTuple(args, "zO:handshake", &host_key_types, &timeout)
-        || step_begin(&step, (sg_session_object *)op, timeout) < 0) {
+        || sg_step_begin(&step, (sg_session_object *)op, timeout) < 0) {
         return NULL;
     }
     STEP_RELEASE_GIL(&step);
     status = sg_session_handshake(step.self->session, host_key_types,
                                   &step.wait, &step.error);
-    if (step_end(&step, status, NULL) < 0) {
+    if (sg_step_end(&step, status, NULL) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
-}
-
-static PyObject *
-session_auth_none(PyObject *op, PyObject *args)
-{
-    const char *user, *methods;
-    PyObject *timeout;
-    struct step step;
-    enum sg_status status;
-
-    if (!PyArg_ParseTuple(args, "sO:auth_none", &user, &timeout)
-        || step_begin(&step, (sg_session_object *)op, timeout) < 0) {
-        return NULL;
-    }
-    STEP_RELEASE_GIL(&step);
-    status = sg_auth_none(step.self->session, user, &methods, &step.wait,
-                          &step.error);
-    if (step_end(&step, status, NULL) < 0) {
-        return NULL;
-    }
-    if (methods == NULL) {
-        Py_RETURN_NONE;
-    }
-    return PyUnicode_FromString(methods);
-}
-
-static PyObject *
-session_auth_password(PyObject *op, PyObject *args)
-{
-    const char *user;
-    Py_buffer password;
-    PyObject *timeout, *result = NULL;
-    struct step step;
-    enum sg_status status;
-
-    if (!PyArg_ParseTuple(args, "sy*O:auth_password", &user, &password,
-                          &timeout)) {
-        return NULL;
-    }
-    if (step_begin(&step, (sg_session_object *)op, timeout) == 0) {
-        STEP_RELEASE_GIL(&step);
-        status = sg_auth_password(step.self->session, user, password.buf,
-                                  (size_t)password.len, &step.wait,
-                                  &step.error);
-        result = step_answer(&step, status);
-    }
-    PyBuffer_Release(&password);
-    return result;
-}
-
-static PyObject *
-session_auth_key(PyObject *op, PyObject *args)
-{
-    const char *user, *passphrase, *certificate;
-    Py_buffer key;
-    PyObject *timeout, *result = NULL;
-    struct step step;
-    enum sg_status status;
-
-    if (!PyArg_ParseTuple(args, "sy*zzO:auth_key", &user, &key, &passphrase,
-                          &certificate, &timeout)) {
-        return NULL;
-    }
-    if (step_begin(&step, (sg_session_object *)op, timeout) == 0) {
-        STEP_RELEASE_GIL(&step);
-        status = sg_auth_key(step.self->session, user, key.buf,
-                             (size_t)key.len, passphrase, certificate,
-                             &step.wait, &step.error);
-        result = step_answer(&step, status);
-    }
-    PyBuffer_Release(&key);
-    return result;
-}
-
-/* ---- Callbacks -------------------------------------------------------- */
-
-/* The `arg` of call_signer() and call_asker().  The engine calls them on the
- * caller's thread without the GIL; they take it with the step's thread state
- * and release it before they return.  An exception that the Python function
- * raises stays set, and step_end() finds it. */
-struct callback {
-    PyObject *function; /* borrowed from the arguments of the method */
-    struct step *step;
-};
-
-/* See struct sg_signer: call sign(algorithm, data). */
-static int
-call_signer(void *arg, const char *algorithm, const unsigned char *data,
-            size_t n, unsigned char **signature, size_t *signature_len)
-{
-    struct callback *callback = arg;
-    PyObject *result;
-    char *bytes;
-    Py_ssize_t len;
-    int answer = -1;
-
-    PyEval_RestoreThread(callback->step->thread);
-    result = PyObject_CallFunction(callback->function, "sy#", algorithm,
-                                   (const char *)data, (Py_ssize_t)n);
-    if (result != NULL && PyBytes_AsStringAndSize(result, &bytes, &len) == 0) {
-        *signature = malloc((size_t)len + 1);
-        if (*signature != NULL) {
-            memcpy(*signature, bytes, (size_t)len);
-            *signature_len = (size_t)len;
-            answer = 0;
-        }
-    }
-    Py_XDECREF(result);
-    callback->step->thread = PyEval_SaveThread();
-    return answer;
-}
-
-/* See struct sg_asker: call ask(name, instruction, prompt, echo).  After an
- * exception no further prompt is passed on. */
-static char *
-call_asker(void *arg, const char *name, const char *instruction,
-           const char *prompt, bool echo)
-{
-    struct callback *callback = arg;
-    PyObject *result = NULL;
-    const char *text = NULL;
-    char *copy = NULL;
-
-    PyEval_RestoreThread(callback->step->thread);
-    if (!PyErr_Occurred()) {
-        result = PyObject_CallFunction(callback->function, "sssO", name,
-                                       instruction, prompt,
-                                       echo ? Py_True : Py_False);
-    }
-    if (result != NULL && result != Py_None) {
-        text = PyUnicode_AsUTF8(result);
-    }
-    if (text != NULL) {
-        copy = strdup(text);
-    }
-    Py_XDECREF(result);
-    callback->step->thread = PyEval_SaveThread();
-    return copy;
-}
-
-static PyObject *
-session_auth_signer(PyObject *op, PyObject *args)
-{
-    const char *user;
-    Py_buffer blob;
-    PyObject *timeout, *result = NULL;
-    struct step step;
-    struct callback callback = {.step = &step};
-    struct sg_signer signer = {.sign = call_signer, .arg = &callback};
-    enum sg_status status;
-
-    if (!PyArg_ParseTuple(args, "sy*OO:auth_signer", &user, &blob,
-                          &callback.function, &timeout)) {
-        return NULL;
-    }
-    if (step_begin(&step, (sg_session_object *)op, timeout) == 0) {
-        STEP_RELEASE_GIL(&step);
-        status = sg_auth_signer(step.self->session, user, blob.buf,
-                                (size_t)blob.len, &signer, &step.wait,
-                                &step.error);
-        result = step_answer(&step, status);
-    }
-    PyBuffer_Release(&blob);
-    return result;
-}
-
-static PyObject *
-session_auth_interactive(PyObject *op, PyObject *args)
-{
-    const char *user;
-    PyObject *timeout;
-    struct step step;
-    struct callback callback = {.step = &step};
-    struct sg_asker asker = {.ask = call_asker, .arg = &callback};
-    enum sg_status status;
-
-    if (!PyArg_ParseTuple(args, "sOO:auth_interactive", &user,
-                          &callback.function, &timeout)
-        || step_begin(&step, (sg_session_object *)op, timeout) < 0) {
-        return NULL;
-    }
-    STEP_RELEASE_GIL(&step);
-    status = sg_auth_interactive(step.self->session, user, &asker, &step.wait,
-                                 &step.error);
-    return step_answer(&step, status);
 }
 
 /* ---- Life ------------------------------------------------------------- */
@@ -380,7 +139,7 @@ session_start(PyObject *op, PyObject *args)
         || sg_timeout_from(interval, &alive.interval) < 0) {
         return NULL;
     }
-    if (check_usable(self) < 0) {
+    if (sg_session_check_usable(self) < 0) {
         return NULL;
     }
     if (sg_session_start(self->session, &alive, &self->loop, &self->control,
@@ -440,13 +199,13 @@ sg_session_loop(PyObject *op)
 static int
 session_init(PyObject *op, PyObject *args, PyObject *kwds)
 {
-    static const char *keywords[] = {"fd", NULL};
+    static const char *keywords[] = {"fd", "by_messages", NULL};
     sg_session_object *self = (sg_session_object *)op;
     struct sg_error error = {0};
-    int fd, err;
+    int fd, err, by_messages = 1;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwds, "i:Session",
-                                     (char **)keywords, &fd)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwds, "i|p:Session",
+                                     (char **)keywords, &fd, &by_messages)) {
         return -1;
     }
     if (self->shared != NULL) {
@@ -470,6 +229,10 @@ session_init(PyObject *op, PyObject *args, PyObject *kwds)
         sg_sys_disown(fd);
         sg_raise_errno(error.err);
         return -1;
+    }
+    if (by_messages && sg_userauth_is_available()) {
+        sg_userauth_enable(self->session);
+        self->by_messages = true;
     }
     return 0;
 }
@@ -509,7 +272,7 @@ session_get_host_key(PyObject *op, void *Py_UNUSED(closure))
     const char *blob;
     size_t n;
 
-    if (check_usable(self) < 0) {
+    if (sg_session_check_usable(self) < 0) {
         return NULL;
     }
     blob = sg_session_host_key(self->session, &n);
@@ -517,19 +280,60 @@ session_get_host_key(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+session_get_session_id(PyObject *op, void *Py_UNUSED(closure))
+{
+    sg_session_object *self = (sg_session_object *)op;
+    const unsigned char *id;
+    size_t n;
+
+    if (sg_session_check_usable(self) < 0) {
+        return NULL;
+    }
+    id = sg_userauth_session_id(self->session, &n);
+    return PyBytes_FromStringAndSize((const char *)id,
+                                     id != NULL ? (Py_ssize_t)n : 0);
+}
+
+static PyObject *
+session_get_server_sig_algs(PyObject *op, void *Py_UNUSED(closure))
+{
+    sg_session_object *self = (sg_session_object *)op;
+    const char *names;
+
+    if (sg_session_check_usable(self) < 0) {
+        return NULL;
+    }
+    names = sg_userauth_sig_algs(self->session);
+    if (names == NULL) {
+        Py_RETURN_NONE;
+    }
+    return sg_text_from(names);
+}
+
+static PyObject *
+session_get_by_messages(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((sg_session_object *)op)->by_messages);
+}
+
+static PyObject *
 session_get_methods(PyObject *op, void *Py_UNUSED(closure))
 {
     sg_session_object *self = (sg_session_object *)op;
 
-    if (check_usable(self) < 0) {
+    if (sg_session_check_usable(self) < 0) {
         return NULL;
     }
     return Py_BuildValue(
-        "{ssssssssss}", "kex", sg_session_method(self->session, SG_METHOD_KEX),
-        "host_key", sg_session_method(self->session, SG_METHOD_HOST_KEY),
-        "cipher", sg_session_method(self->session, SG_METHOD_CIPHER), "mac",
-        sg_session_method(self->session, SG_METHOD_MAC), "server_version",
-        sg_session_method(self->session, SG_METHOD_BANNER));
+        "{sNsNsNsNsN}", "kex",
+        sg_text_from(sg_session_method(self->session, SG_METHOD_KEX)),
+        "host_key",
+        sg_text_from(sg_session_method(self->session, SG_METHOD_HOST_KEY)),
+        "cipher",
+        sg_text_from(sg_session_method(self->session, SG_METHOD_CIPHER)),
+        "mac", sg_text_from(sg_session_method(self->session, SG_METHOD_MAC)),
+        "server_version",
+        sg_text_from(sg_session_method(self->session, SG_METHOD_BANNER)));
 }
 
 static PyObject *
@@ -564,7 +368,7 @@ session_get_failure(PyObject *op, void *Py_UNUSED(closure))
     if (err == 0) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("is", err, text);
+    return Py_BuildValue("iN", err, sg_text_from(text));
 }
 
 static PyObject *
@@ -582,11 +386,18 @@ session_get_is_alive(PyObject *op, void *Py_UNUSED(closure))
 
 static PyMethodDef session_methods[] = {
     {"handshake", session_handshake, METH_VARARGS, handshake_doc},
-    {"auth_none", session_auth_none, METH_VARARGS, auth_none_doc},
-    {"auth_password", session_auth_password, METH_VARARGS, auth_password_doc},
-    {"auth_key", session_auth_key, METH_VARARGS, auth_key_doc},
-    {"auth_signer", session_auth_signer, METH_VARARGS, auth_signer_doc},
-    {"auth_interactive", session_auth_interactive, METH_VARARGS,
+    {"userauth_send", sg_session_userauth_send, METH_VARARGS,
+     userauth_send_doc},
+    {"userauth_receive", sg_session_userauth_receive, METH_VARARGS,
+     userauth_receive_doc},
+    {"key_public", sg_session_key_public, METH_VARARGS, key_public_doc},
+    {"key_sign", sg_session_key_sign, METH_VARARGS, key_sign_doc},
+    {"auth_none", sg_session_auth_none, METH_VARARGS, auth_none_doc},
+    {"auth_password", sg_session_auth_password, METH_VARARGS,
+     auth_password_doc},
+    {"auth_key", sg_session_auth_key, METH_VARARGS, auth_key_doc},
+    {"auth_signer", sg_session_auth_signer, METH_VARARGS, auth_signer_doc},
+    {"auth_interactive", sg_session_auth_interactive, METH_VARARGS,
      auth_interactive_doc},
     {"start", session_start, METH_VARARGS, start_doc},
     {"close", session_close, METH_NOARGS, session_close_doc},
@@ -594,6 +405,10 @@ static PyMethodDef session_methods[] = {
 };
 
 static PyGetSetDef session_getset[] = {
+    {"by_messages", session_get_by_messages, NULL, by_messages_doc, NULL},
+    {"session_id", session_get_session_id, NULL, session_id_doc, NULL},
+    {"server_sig_algs", session_get_server_sig_algs, NULL, server_sig_algs_doc,
+     NULL},
     {"host_key", session_get_host_key, NULL, host_key_doc, NULL},
     {"methods", session_get_methods, NULL, methods_doc, NULL},
     {"counts", session_get_counts, NULL, counts_doc, NULL},

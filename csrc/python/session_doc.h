@@ -8,7 +8,7 @@
 
 /* The last paragraph of each step. */
 #define RAISES_SESSION                                                        \
-    "Raises sshgateway.errors.SessionFailed if the step fails or takes\n"     \
+    "Raises sshgateway._messages.SessionFailed if the step fails or takes\n"  \
     "longer than timeout, OSError(EBADF) after start() and close(), and\n"    \
     "RuntimeError if another thread uses the session."
 
@@ -27,6 +27,66 @@ PyDoc_STRVAR(
     "\n" RAISES_SESSION);
 
 PyDoc_STRVAR(
+    userauth_send_doc,
+    "userauth_send($self, message, timeout, /)\n"
+    "--\n\n"
+    "Send one message of the authentication without waiting for a reply.\n"
+    "\n"
+    "message\n"
+    "    a bytes-like object: SSH_MSG_SERVICE_REQUEST (RFC 4253, section 10)\n"
+    "    or a message with a number from 50 to 79 (RFC 4252)\n"
+    "timeout\n"
+    "    seconds allowed, or None for no limit; it passes only while a key\n"
+    "    exchange is in progress\n"
+    "\n"
+    "Returns None.\n"
+    "\n" RAISES_SESSION);
+
+PyDoc_STRVAR(
+    userauth_receive_doc,
+    "userauth_receive($self, timeout, /)\n"
+    "--\n\n"
+    "Wait for the next message of the authentication.\n"
+    "\n"
+    "timeout\n"
+    "    seconds allowed, or None for no limit\n"
+    "\n"
+    "Returns the message as bytes: SSH_MSG_SERVICE_ACCEPT or one with a\n"
+    "number from 50 to 79, in the order of arrival.\n"
+    "\n" RAISES_SESSION);
+
+PyDoc_STRVAR(
+    key_public_doc,
+    "key_public($self, key, passphrase, /)\n"
+    "--\n\n"
+    "Compute the public key of a private key; nothing is sent.\n"
+    "\n"
+    "key\n"
+    "    the private key in OpenSSH's format, PEM or PKCS #8, bytes-like\n"
+    "passphrase\n"
+    "    a str, or None if the key is not encrypted\n"
+    "\n"
+    "Returns bytes (RFC 4253, section 6.6).  Raises ValueError if the key\n"
+    "cannot be read, and what userauth_send() raises.");
+
+PyDoc_STRVAR(
+    key_sign_doc,
+    "key_sign($self, algorithm, key, passphrase, data, /)\n"
+    "--\n\n"
+    "Sign data by a private key; nothing is sent.\n"
+    "\n"
+    "algorithm\n"
+    "    the name of the signature's algorithm, such as \"rsa-sha2-256\"\n"
+    "key, passphrase\n"
+    "    as for key_public()\n"
+    "data\n"
+    "    a bytes-like object\n"
+    "\n"
+    "Returns the signature as bytes, without the algorithm's name around it.\n"
+    "Raises ValueError if the key cannot be read or used, and what\n"
+    "userauth_send() raises.");
+
+PyDoc_STRVAR(
     auth_none_doc,
     "auth_none($self, user, timeout, /)\n"
     "--\n\n"
@@ -41,21 +101,21 @@ PyDoc_STRVAR(
     "commas, or None if the server lets the user in without any.\n"
     "\n" RAISES_SESSION);
 
-PyDoc_STRVAR(
-    auth_password_doc,
-    "auth_password($self, user, password, timeout, /)\n"
-    "--\n\n"
-    "Authenticate with a password (RFC 4252, section 8).\n"
-    "\n"
-    "user\n"
-    "    the user name\n"
-    "password\n"
-    "    a bytes-like object\n"
-    "timeout\n"
-    "    seconds allowed, or None for no limit\n"
-    "\n"
-    "Returns None if the server accepts it, else a str with the reason.\n"
-    "\n" RAISES_SESSION);
+PyDoc_STRVAR(auth_password_doc,
+             "auth_password($self, user, password, timeout, /)\n"
+             "--\n\n"
+             "Authenticate with a password (RFC 4252, section 8).\n"
+             "\n"
+             "user\n"
+             "    the user name\n"
+             "password\n"
+             "    a bytes-like object\n"
+             "timeout\n"
+             "    seconds allowed, or None for no limit\n"
+             "\n"
+             "Returns None if the server accepts it, else (code, text) of\n"
+             "libssh2's error.\n"
+             "\n" RAISES_SESSION);
 
 PyDoc_STRVAR(
     auth_key_doc,
@@ -74,7 +134,8 @@ PyDoc_STRVAR(
     "timeout\n"
     "    seconds allowed, or None for no limit\n"
     "\n"
-    "Returns None if the server accepts the key, else a str with the reason.\n"
+    "Returns None if the server accepts the key, else (code, text) of\n"
+    "libssh2's error.\n"
     "\n" RAISES_SESSION);
 
 PyDoc_STRVAR(
@@ -95,7 +156,8 @@ PyDoc_STRVAR(
     "timeout\n"
     "    seconds allowed, or None for no limit\n"
     "\n"
-    "Returns None if the server accepts the key, else a str with the reason.\n"
+    "Returns None if the server accepts the key, else (code, text) of\n"
+    "libssh2's error.\n"
     "\n" RAISES_SESSION "\n\n"
     "An exception of sign() passes through.");
 
@@ -114,7 +176,8 @@ PyDoc_STRVAR(
     "timeout\n"
     "    seconds allowed, or None for no limit\n"
     "\n"
-    "Returns None if the server is satisfied, else a str with the reason.\n"
+    "Returns None if the server is satisfied, else (code, text) of\n"
+    "libssh2's error.\n"
     "\n" RAISES_SESSION "\n\n"
     "An exception of ask() passes through.");
 
@@ -147,6 +210,16 @@ PyDoc_STRVAR(
     "\n"
     "Raises RuntimeError if another thread uses the session.");
 
+PyDoc_STRVAR(by_messages_doc,
+             "True if userauth_send() and userauth_receive() can be used.");
+PyDoc_STRVAR(session_id_doc,
+             "The session identifier as bytes (RFC 4253, section 7.2).\n"
+             "\n"
+             "OSError(EBADF) after start().");
+PyDoc_STRVAR(
+    server_sig_algs_doc,
+    "The server's server-sig-algs (RFC 8308, section 3.1), a comma list; None\n"
+    "if it has not sent one.  OSError(EBADF) after start().");
 PyDoc_STRVAR(host_key_doc,
              "The server's public key as bytes (RFC 4253, section 6.6).\n"
              "\n"
@@ -166,12 +239,15 @@ PyDoc_STRVAR(is_alive_doc,
 
 PyDoc_STRVAR(
     session_doc,
-    "Session(fd)\n"
+    "Session(fd, by_messages=True)\n"
     "--\n\n"
     "One SSH connection to a gateway, step by step.\n"
     "\n"
     "fd\n"
     "    the descriptor of a connected socket, which the session then owns\n"
+    "by_messages\n"
+    "    compose the messages of the authentication in Python, if the libssh2\n"
+    "    in use can do this; False lets libssh2 compose them\n"
     "\n"
     "Call handshake(), check host_key, authenticate, then call start().\n"
     "Raises OSError, and the caller still owns fd, if the session cannot be\n"

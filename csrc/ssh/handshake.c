@@ -96,6 +96,13 @@ prefer_host_keys(struct sg_session *session, const char *wanted)
  * NEWKEYS, SERVICE_REQUEST. */
 #define HANDSHAKE_PACKETS 5
 
+/* By messages, the SERVICE_REQUEST follows with the first request. */
+static unsigned
+expected_packets(const struct sg_session *session)
+{
+    return HANDSHAKE_PACKETS - (session->by_messages ? 1 : 0);
+}
+
 /* The one that is going to be checked.  libssh2 keeps a host key before it has
  * verified the signature, and keeps silent about a rekey that fails: within the
  * handshake a server could show somebody else's key in a second exchange, or
@@ -107,7 +114,7 @@ keep_host_key(struct sg_session *session, struct sg_error *error)
                                 "login; whose host key it shows is unknown";
     const char *key = sg_session_host_key(session, &session->host_key_len);
 
-    if (key == NULL || session->packets_sent > HANDSHAKE_PACKETS) {
+    if (key == NULL || session->packets_sent > expected_packets(session)) {
         return sg_fail_text(error, SG_ERR_SSH, 0, twice, sizeof(twice) - 1);
     }
     session->memory.watched = key;

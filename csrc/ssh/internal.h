@@ -57,6 +57,7 @@ struct sg_session {
     int64_t probe_began;
     bool is_probing;       /* an open that is only there to be refused */
     bool has_keys;         /* the handshake went well */
+    bool by_messages;      /* userauth.c sends the service request */
     unsigned packets_sent; /* by libssh2 so far */
     bool has_sent_disconnect;
     bool is_closing; /* nobody needs it any more */
