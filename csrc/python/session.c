@@ -253,8 +253,8 @@ call_signer(void *arg, const char *algorithm, const unsigned char *data,
 }
 
 static char *
-call_asker(void *arg, const char *name, const char *instruction,
-           const char *prompt, bool echo)
+call_responder(void *arg, const char *name, const char *instruction,
+               const char *prompt, bool echo)
 {
     struct callback *callback = arg;
     PyObject *result = NULL;
@@ -311,7 +311,8 @@ session_auth_interactive(PyObject *op, PyObject *args)
     PyObject *timeout;
     struct step step;
     struct callback callback = {.step = &step};
-    struct sg_asker asker = {.ask = call_asker, .arg = &callback};
+    struct sg_responder responder = {.respond = call_responder,
+                                     .arg = &callback};
     enum sg_status status;
 
     if (!PyArg_ParseTuple(args, "sOO:auth_interactive", &user,
@@ -320,8 +321,8 @@ session_auth_interactive(PyObject *op, PyObject *args)
         return NULL;
     }
     STEP_WITHOUT_GIL(&step);
-    status = sg_auth_interactive(step.self->session, user, &asker, &step.wait,
-                                 &step.error);
+    status = sg_auth_interactive(step.self->session, user, &responder,
+                                 &step.wait, &step.error);
     return step_answer(&step, status);
 }
 

@@ -20,7 +20,7 @@ struct attempt {
     const unsigned char *blob;
     size_t blob_len;
     const struct sg_signer *signer;
-    const struct sg_asker *asker;
+    const struct sg_responder *responder;
     const char *methods;
 };
 
@@ -33,7 +33,7 @@ length(const char *text)
 /* Whatever else goes wrong (a key that can't be read, a wrong passphrase) is
  * the end of one attempt only. */
 static bool
-is_lost(const struct sg_session *session, int rc)
+is_fatal(const struct sg_session *session, int rc)
 {
     switch (rc) {
     case LIBSSH2_ERROR_ALLOC:
@@ -63,7 +63,7 @@ attempt(struct sg_session *session, int (*step)(struct sg_session *, void *),
         return status;
     }
     return sg_session_fail(
-        session, is_lost(session, rc) ? SG_ERR_LOST : SG_ERR_REFUSED, error);
+        session, is_fatal(session, rc) ? SG_ERR_LOST : SG_ERR_REFUSED, error);
 }
 
 /* ---- none ------------------------------------------------------------- */
@@ -257,10 +257,10 @@ copy_text(const void *text, size_t n)
     return strndup(text != NULL ? text : "", n);
 }
 
-static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(respond)
+static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(answer_prompts)
 {
     struct sg_session *session = *abstract;
-    const struct sg_asker *asker = session->callback;
+    const struct sg_responder *responder = session->responder;
     char *name_text = copy_text(name, (size_t)name_len);
     char *instruction_text = copy_text(instruction, (size_t)instruction_len);
 
@@ -269,8 +269,9 @@ static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(respond)
         char *response = NULL;
 
         if (name_text != NULL && instruction_text != NULL && prompt != NULL) {
-            response = asker->ask(asker->arg, name_text, instruction_text,
-                                  prompt, prompts[i].echo != 0);
+            response = responder->respond(responder->arg, name_text,
+                                          instruction_text, prompt,
+                                          prompts[i].echo != 0);
         }
         responses[i].length = response != NULL ? length(response) : 0;
         responses[i].text = hand_over(session, response, responses[i].length);
@@ -288,17 +289,17 @@ interactive_step(struct sg_session *session, void *arg)
 {
     struct attempt *what = arg;
 
-    session->callback = (void *)what->asker;
+    session->responder = (void *)what->responder;
     return libssh2_userauth_keyboard_interactive_ex(
-        session->ssh, what->user, length(what->user), respond);
+        session->ssh, what->user, length(what->user), answer_prompts);
 }
 
 enum sg_status
 sg_auth_interactive(struct sg_session *session, const char *user,
-                    const struct sg_asker *asker, const struct sg_wait *wait,
-                    struct sg_error *error)
+                    const struct sg_responder *responder,
+                    const struct sg_wait *wait, struct sg_error *error)
 {
-    struct attempt what = {.user = user, .asker = asker};
+    struct attempt what = {.user = user, .responder = responder};
 
     return attempt(session, interactive_step, &what, wait, error);
 }

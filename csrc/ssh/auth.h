@@ -52,17 +52,17 @@ enum sg_status sg_auth_signer(struct sg_session *session, const char *user,
                               const struct sg_wait *wait,
                               struct sg_error *error);
 
-/* keyboard-interactive.  ask() is given one prompt at a time and returns the
+/* keyboard-interactive.  respond() is given one prompt at a time and returns the
  * response, in memory from malloc(), or NULL to give up. */
-struct sg_asker {
-    char *(*ask)(void *arg, const char *name, const char *instruction,
-                 const char *prompt, bool echo);
+struct sg_responder {
+    char *(*respond)(void *arg, const char *name, const char *instruction,
+                     const char *prompt, bool echo);
     void *arg;
 };
 
 enum sg_status sg_auth_interactive(struct sg_session *session,
                                    const char *user,
-                                   const struct sg_asker *asker,
+                                   const struct sg_responder *responder,
                                    const struct sg_wait *wait,
                                    struct sg_error *error);
 

@@ -64,7 +64,7 @@ sg_channel_try_again(struct sg_channel *channel)
 /* How many packets there is room for in tx: one for who has waited for it,
  * as many as fit when nobody waits. */
 static size_t
-get_packets(const struct sg_channel *channel)
+get_packet_room(const struct sg_channel *channel)
 {
     const struct sg_session *session = channel->session;
 
@@ -89,7 +89,7 @@ channel_room(struct sg_relay *relay)
     if (window == 0) {
         return 0; /* the session asks for news of it */
     }
-    room = get_packets(channel) * SG_MAX_WRITE;
+    room = get_packet_room(channel) * SG_MAX_WRITE;
     if (room == 0) {
         sg_channel_enqueue(channel, SG_QUEUE_WRITE);
     }
@@ -109,7 +109,7 @@ channel_write(struct sg_relay *relay, const char *from, size_t n)
     while (done < n && channel->ssh != NULL && wrote > 0) {
         size_t piece = n - done < SG_MAX_WRITE ? n - done : SG_MAX_WRITE;
 
-        if (get_packets(channel) == 0) {
+        if (get_packet_room(channel) == 0) {
             sg_channel_enqueue(channel, SG_QUEUE_WRITE);
             break;
         }
@@ -287,7 +287,7 @@ take_queued(struct sg_channel *channel)
 }
 
 void
-sg_channel_take_news(struct sg_channel *channel)
+sg_channel_update(struct sg_channel *channel)
 {
     struct sg_relay *relay = &channel->relay;
 
@@ -316,21 +316,21 @@ replenish(struct sg_channel *channel)
                       relay->down.len);
         return;
     }
-    if (channel->grant == 0) {
-        channel->grant = sg_window_grant(
+    if (channel->pending_grant == 0) {
+        channel->pending_grant = sg_window_grant(
             &channel->window, &channel->session->windows, get_credit(channel),
             relay->down.len, sg_sys_now());
     }
-    if (channel->grant == 0) {
+    if (channel->pending_grant == 0) {
         return;
     }
-    rc = libssh2_channel_receive_window_adjust2(channel->ssh, channel->grant,
-                                                1, NULL);
+    rc = libssh2_channel_receive_window_adjust2(
+        channel->ssh, channel->pending_grant, 1, NULL);
     if (rc == LIBSSH2_ERROR_EAGAIN) {
         sg_channel_enqueue(channel, SG_QUEUE_REKEY);
         return; /* the same again afterwards */
     }
-    channel->grant = 0;
+    channel->pending_grant = 0;
     if (rc < 0) {
         sg_session_check(channel->session, rc);
         return;
@@ -555,7 +555,7 @@ channel_new(const struct sg_channel_options *options)
     }
     memcpy(channel->message, options->message, options->message_len);
     channel->message_len = options->message_len;
-    channel->asked_window = options->window_size;
+    channel->requested_window = options->window_size;
     channel->max_packet_size = options->max_packet_size;
     return channel;
 }

@@ -24,7 +24,7 @@ struct sg_channel_options {
  * SG_ERR_LOST; *stream is the caller's end of the socketpair at once, to be
  * closed when it was not opened.  The caller may go away at any time: an
  * open that nobody waits for is finished and closed. */
-enum sg_status sg_channel_start(uint64_t loop,
+enum sg_status sg_channel_start(uint64_t loop_id,
                                 const struct sg_channel_options *options,
                                 struct sg_shared *shared,
                                 struct sg_reply **reply, int *stream,

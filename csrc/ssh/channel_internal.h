@@ -20,17 +20,17 @@ struct sg_channel {
     struct sg_reply *reply;           /* until it is answered */
     char *type, *message;
     size_t message_len;
-    size_t asked_window, max_packet_size;
+    size_t requested_window, max_packet_size;
     struct sg_window window;
     int64_t open_began;
-    size_t grant;       /* decided, but not sent yet */
-    bool has_joined;    /* the session: the first turn is over */
-    bool is_open;       /* and counted as such */
-    bool may_write;     /* was at the head of SG_QUEUE_WRITE: one packet */
-    bool eof_wanted;    /* write_eof() was called */
-    bool eof_sent;      /* and libssh2 has taken it */
-    bool remote_closed; /* CLOSE has come */
-    bool is_closing;    /* CLOSE shall go */
+    size_t pending_grant; /* decided, but not sent yet */
+    bool has_joined;      /* the session: the first turn is over */
+    bool is_open;         /* and counted as such */
+    bool may_write;       /* was at the head of SG_QUEUE_WRITE: one packet */
+    bool eof_wanted;      /* write_eof() was called */
+    bool eof_sent;        /* and libssh2 has taken it */
+    bool remote_closed;   /* CLOSE has come */
+    bool is_closing;      /* CLOSE shall go */
 };
 
 /* ---- channel_open.c --------------------------------------------------- */

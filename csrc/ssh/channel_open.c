@@ -50,7 +50,8 @@ sg_channel_enter(struct sg_channel *channel, struct sg_session *session)
         channel->next->previous = channel;
     }
     session->channels = channel;
-    sg_window_open(&channel->window, &session->windows, channel->asked_window);
+    sg_window_open(&channel->window, &session->windows,
+                   channel->requested_window);
     sg_channel_enqueue(channel, SG_QUEUE_OPEN);
     sg_session_run(session);
 }
@@ -171,8 +172,8 @@ opened(struct sg_channel *channel)
 
     sg_channel_dequeue(channel, SG_QUEUE_OPEN);
     sg_session_bind(channel->ssh, channel);
-    sg_window_answered(&channel->session->windows,
-                       sg_sys_now() - channel->open_began);
+    sg_window_add_round_trip(&channel->session->windows,
+                             sg_sys_now() - channel->open_began);
     channel->is_open = true;
     sg_shared_add_count(shared, SG_COUNT_OPENED, 1);
     sg_shared_add_count(shared, SG_COUNT_OPEN, 1);

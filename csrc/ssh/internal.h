@@ -31,9 +31,9 @@ struct sg_session {
 
     char *rx; /* received, for libssh2: one block, refilled when empty */
     size_t rx_start, rx_len;
-    size_t rx_left; /* of it after the last turn */
-    int rx_error;   /* negative errno of the socket */
-    int tx_error;   /* the same, of send: rx_error when all is received */
+    size_t rx_len_seen; /* of it after the last turn */
+    int rx_error;       /* negative errno of the socket */
+    int tx_error;       /* the same, of send: rx_error when all is received */
     bool rx_eof;
     bool is_tcp;
     bool owes_ack;       /* nothing was sent since something was received */
@@ -49,11 +49,11 @@ struct sg_session {
     } queues[SG_QUEUES];
     struct sg_windows windows;
 
-    int64_t alive_interval; /* ns; 0: never ask */
-    int alive_count_max;    /* so many questions, and it is lost */
-    int unanswered;         /* questions since we heard of it */
-    int64_t heard;          /* when something was received last */
-    int64_t asked;          /* when we asked whether it is alive */
+    int64_t alive_interval;    /* ns; 0: never ask */
+    int alive_count_max;       /* so many questions, and it is lost */
+    int unanswered;            /* questions since we heard of it */
+    int64_t received_at;       /* when something was received last */
+    int64_t keepalive_sent_at; /* when we asked whether it is alive */
     int64_t probe_began;
     bool is_probing;       /* an open that is only there to be refused */
     bool has_keys;         /* the handshake went well */
@@ -61,11 +61,11 @@ struct sg_session {
     bool has_sent_disconnect;
     bool is_closing; /* nobody needs it any more */
     bool is_lost;
-    bool is_damaged; /* by what was received: nothing more of it is read */
-    bool is_torn;    /* callbacks fail, so that libssh2 lets go */
+    bool is_damaged;   /* by what was received: nothing more of it is read */
+    bool is_torn_down; /* callbacks fail, so that libssh2 lets go */
     sg_deadline close_by;
     struct sg_error last; /* the server's disconnect, or what broke it */
-    void *callback;       /* what a callback of auth.c works with */
+    void *responder;      /* what a callback of auth.c works with */
 };
 
 /* ---- session.c -------------------------------------------------------- */
@@ -125,7 +125,7 @@ struct sg_channel *sg_channel_next_to_open(struct sg_channel *channel);
 bool sg_channel_pump(struct sg_channel *channel);
 /* Something has come, perhaps for this one: out of libssh2, and a turn for the
  * channel if that has to see to it. */
-void sg_channel_take_news(struct sg_channel *channel);
+void sg_channel_update(struct sg_channel *channel);
 /* There is room in tx for it, and it may write one packet.  Out of line. */
 void sg_channel_give_room(struct sg_channel *channel);
 /* libssh2 may take what it did not.  Out of line. */

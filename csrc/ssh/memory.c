@@ -83,7 +83,7 @@ sg_memory_free(struct sg_memory *memory, void *block)
         return;
     }
     head--;
-    if (memory->is_wiped) {
+    if (memory->wipe_on_free) {
         sg_memory_wipe(block, head->is.size);
     }
     memory->used -= sizeof(*head) + head->is.size;

@@ -21,7 +21,7 @@ struct sg_memory {
     size_t used;                  /* with a head before each block */
     size_t limit;                 /* 0: none */
     bool is_plain;      /* malloc() and free(), no more: see session.c */
-    bool is_wiped;      /* what is given back */
+    bool wipe_on_free;  /* what is given back */
     bool was_exhausted; /* the limit has been met */
     const void *watched;
     bool watched_freed; /* the watched block was given back */

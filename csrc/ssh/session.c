@@ -31,7 +31,7 @@ static LIBSSH2_SEND_FUNC(take_packet)
 
     (void)socket;
     (void)flags;
-    if (session->is_torn) {
+    if (session->is_torn_down) {
         return -ECONNRESET;
     }
     session->packets_sent++;
@@ -47,7 +47,7 @@ static LIBSSH2_RECV_FUNC(give_bytes)
 
     (void)socket;
     (void)flags;
-    if (session->is_torn) {
+    if (session->is_torn_down) {
         return -ECONNRESET;
     }
     if (session->tx.len > TX_HARD_LIMIT) {
@@ -193,7 +193,7 @@ sg_session_receive(struct sg_session *session)
     session->owes_ack = session->is_tcp && n > 0;
     session->rx_eof = n == 0;
     session->rx_error = n < 0 ? (int)n : 0;
-    session->heard = session->alive_interval != 0 ? sg_sys_now() : 0;
+    session->received_at = session->alive_interval != 0 ? sg_sys_now() : 0;
     sg_shared_add_count(session->shared, SG_COUNT_RECEIVED,
                         (int64_t)session->rx_len);
     return true;
@@ -390,7 +390,7 @@ static LIBSSH2_FREE_FUNC(give_back)
 /* 1.11.1 gives two buffers of ECDSA keys that it had from us to free() or
  * OPENSSL_free(), which both must then be able to take.  (Ours does not.) */
 static bool
-mixes_up_memory(void)
+bypasses_allocator(void)
 {
 #ifdef SG_LIBSSH2_PINNED
     return false;
@@ -424,8 +424,8 @@ sg_session_new(int fd, struct sg_shared *shared, struct sg_error *error)
         goto fail;
     }
     session->memory.limit = MEMORY_LIMIT;
-    session->memory.is_plain = mixes_up_memory();
-    session->memory.is_wiped = true; /* until it is started */
+    session->memory.is_plain = bypasses_allocator();
+    session->memory.wipe_on_free = true; /* until it is started */
     session->rx = malloc(RX_SIZE);
     session->ssh = libssh2_session_init_ex(allocate, give_back, reallocate,
                                            session);
@@ -462,7 +462,7 @@ fail:
 void
 sg_session_release(struct sg_session *session)
 {
-    session->is_torn = true;
+    session->is_torn_down = true;
     while (libssh2_session_free(session->ssh) == LIBSSH2_ERROR_EAGAIN) {
     }
     sg_memory_clear(&session->memory); /* what it has forgotten */

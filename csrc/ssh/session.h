@@ -72,8 +72,9 @@ struct sg_alive {
  * when the other end of *control is closed.  On failure it is the caller's
  * still. */
 enum sg_status sg_session_start(struct sg_session *session,
-                                const struct sg_alive *alive, uint64_t *loop,
-                                int *control, struct sg_error *error);
+                                const struct sg_alive *alive,
+                                uint64_t *loop_id, int *control,
+                                struct sg_error *error);
 
 /* libssh2's version, as a text and as 0xMMmmpp. */
 const char *sg_session_libssh2_version(void);

@@ -58,7 +58,7 @@ probe(struct sg_session *session)
         return;
     }
     took = sg_sys_now() - session->probe_began;
-    sg_window_answered(&session->windows, took);
+    sg_window_add_round_trip(&session->windows, took);
     sg_shared_set_count(session->shared, SG_COUNT_ROUND_TRIP, took);
 }
 
@@ -66,7 +66,7 @@ probe(struct sg_session *session)
  * keepalive, at the price of a small packet kept for each answer.  (When to
  * send is our affair: an interval that it takes for -1 is always over.) */
 static void
-ask(struct sg_session *session)
+send_keepalive(struct sg_session *session)
 {
     int next;
 
@@ -81,7 +81,7 @@ ask(struct sg_session *session)
 
 /* What came while nobody looked counts: the program may have been stopped. */
 static void
-give_up(struct sg_session *session, int64_t now)
+declare_dead(struct sg_session *session, int64_t now)
 {
     char text[SG_ERROR_TEXT];
 
@@ -91,7 +91,7 @@ give_up(struct sg_session *session, int64_t now)
     }
     snprintf(text, sizeof(text),
              "it has not answered for %.3g s (server_alive_interval)",
-             (double)(now - session->heard) / (double)SG_SEC);
+             (double)(now - session->received_at) / (double)SG_SEC);
     sg_session_lose(session, text);
 }
 
@@ -106,21 +106,23 @@ keep_alive(struct sg_session *session)
     if (session->alive_interval == 0) {
         return SG_NEVER;
     }
-    if (session->heard > session->asked) {
+    if (session->received_at > session->keepalive_sent_at) {
         session->unanswered = 0;
     }
     now = sg_sys_now();
-    last = session->heard > session->asked ? session->heard : session->asked;
+    last = session->received_at > session->keepalive_sent_at
+               ? session->received_at
+               : session->keepalive_sent_at;
     if (now - last < session->alive_interval) {
         return last + session->alive_interval;
     }
     if (session->unanswered >= session->alive_count_max) {
-        give_up(session, now);
+        declare_dead(session, now);
         return now;
     }
     session->unanswered++;
-    session->asked = now;
-    ask(session);
+    session->keepalive_sent_at = now;
+    send_keepalive(session);
     return now + session->alive_interval;
 }
 
@@ -130,7 +132,7 @@ keep_alive(struct sg_session *session)
  * one that was checked.  (Nor does it always free the old one: 1.10.0 and
  * 1.11.1 forget it after a key exchange with an elliptic curve.) */
 static void
-look_at_host_key(struct sg_session *session)
+check_host_key(struct sg_session *session)
 {
     struct sg_memory *memory = &session->memory;
     size_t n = 0;
@@ -169,7 +171,7 @@ take_in(struct sg_session *session)
 }
 
 static void
-ask_channels(struct sg_session *session)
+update_channels(struct sg_session *session)
 {
     LIBSSH2_CHANNEL *ssh;
 
@@ -178,7 +180,7 @@ ask_channels(struct sg_session *session)
         struct sg_channel *channel = *libssh2_channel_abstract(ssh);
 
         if (channel != NULL) {
-            sg_channel_take_news(channel);
+            sg_channel_update(channel);
         }
     }
 }
@@ -201,12 +203,12 @@ take_in(struct sg_session *session)
 }
 
 static void
-ask_channels(struct sg_session *session)
+update_channels(struct sg_session *session)
 {
     struct sg_channel *channel = session->channels;
 
     while (channel != NULL && !session->is_lost) {
-        sg_channel_take_news(channel);
+        sg_channel_update(channel);
         channel = sg_channel_next(channel);
     }
 }
@@ -220,7 +222,7 @@ pump(struct sg_session *session)
     if (session->is_probing) {
         probe(session);
     }
-    look_at_host_key(session);
+    check_host_key(session);
 }
 
 /* Each step may take in the answers to all. */
@@ -278,7 +280,7 @@ give_room(struct sg_session *session)
 }
 
 static void
-lose(struct sg_session *session)
+end_session(struct sg_session *session)
 {
     struct sg_error *last = &session->last;
 
@@ -344,7 +346,7 @@ static void
 carry(struct sg_session *session)
 {
     /* A channel's write takes in what lies there, too. */
-    bool has_news = session->rx_len != session->rx_left;
+    bool has_news = session->rx_len != session->rx_len_seen;
 
     if (session->socket.ready != 0 || session->tx_error != 0) {
         sg_session_receive(session);
@@ -362,10 +364,10 @@ carry(struct sg_session *session)
         has_news = has_news || session->rx_len != before;
     }
     if (has_news) {
-        ask_channels(session);
+        update_channels(session);
         try_again(session);
     }
-    session->rx_left = session->rx_len;
+    session->rx_len_seen = session->rx_len;
     sg_session_send(session);
     sg_session_acknowledge(session);
     give_room(session);
@@ -401,7 +403,7 @@ session_turn(struct sg_task *task)
     }
     carry(session);
     if (session->is_closing && finish_close(session)) {
-        lose(session);
+        end_session(session);
         return;
     }
     if (!session->is_closing) {
@@ -410,13 +412,13 @@ session_turn(struct sg_task *task)
     }
     if (is_broken(session)) {
         sg_session_check(session, LIBSSH2_ERROR_SOCKET_DISCONNECT);
-        lose(session);
+        end_session(session);
         return;
     }
     err = set_interest(session);
     if (err < 0) {
         sg_fail_errno(&session->last, err);
-        lose(session);
+        end_session(session);
         return;
     }
     sg_loop_run_at(task, sg_deadline_earlier(run_at, session->close_by));
@@ -474,10 +476,10 @@ sg_session_start(struct sg_session *session, const struct sg_alive *alive,
         sg_sys_close(&pair[1]);
         return SG_ERR_SYSTEM;
     }
-    session->memory.is_wiped = false; /* no secrets any more */
+    session->memory.wipe_on_free = false; /* no secrets any more */
     session->alive_interval = alive->interval;
     session->alive_count_max = alive->count_max;
-    session->heard = session->asked = sg_sys_now();
+    session->received_at = session->keepalive_sent_at = sg_sys_now();
     session->task.kind = &session_kind;
     session->control.fd = pair[0];
     *control = pair[1];

@@ -11,10 +11,10 @@
 #define INITIAL 4096
 
 /* So many channels have their 2 MiB; of more each gets less. */
-#define FEW 16
-#define SHARE_LEAST ((size_t)128 << 10)
+#define FULL_CHANNELS 16
+#define SHARE_MIN ((size_t)128 << 10)
 /* Growing stops here, so that there is something left for newcomers. */
-#define GROWN (SG_WINDOW_ALL / 4 * 3)
+#define GROWTH_BOUND (SG_WINDOW_TOTAL / 4 * 3)
 
 static size_t
 smaller(size_t a, size_t b)
@@ -33,18 +33,19 @@ larger(size_t a, size_t b)
 static size_t
 get_share(const struct sg_windows *all)
 {
-    size_t n = all->channels > FEW ? all->channels : FEW;
-    size_t share = SG_WINDOW_FIRST / n * FEW / n * FEW;
+    size_t n = all->channels > FULL_CHANNELS ? all->channels : FULL_CHANNELS;
+    size_t share = SG_WINDOW_FIRST / n * FULL_CHANNELS / n * FULL_CHANNELS;
 
-    return share < SHARE_LEAST ? SHARE_LEAST : share;
+    return share < SHARE_MIN ? SHARE_MIN : share;
 }
 
 void
-sg_window_open(struct sg_window *window, struct sg_windows *all, size_t asked)
+sg_window_open(struct sg_window *window, struct sg_windows *all,
+               size_t requested)
 {
     all->channels++;
-    window->size = asked != 0 ? asked : get_share(all);
-    window->limit = asked != 0 ? asked : SG_WINDOW_LARGEST;
+    window->size = requested != 0 ? requested : get_share(all);
+    window->limit = requested != 0 ? requested : SG_WINDOW_MAX;
     window->kept_up = window->outstanding = 0;
 }
 
@@ -84,7 +85,7 @@ get_step(size_t size)
 }
 
 void
-sg_window_answered(struct sg_windows *all, int64_t took)
+sg_window_add_round_trip(struct sg_windows *all, int64_t took)
 {
     if (all->round_trip == 0 || took < all->round_trip) {
         all->round_trip = took;
@@ -105,7 +106,7 @@ consider_growing(struct sg_window *window, const struct sg_windows *all,
         return;
     }
     if (window->kept_up == 0) {
-        window->since = now;
+        window->kept_up_since = now;
     }
     window->kept_up += grant;
     if (window->kept_up <= window->size) {
@@ -113,7 +114,7 @@ consider_growing(struct sg_window *window, const struct sg_windows *all,
     }
     window->kept_up = 0;
     if ((window->size < SG_WINDOW_FIRST
-         || now - window->since <= 4 * all->round_trip)
+         || now - window->kept_up_since <= 4 * all->round_trip)
         && window->size < window->limit) {
         window->size = smaller(window->size * 2, window->limit);
     }
@@ -127,15 +128,17 @@ sg_window_grant(struct sg_window *window, struct sg_windows *all,
     size_t size, grant, left, least;
 
     account(window, all, outstanding);
-    left = all->outstanding < GROWN ? GROWN - all->outstanding : 0;
+    left = all->outstanding < GROWTH_BOUND ? GROWTH_BOUND - all->outstanding
+                                           : 0;
     size = smaller(window->size, larger(share, outstanding + left));
     if (outstanding > size - get_step(size)) {
         return 0;
     }
-    left = all->outstanding < SG_WINDOW_ALL ? SG_WINDOW_ALL - all->outstanding
-                                            : 0;
+    left = all->outstanding < SG_WINDOW_TOTAL
+               ? SG_WINDOW_TOTAL - all->outstanding
+               : 0;
     /* Beyond the bound each still gets so much that it goes on. */
-    least = outstanding < SG_WINDOW_LEAST ? SG_WINDOW_LEAST - outstanding : 0;
+    least = outstanding < SG_WINDOW_MIN ? SG_WINDOW_MIN - outstanding : 0;
     grant = smaller(size - outstanding, larger(left, least));
     consider_growing(window, all, grant, unread, now);
     account(window, all, outstanding + grant);

@@ -20,9 +20,9 @@
 #include <stdint.h>
 
 #define SG_WINDOW_FIRST ((size_t)2 << 20)
-#define SG_WINDOW_LARGEST ((size_t)16 << 20)
-#define SG_WINDOW_LEAST ((size_t)32 << 10) /* even beyond the bound */
-#define SG_WINDOW_ALL ((size_t)256 << 20)  /* of one session */
+#define SG_WINDOW_MAX ((size_t)16 << 20)
+#define SG_WINDOW_MIN ((size_t)32 << 10)    /* even beyond the bound */
+#define SG_WINDOW_TOTAL ((size_t)256 << 20) /* of one session */
 
 /* All channels of a session together. */
 struct sg_windows {
@@ -32,17 +32,17 @@ struct sg_windows {
 };
 
 struct sg_window {
-    size_t size;        /* what outstanding is topped up to */
-    size_t limit;       /* what size may grow to */
-    size_t kept_up;     /* granted in a row while the reader kept up */
-    int64_t since;      /* the first of that, ns */
-    size_t outstanding; /* its part of the session's */
+    size_t size;           /* what outstanding is topped up to */
+    size_t limit;          /* what size may grow to */
+    size_t kept_up;        /* granted in a row while the reader kept up */
+    int64_t kept_up_since; /* the first of that, ns */
+    size_t outstanding;    /* its part of the session's */
 };
 
-/* `asked`: what the caller wants, which then does not grow; 0 for the usual.
+/* `requested`: what the caller wants, which then does not grow; 0 for the usual.
  * A channel more. */
 void sg_window_open(struct sg_window *window, struct sg_windows *all,
-                    size_t asked);
+                    size_t requested);
 
 /* A channel less. */
 void sg_window_close(struct sg_window *window, struct sg_windows *all);
@@ -55,7 +55,7 @@ void sg_window_end(struct sg_window *window, struct sg_windows *all,
 size_t sg_window_initial(const struct sg_window *window);
 
 /* A question was answered after so long, in ns. */
-void sg_window_answered(struct sg_windows *all, int64_t took);
+void sg_window_add_round_trip(struct sg_windows *all, int64_t took);
 
 /* The peer may still send `credit`, and `unread` is waiting for the caller:
  * how much more to grant now, perhaps 0.  `now`: a clock, in ns. */

@@ -34,7 +34,7 @@ open_a_large_one(void)
 {
     struct sg_error error = {.status = SG_OK};
 
-    channel_ask_with(&script, &channel, SG_WINDOW_ALL);
+    channel_ask_with(&script, &channel, SG_WINDOW_TOTAL);
     channel_expect_open(&script, &channel);
     channel_confirm(&script, &channel, SCRIPT_WINDOW);
     CHECK_OK(channel_wait(&channel, &error), error);
@@ -51,7 +51,7 @@ eof_gives_the_window_back(void)
 
     script_open(&script);
     first = open_a_large_one();
-    CHECK_GE(first, SG_WINDOW_ALL / 2);
+    CHECK_GE(first, SG_WINDOW_TOTAL / 2);
     script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
     expect_end(channel.stream);
     round_trip();
