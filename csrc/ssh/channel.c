@@ -398,10 +398,12 @@ join_session(struct sg_channel *channel)
 {
     static const struct sg_error closed = {.status = SG_ERR_LOST,
                                            .err = ECONNRESET,
-                                           .text = "it was closed here"};
+                                           .text = "this program closed the "
+                                                   "connection"};
     static const struct sg_error ended = {.status = SG_ERR_LOST,
                                           .err = ECONNRESET,
-                                          .text = "it has ended already"};
+                                          .text = "the connection had already "
+                                                  "ended"};
     struct sg_task *task = &channel->relay.task;
     struct sg_session *session = sg_loop_context(task);
 
@@ -489,12 +491,13 @@ void
 sg_channel_close(struct sg_channel *channel)
 {
     sg_shared_set_failure(channel->relay.shared, ECONNRESET,
-                          "it was closed here");
+                          "this program closed the connection");
     if (channel->reply != NULL) {
         sg_channel_answer(channel,
                           &(struct sg_error){.status = SG_ERR_LOST,
                                              .err = ECONNRESET,
-                                             .text = "it was closed here"});
+                                             .text = "this program closed "
+                                                     "the connection"});
     }
     drop_open(channel);
     sg_relay_end_input(&channel->relay);

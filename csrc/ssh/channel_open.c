@@ -144,7 +144,8 @@ split_refusal(struct sg_error *error)
 static void
 open_failed(struct sg_channel *channel, int rc)
 {
-    static const char no_answer[] = "no answer for longer than libssh2 waits";
+    static const char no_answer[] = "the server did not answer within the "
+                                    "time that libssh2 allows";
     struct sg_error error = {0};
 
     if (rc == LIBSSH2_ERROR_TIMEOUT) {

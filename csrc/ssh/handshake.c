@@ -103,8 +103,9 @@ prefer_host_keys(struct sg_session *session, const char *wanted)
 static enum sg_status
 keep_host_key(struct sg_session *session, struct sg_error *error)
 {
-    static const char twice[] = "the server exchanged keys again before the "
-                                "login; whose host key it shows is unknown";
+    static const char twice[] = "the server started a second key exchange "
+                                "before the login, so its host key cannot be "
+                                "trusted";
     const char *key = sg_session_host_key(session, &session->host_key_len);
 
     if (key == NULL || session->packets_sent > HANDSHAKE_PACKETS) {

@@ -67,7 +67,7 @@ static LIBSSH2_RECV_FUNC(give_bytes)
  * nothing and read on, with a hole where the packet was. */
 static LIBSSH2_MACERROR_FUNC(note_wrong_mac)
 {
-    static const char text[] = "a packet was damaged on its way (wrong MAC)";
+    static const char text[] = "a packet was damaged in transit (wrong MAC)";
     struct sg_session *own = *abstract;
 
     (void)session;
@@ -109,7 +109,7 @@ enum sg_status
 sg_session_fail(struct sg_session *session, enum sg_status status,
                 struct sg_error *error)
 {
-    static char no_packet[] = "what the server sent is no packet of SSH";
+    static char no_packet[] = "the server sent an invalid SSH packet";
     char *text = NULL;
     int n = 0;
     int rc = libssh2_session_last_error(session->ssh, &text, &n, 0);
@@ -119,7 +119,8 @@ sg_session_fail(struct sg_session *session, enum sg_status status,
                             session->last.text, strlen(session->last.text));
     }
     if (session->memory.was_exhausted) {
-        return fail_with(error, status, "it sent more than can be kept");
+        return fail_with(error, status,
+                         "the server sent more than can be kept in memory");
     }
     /* An end that send() saw first is an end like any other. */
     if (session->rx_eof || session->rx_error == -EPIPE) {

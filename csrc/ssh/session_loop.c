@@ -90,7 +90,7 @@ declare_dead(struct sg_session *session, int64_t now)
         return;
     }
     snprintf(text, sizeof(text),
-             "it has not answered for %.3g s (server_alive_interval)",
+             "the server has not answered for %.3g s (server_alive_interval)",
              (double)(now - session->received_at) / (double)SG_SEC);
     sg_session_lose(session, text);
 }
@@ -143,8 +143,8 @@ check_host_key(struct sg_session *session)
         return;
     }
     if (n != session->host_key_len || memcmp(key, session->host_key, n) != 0) {
-        sg_session_lose(session, "its host key has changed since it was "
-                                 "checked");
+        sg_session_lose(session, "the server's host key has changed since it "
+                                 "was checked");
         return;
     }
     if (!memory->watched_freed) {
@@ -304,7 +304,8 @@ begin_close(struct sg_session *session, sg_deadline by)
     }
     session->is_closing = true;
     session->close_by = by;
-    sg_shared_set_failure(session->shared, ECONNRESET, "it was closed here");
+    sg_shared_set_failure(session->shared, ECONNRESET,
+                          "this program closed the connection");
     for (struct sg_channel *channel = session->channels, *next;
          channel != NULL; channel = next) {
         next = sg_channel_next(channel);

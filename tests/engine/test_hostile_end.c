@@ -83,7 +83,7 @@ closed_with_opens_in_line(void)
     CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
     error = (struct sg_error){.status = SG_OK};
     CHECK_EQ(channel_wait(&second, &error), SG_ERR_LOST);
-    CHECK_TEXT(error.text, "it was closed here");
+    CHECK_TEXT(error.text, "this program closed the connection");
     channel_confirm(&script, &channel, SCRIPT_WINDOW);
     while ((type = script_next(&script)) >= 0) {
         CHECK(script_answer(&script) || type != MSG_CHANNEL_OPEN);
