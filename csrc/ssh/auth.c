@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * Authentication of a session; see auth.h.
+ *
+ * For each method there is a step, which makes one non-blocking call of
+ * libssh2, and sg_session_repeat() repeats the step until it is done.
  */
 #include "ssh/auth.h"
 
@@ -10,10 +13,10 @@
 
 #include "ssh/internal.h"
 
-/* What one attempt is made with, whatever its method. */
+/* The arguments of one attempt.  Each method uses some of them. */
 struct attempt {
     const char *user;
-    const char *secret; /* a password, or a key */
+    const char *secret; /* a password, or a private key */
     size_t secret_len;
     const char *passphrase;
     const char *certificate;
@@ -21,7 +24,7 @@ struct attempt {
     size_t blob_len;
     const struct sg_signer *signer;
     const struct sg_responder *responder;
-    const char *methods;
+    const char *methods; /* the result of none_step() */
 };
 
 static unsigned int
@@ -30,8 +33,9 @@ length(const char *text)
     return (unsigned int)strlen(text);
 }
 
-/* Whatever else goes wrong (a key that can't be read, a wrong passphrase) is
- * the end of one attempt only. */
+/* Return whether the session is lost by the error `rc` of libssh2.  Other
+ * errors, such as a key that cannot be read or a wrong passphrase, end only
+ * one attempt. */
 static bool
 is_fatal(const struct sg_session *session, int rc)
 {
@@ -50,6 +54,7 @@ is_fatal(const struct sg_session *session, int rc)
     }
 }
 
+/* Repeat step(session, what) until libssh2 has finished the attempt. */
 static enum sg_status
 attempt(struct sg_session *session, int (*step)(struct sg_session *, void *),
         struct attempt *what, const struct sg_wait *wait,
@@ -125,6 +130,8 @@ sg_auth_password(struct sg_session *session, const char *user,
 
 /* ---- publickey -------------------------------------------------------- */
 
+/* libssh2 always asks whether the server would accept the key before it signs
+ * (RFC 4252 7), which costs one more round trip. */
 static int
 key_step(struct sg_session *session, void *arg)
 {
@@ -150,7 +157,8 @@ sg_auth_key(struct sg_session *session, const char *user, const char *key,
     return attempt(session, key_step, &what, wait, error);
 }
 
-/* A string of RFC 4251 5 at *data; moves behind it. */
+/* Read the string (RFC 4251 5) at *data, and move *data behind it.  Returns
+ * false if the string does not end before `end`. */
 static bool
 read_string(const unsigned char **data, const unsigned char *end,
             const unsigned char **string, size_t *n)
@@ -168,8 +176,10 @@ read_string(const unsigned char **data, const unsigned char *end,
     return true;
 }
 
-/* The algorithm that the data to sign names (RFC 4252 7): after session id,
- * SSH_MSG_USERAUTH_REQUEST, user, service, "publickey" and TRUE. */
+/* Read the algorithm's name from the data to sign (RFC 4252 7): session id,
+ * SSH_MSG_USERAUTH_REQUEST, user, service, "publickey", TRUE, algorithm.
+ * Returns false if the data is malformed or the name is too long for
+ * `size`. */
 static bool
 read_algorithm(const unsigned char *data, size_t n, char *name, size_t size)
 {
@@ -197,7 +207,9 @@ read_algorithm(const unsigned char *data, size_t n, char *name, size_t size)
     return true;
 }
 
-/* A copy of what a callback made, for libssh2 to free. */
+/* Copy the result of a callback into memory of libssh2, which frees it by the
+ * allocator of the session.  Wipes and frees `made`.  NULL if `made` is NULL
+ * or there is no memory. */
 static void *
 hand_over(struct sg_session *session, void *made, size_t n)
 {
@@ -211,6 +223,8 @@ hand_over(struct sg_session *session, void *made, size_t n)
     return copy;
 }
 
+/* libssh2 chooses the algorithm: from 1.11.0 on it negotiates RSA with SHA-2.
+ * It wants the raw signature, to which it adds the algorithm's name. */
 static LIBSSH2_USERAUTH_PUBLICKEY_SIGN_FUNC(sign)
 {
     const struct sg_signer *signer = *abstract;
@@ -250,13 +264,14 @@ sg_auth_signer(struct sg_session *session, const char *user,
 
 /* ---- keyboard-interactive --------------------------------------------- */
 
-/* An empty text may be NULL. */
+/* Copy `n` bytes and add a NUL.  libssh2 passes NULL for an empty text. */
 static char *
 copy_text(const void *text, size_t n)
 {
     return strndup(text != NULL ? text : "", n);
 }
 
+/* libssh2 frees the responses, so they must come from its allocator. */
 static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(answer_prompts)
 {
     struct sg_session *session = *abstract;

@@ -4,16 +4,19 @@
  */
 #include "ssh/window.h"
 
-/* libssh2 opens a window by itself when it reads while less than 3/4 of what
- * was said at the open is left.  So we say little then, and grant the rest
- * ourselves: only so much is out of our hands.  It is enough for the first
- * words of a server, which are not to wait for the grant. */
+/* Bytes.  When libssh2 reads and less than 3/4 of the initial window is left,
+ * it adjusts the window without asking.  So the initial window is small, and
+ * all but these bytes are granted by sg_window_grant().  The initial window
+ * is not zero, so that the first bytes of a server need not wait for a grant.
+ */
 #define INITIAL 4096
 
-/* So many channels have their 2 MiB; of more each gets less. */
+/* Up to this number of channels, each has a share of SG_WINDOW_FIRST. */
 #define FULL_CHANNELS 16
+/* The smallest share, in bytes. */
 #define SHARE_MIN ((size_t)128 << 10)
-/* Growing stops here, so that there is something left for newcomers. */
+/* While a session has more than this outstanding (bytes), no channel gets more
+ * than its share.  The rest of SG_WINDOW_TOTAL is kept for new channels. */
 #define GROWTH_BOUND (SG_WINDOW_TOTAL / 4 * 3)
 
 static size_t
@@ -28,8 +31,13 @@ larger(size_t a, size_t b)
     return a < b ? b : a;
 }
 
-/* What is a channel's due, even when others have grown: so falling that a
- * thousand of them stay within the bound. */
+/* Return the share of a channel: the size in bytes that it may have even if
+ * other channels have grown.  For n channels it is
+ *
+ *     SG_WINDOW_FIRST * (FULL_CHANNELS / n)^2
+ *
+ * but at most SG_WINDOW_FIRST and at least SHARE_MIN.  The square makes a
+ * thousand channels, opened one after the other, need about 172 MiB. */
 static size_t
 get_share(const struct sg_windows *all)
 {
@@ -49,6 +57,7 @@ sg_window_open(struct sg_window *window, struct sg_windows *all,
     window->kept_up = window->outstanding = 0;
 }
 
+/* Update both counts of outstanding bytes. */
 static void
 account(struct sg_window *window, struct sg_windows *all, size_t outstanding)
 {
@@ -75,9 +84,13 @@ sg_window_initial(const struct sg_window *window)
     return smaller(INITIAL, window->size / 4);
 }
 
-/* So much must be used until more is granted.  Over a distance, where windows
- * have grown, in small steps: in large ones only one of them is under way.
- * Else in large ones, for sshd is slow while much of the window is open. */
+/* Return the step: the bytes of the window that must be used before more is
+ * granted.
+ *
+ * A window that has grown belongs to a long round trip.  Its step is an
+ * eighth, so that several grants are on their way at any time.  For other
+ * windows the step is half of the size, because sshd is slow while a large
+ * part of the window is open. */
 static size_t
 get_step(size_t size)
 {
@@ -92,11 +105,13 @@ sg_window_add_round_trip(struct sg_windows *all, int64_t took)
     }
 }
 
-/* All of a window used within four round trips, in which two steps of half
- * of it have been granted, and hardly anything unread each time: it may be
- * what holds the sender back.  One that is small because it is one of many
- * grows without hurry, too: an sshd with a thousand channels is slow, and the
- * slower the smaller the pieces are that it works in. */
+/* Double the size if the window seems to limit the throughput: more than a
+ * window has been granted within four round trips, and at each grant at most
+ * a quarter of the window was unread.
+ *
+ * A window smaller than SG_WINDOW_FIRST, which is one of many, may take longer
+ * than four round trips.  An sshd with a thousand channels is slow, and small
+ * windows, which make it work in small pieces, make it slower. */
 static void
 consider_growing(struct sg_window *window, const struct sg_windows *all,
                  size_t grant, size_t unread, int64_t now)
@@ -130,6 +145,7 @@ sg_window_grant(struct sg_window *window, struct sg_windows *all,
     account(window, all, outstanding);
     left = all->outstanding < GROWTH_BOUND ? GROWTH_BOUND - all->outstanding
                                            : 0;
+    /* The channel's own size, but beyond its share only up to the bound. */
     size = smaller(window->size, larger(share, outstanding + left));
     if (outstanding > size - get_step(size)) {
         return 0;
@@ -137,7 +153,7 @@ sg_window_grant(struct sg_window *window, struct sg_windows *all,
     left = all->outstanding < SG_WINDOW_TOTAL
                ? SG_WINDOW_TOTAL - all->outstanding
                : 0;
-    /* Beyond the bound each still gets so much that it goes on. */
+    /* Even beyond the bound a channel must not come to a halt. */
     least = outstanding < SG_WINDOW_MIN ? SG_WINDOW_MIN - outstanding : 0;
     grant = smaller(size - outstanding, larger(left, least));
     consider_growing(window, all, grant, unread, now);
