@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A session on its loop's thread; see session.h.
+ * A session on the thread of its loop; see session.h.
  *
- * EAGAIN from libssh2 does not mean that nothing is left to do: a call on one
- * channel takes in packets of all, and the socket will not become readable
- * again for them.  So whenever libssh2 has taken in something, the channels
- * are asked for news: those it names, or all where it names none.
+ * In each turn, session_turn() carries bytes, sends a keepalive if one is due,
+ * and detects the end.  The comment at carry() explains why no readiness is
+ * lost.
  */
 #include "ssh/internal.h"
 
@@ -15,23 +14,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How long a session that is closed may take to end. */
 #define CLOSE_BOUND (1 * SG_SEC)
 
-/* Ours opens many channels at a time; others one after the other, and
- * nothing else can be opened while one hangs. */
+/* The pinned libssh2 is patched to open many channels at a time.  Others open
+ * one after the other, so an open that hangs holds up all that follow. */
 #ifdef LIBSSH2_CHANNEL_OPEN_START
 static const bool opens_many = true;
 #else
 static const bool opens_many = false;
 #endif
 
-/* ---- Is it alive? ----------------------------------------------------- */
+/* ---- Keepalives ------------------------------------------------------- */
 
-/* An open of a type that no server knows, which is refused at once.  Two
- * uses: libssh2 reads only on behalf of a channel, and without one what the
- * server sends (its own keepalive wants an answer) would lie unread; and it
- * is a question whose answer libssh2 does not keep for ever, as it does that
- * of its keepalive (libssh2#623). */
+/* Open a channel of a type that no server knows.  The server refuses it at
+ * once (RFC 4254 5.1, SSH_OPEN_UNKNOWN_CHANNEL_TYPE), and the refusal proves
+ * that the server is alive.  To be called again, while is_probing, until the
+ * refusal has arrived.
+ *
+ * There are two reasons to use an open for this:
+ *  - An unpatched libssh2 keeps the reply to its own keepalive in memory for
+ *    good (libssh2#623), but not the refusal of an open.
+ *  - An unpatched libssh2 reads only during a call on a channel.  If there is
+ *    no channel, an open makes it read and answer what the server sends, such
+ *    as the server's own keepalive. */
 static void
 probe(struct sg_session *session)
 {
@@ -62,9 +68,15 @@ probe(struct sg_session *session)
     sg_shared_set_count(session->shared, SG_COUNT_ROUND_TRIP, took);
 }
 
-/* While an open hangs, nothing else can be opened: then it is libssh2's
- * keepalive, at the price of a small packet kept for each answer.  (When to
- * send is our affair: an interval that it takes for -1 is always over.) */
+/* Send a message that the server must answer: a probe() if possible.
+ *
+ * With a libssh2 that opens one channel at a time, no probe() is possible
+ * while another open is under way.  Then send libssh2's keepalive, although
+ * libssh2 keeps a small packet for each answer (libssh2#623).  It may be sent
+ * only after the login (libssh2#1810), which is the case here.
+ *
+ * libssh2 takes the interval UINT_MAX for -1 s, which has always passed, so
+ * that libssh2_keepalive_send() sends at once.  keep_alive() decides when. */
 static void
 send_keepalive(struct sg_session *session)
 {
@@ -79,7 +91,9 @@ send_keepalive(struct sg_session *session)
     }
 }
 
-/* What came while nobody looked counts: the program may have been stopped. */
+/* Mark the session as lost, unless bytes are waiting in the socket.  They may
+ * have arrived while the process was suspended, and they are a sign of
+ * life. */
 static void
 declare_dead(struct sg_session *session, int64_t now)
 {
@@ -95,9 +109,12 @@ declare_dead(struct sg_session *session, int64_t now)
     sg_session_lose(session, text);
 }
 
-/* Any byte is a sign of life; only a silence is asked about, once in each
- * interval.  It is questions without an answer that count, not time: who was
- * stopped has not asked.  Returns when to look again. */
+/* Send a keepalive after each interval without a received byte, and declare
+ * the server dead when too many of them have no answer.  Any received byte
+ * counts as an answer.  Returns when to call this again.
+ *
+ * Count unanswered keepalives rather than elapsed time, so that a suspended
+ * process does not declare the server dead. */
 static sg_deadline
 keep_alive(struct sg_session *session)
 {
@@ -128,9 +145,12 @@ keep_alive(struct sg_session *session)
 
 /* ---- Key exchanges ---------------------------------------------------- */
 
-/* A rekey brings a host key again, which libssh2 does not compare with the
- * one that was checked.  (Nor does it always free the old one: 1.10.0 and
- * 1.11.1 forget it after a key exchange with an elliptic curve.) */
+/* Each rekey brings a host key, which libssh2 does not compare with the host
+ * key that the caller has checked.  So compare them here.
+ *
+ * A rekey is noticed by the new address of libssh2's copy, or because the old
+ * copy was freed.  1.10.0 and 1.11.1 do not free the old copy after a key
+ * exchange with an elliptic curve, so free it here. */
 static void
 check_host_key(struct sg_session *session)
 {
@@ -159,7 +179,7 @@ check_host_key(struct sg_session *session)
 
 #ifdef LIBSSH2_SESSION_READY_CHANNEL
 
-/* Have libssh2 take in all that was received. */
+/* Have libssh2 take in all of rx. */
 static void
 take_in(struct sg_session *session)
 {
@@ -170,6 +190,7 @@ take_in(struct sg_session *session)
     }
 }
 
+/* Update the channels that libssh2 has taken in packets for. */
 static void
 update_channels(struct sg_session *session)
 {
@@ -187,7 +208,8 @@ update_channels(struct sg_session *session)
 
 #else
 
-/* libssh2 does so on behalf of any channel, but needs one. */
+/* Have libssh2 take in all of rx.  It does so during a call on any channel; if
+ * there is none, during a probe(). */
 static void
 take_in(struct sg_session *session)
 {
@@ -202,6 +224,8 @@ take_in(struct sg_session *session)
     }
 }
 
+/* Update all channels, because this libssh2 does not tell which channels it
+ * has taken in packets for.  For 1 000 idle channels it takes about 20 us. */
 static void
 update_channels(struct sg_session *session)
 {
@@ -215,6 +239,7 @@ update_channels(struct sg_session *session)
 
 #endif
 
+/* Have libssh2 take in all of rx, and process what concerns the session. */
 static void
 pump(struct sg_session *session)
 {
@@ -225,7 +250,8 @@ pump(struct sg_session *session)
     check_host_key(session);
 }
 
-/* Each step may take in the answers to all. */
+/* A step for one channel may take in the answers to the opens of others.  So
+ * repeat the steps until they take in nothing. */
 static void
 open_many(struct sg_session *session)
 {
@@ -244,8 +270,11 @@ open_many(struct sg_session *session)
     } while (session->rx_len != left);
 }
 
-/* Strictly one at a time: libssh2 keeps an open's state in the session, and
- * would give a second caller the first one's channel. */
+/* Advance the channels of SG_QUEUE_OPEN.
+ *
+ * A libssh2 without the patch keeps the state of an open in the session, and
+ * would return the channel of the first open to the caller of a second one.
+ * So it gets strictly one open at a time, in the order of the queue. */
 static void
 open_channels(struct sg_session *session)
 {
@@ -259,7 +288,8 @@ open_channels(struct sg_session *session)
     }
 }
 
-/* What libssh2 did not take while keys were exchanged, it may take now. */
+/* A key exchange may have ended: let the channels of SG_QUEUE_REKEY repeat the
+ * calls that libssh2 has answered with EAGAIN. */
 static void
 try_again(struct sg_session *session)
 {
@@ -268,7 +298,8 @@ try_again(struct sg_session *session)
     }
 }
 
-/* In the order in which they came, a packet each: fair to all. */
+/* Let the channels of SG_QUEUE_WRITE write one packet each, in their order,
+ * as long as tx has room. */
 static void
 give_room(struct sg_session *session)
 {
@@ -279,6 +310,7 @@ give_room(struct sg_session *session)
     }
 }
 
+/* Publish the reason, detach all channels, and end the task. */
 static void
 end_session(struct sg_session *session)
 {
@@ -294,7 +326,8 @@ end_session(struct sg_session *session)
     sg_loop_over(&session->task);
 }
 
-/* Every channel ends, after what was accepted has gone out. */
+/* Begin to close: each channel sends what it has accepted and closes.  `by` is
+ * when the session ends at the latest. */
 static void
 begin_close(struct sg_session *session, sg_deadline by)
 {
@@ -309,13 +342,16 @@ begin_close(struct sg_session *session, sg_deadline by)
     for (struct sg_channel *channel = session->channels, *next;
          channel != NULL; channel = next) {
         next = sg_channel_next(channel);
-        sg_channel_close(channel); /* and perhaps it has left */
+        sg_channel_close(channel); /* may remove it from the list */
     }
 }
 
-/* True when the session may go.  After the goodbye we read on until the
- * server has closed: a close with something unread behind it resets the
- * connection, and the goodbye would be lost. */
+/* Send SSH_MSG_DISCONNECT once all channels have ended, or close_by has
+ * passed.  Returns true when the session can be freed.
+ *
+ * After the disconnect, read until the server has closed the connection.
+ * Closing a socket with unread data resets a TCP connection, and the server
+ * might lose the disconnect. */
 static bool
 finish_close(struct sg_session *session)
 {
@@ -334,6 +370,8 @@ finish_close(struct sg_session *session)
     return is_late || session->rx_eof || session->rx_error != 0;
 }
 
+/* Return whether the session is lost, or the connection has ended and libssh2
+ * has taken in all that was received before the end. */
 static bool
 is_broken(const struct sg_session *session)
 {
@@ -342,11 +380,31 @@ is_broken(const struct sg_session *session)
                && session->rx_len == 0);
 }
 
-/* In, through libssh2 to the channels, and out. */
+/* Carry bytes from the socket through libssh2 to the channels, and out again.
+ *
+ * Why no readiness is lost: libssh2 holds packets that the poller does not
+ * know.  Any call of libssh2 takes in the packets of all channels and queues
+ * those of the other channels.  The socket does not become readable again for
+ * queued packets.  And EAGAIN from a call on one channel only means that
+ * nothing is queued for that channel.  So:
+ *
+ *  1. The only input of libssh2 is rx, so a change of rx_len shows that
+ *     libssh2 has taken in packets.  `has_news` records each change: within
+ *     this call, and since the last one, when the write of a channel or a
+ *     keepalive took in packets (rx_len differs from rx_len_seen).
+ *  2. If there is news, update_channels() visits every channel that may have
+ *     queued packets, after take_in() has emptied rx.  Each visited channel
+ *     reads its data and takes a turn.
+ *  3. libssh2 takes nothing while tx is above its hard limit.  Then rx is not
+ *     empty, and the next turn comes when the socket has become writable, so
+ *     that tx shrinks.
+ *  4. A recv takes place only into an empty rx.  The bytes that it leaves in
+ *     the socket make the socket ready again, because the poller is
+ *     level-triggered. */
 static void
 carry(struct sg_session *session)
 {
-    /* A channel's write takes in what lies there, too. */
+    /* The write of a channel may have taken in packets (1. above). */
     bool has_news = session->rx_len != session->rx_len_seen;
 
     if (session->socket.ready != 0 || session->tx_error != 0) {
@@ -360,8 +418,9 @@ carry(struct sg_session *session)
             pump(session);
         }
         open_channels(session);
-        /* Not because of a question alone: who waits for a key exchange, or a
-         * CLOSE, would try again in vain until the answer comes. */
+        /* A probe() without an answer is no news.  Otherwise each channel
+         * that waits for the end of a key exchange, or for a CLOSE, would try
+         * again in vain, turn after turn. */
         has_news = has_news || session->rx_len != before;
     }
     if (has_news) {
@@ -374,7 +433,10 @@ carry(struct sg_session *session)
     give_room(session);
 }
 
-/* What libssh2 has not taken holds up the rest (the hard limit of tx). */
+/* Tell the poller what the session waits for.  While rx is not empty, because
+ * tx is above its hard limit, the session does not read from the socket.
+ * libssh2_session_block_directions() is not used, because libssh2 does not
+ * keep it up to date in every case. */
 static int
 set_interest(struct sg_session *session)
 {
@@ -425,15 +487,16 @@ session_turn(struct sg_task *task)
     sg_loop_run_at(task, sg_deadline_earlier(run_at, session->close_by));
     if (session->tx_error != 0
         || (session->rx_len != 0 && !sg_session_is_full(session))) {
-        sg_loop_run_again(task); /* to receive the rest, until the end; or what
-                                  a probe that was answered at once left */
+        /* After a failed send, receive until the end.  If rx is not empty, let
+         * libssh2 take the rest: a probe() stops reading at its answer. */
+        sg_loop_run_again(task);
     }
 }
 
 static void
 session_stop(struct sg_task *task, sg_deadline by)
 {
-    /* Half of the time for the channels, the rest to say goodbye. */
+    /* Half of the time is for the channels, the rest for the disconnect. */
     int64_t left = by - sg_sys_now();
 
     begin_close((struct sg_session *)task,
@@ -477,7 +540,7 @@ sg_session_start(struct sg_session *session, const struct sg_alive *alive,
         sg_sys_close(&pair[1]);
         return SG_ERR_SYSTEM;
     }
-    session->memory.wipe_on_free = false; /* no secrets any more */
+    session->memory.wipe_on_free = false; /* no more secrets */
     session->alive_interval = alive->interval;
     session->alive_count_max = alive->count_max;
     session->received_at = session->keepalive_sent_at = sg_sys_now();
