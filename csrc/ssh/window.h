@@ -30,15 +30,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes. */
-#define SG_WINDOW_FIRST ((size_t)2 << 20) /* the size of a new channel */
-#define SG_WINDOW_MAX ((size_t)16 << 20)  /* the largest size it grows to */
-#define SG_WINDOW_MIN                                                         \
-    ((size_t)32 << 10) /* outstanding bytes that each
-                          channel gets even if that
-                          exceeds SG_WINDOW_TOTAL */
-#define SG_WINDOW_TOTAL                                                       \
-    ((size_t)256 << 20) /* outstanding bytes of a session */
+/* All in bytes.  FIRST is the size of a new channel, and MAX the largest size
+ * that a channel grows to.  All channels of a session together may have TOTAL
+ * outstanding.  Each channel may have MIN outstanding even if that exceeds
+ * TOTAL. */
+#define SG_WINDOW_FIRST ((size_t)2 << 20)
+#define SG_WINDOW_MAX ((size_t)16 << 20)
+#define SG_WINDOW_TOTAL ((size_t)256 << 20)
+#define SG_WINDOW_MIN ((size_t)32 << 10)
 
 /* All channels of a session together.  Zeroed: none. */
 struct sg_windows {
