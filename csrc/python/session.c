@@ -287,11 +287,11 @@ call_signer(void *arg, const char *algorithm, const unsigned char *data,
     return answer;
 }
 
-/* See struct sg_asker: call ask(name, instruction, prompt, echo).  After an
+/* See struct sg_responder: call ask(name, instruction, prompt, echo).  After an
  * exception no further prompt is passed on. */
 static char *
-call_asker(void *arg, const char *name, const char *instruction,
-           const char *prompt, bool echo)
+call_responder(void *arg, const char *name, const char *instruction,
+               const char *prompt, bool echo)
 {
     struct callback *callback = arg;
     PyObject *result = NULL;
@@ -348,7 +348,8 @@ session_auth_interactive(PyObject *op, PyObject *args)
     PyObject *timeout;
     struct step step;
     struct callback callback = {.step = &step};
-    struct sg_asker asker = {.ask = call_asker, .arg = &callback};
+    struct sg_responder responder = {.respond = call_responder,
+                                     .arg = &callback};
     enum sg_status status;
 
     if (!PyArg_ParseTuple(args, "sOO:auth_interactive", &user,
@@ -357,8 +358,8 @@ session_auth_interactive(PyObject *op, PyObject *args)
         return NULL;
     }
     STEP_RELEASE_GIL(&step);
-    status = sg_auth_interactive(step.self->session, user, &asker, &step.wait,
-                                 &step.error);
+    status = sg_auth_interactive(step.self->session, user, &responder,
+                                 &step.wait, &step.error);
     return step_answer(&step, status);
 }
 
