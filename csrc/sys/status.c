@@ -38,6 +38,21 @@ sg_fail_errno(struct sg_error *error, long negative_errno)
 }
 
 const char *
+sg_status_name(enum sg_status status)
+{
+    switch (status) {
+    case SG_OK:
+        return "OK";
+#define X(name, text)                                                         \
+    case name:                                                                \
+        return #name + strlen("SG_ERR_");
+        SG_STATUS_LIST(X)
+#undef X
+    }
+    return "UNKNOWN";
+}
+
+const char *
 sg_status_text(enum sg_status status)
 {
     switch (status) {

@@ -62,7 +62,14 @@ enum sg_status sg_fail_text(struct sg_error *error, enum sg_status status,
 /* The same for a negative errno, as the functions of sys.h return it. */
 enum sg_status sg_fail_errno(struct sg_error *error, long negative_errno);
 
-/* A short text for `status`; never NULL. */
+/* The name of `status` in the list above, without SG_ERR_: "TIMEOUT",
+ * "REFUSED", "OPEN_FAILURE"; "OK" for SG_OK.  Never NULL: "UNKNOWN" for a
+ * number that is not in the list.  The name is a stable identifier: Python
+ * compares it to decide what to do. */
+const char *sg_status_name(enum sg_status status);
+
+/* A short text about `status`, for display only: its words may change, so
+ * no program may compare them.  Never NULL. */
 const char *sg_status_text(enum sg_status status);
 
 #endif
