@@ -250,7 +250,7 @@ proxy_free(struct sg_task *task)
 {
     struct sg_proxy *proxy = (struct sg_proxy *)task;
 
-    sg_loan_close(sg_shared_loan(proxy->relay.shared));
+    sg_loan_pipes_closed(sg_shared_loan(proxy->relay.shared));
     sg_child_release(&proxy->child, task);
     sg_loop_close(task, &proxy->in);
     sg_loop_close(task, &proxy->out);
