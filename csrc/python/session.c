@@ -251,7 +251,7 @@ session_auth_key(PyObject *op, PyObject *args)
 
 /* ---- Callbacks -------------------------------------------------------- */
 
-/* The `arg` of call_signer() and call_asker().  The engine calls them on the
+/* The `arg` of call_signer() and call_responder().  The engine calls them on the
  * caller's thread without the GIL; they take it with the step's thread state
  * and release it before they return.  An exception that the Python function
  * raises stays set, and step_end() finds it. */
