@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A queue of bytes; see buffer.h.
+ * A buffer; see buffer.h.
+ *
+ * Every block in a buffer's list holds bytes or, behind `last`, is about to:
+ * make_room() appends empty blocks, and the append that follows fills them.
  */
 #include "engine/buffer.h"
 
@@ -9,16 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory, a block's head included.  Blocks grow with what is queued, up to
- * what two full packets of a channel fill. */
+/* The sizes of a block in bytes of memory, its head included.  The longer the
+ * queue, the larger are the blocks that are added, up to FULL, which has room
+ * for the data of two full packets of a channel. */
 #define SMALLEST ((size_t)4 << 10)
 #define FULL (HEAD + (size_t)2 * 32700)
-#define MOST_FREE 32
+#define MOST_FREE 32 /* blocks that a pool keeps */
 
 struct sg_block {
     struct sg_block *next;
-    size_t size; /* of the data */
-    size_t end;  /* of the bytes in it */
+    size_t size; /* bytes that fit into `data` */
+    size_t end;  /* bytes written to `data`, consumed ones included */
     char data[];
 };
 
@@ -77,7 +81,8 @@ sg_pool_clear(struct sg_pool *pool)
     *pool = (struct sg_pool){0};
 }
 
-/* For `n` bytes behind `queued` others. */
+/* Return a list of empty blocks with room for `n` bytes, for a buffer that
+ * holds `queued` bytes already.  Return NULL if there is no memory. */
 static struct sg_block *
 take_blocks(struct sg_pool *pool, size_t queued, size_t n)
 {
@@ -101,12 +106,15 @@ take_blocks(struct sg_pool *pool, size_t queued, size_t n)
 
 /* ---- The queue -------------------------------------------------------- */
 
+/* Return the number of bytes that fit into the last block. */
 static size_t
 get_room(const struct sg_buffer *buffer)
 {
     return buffer->last != NULL ? buffer->last->size - buffer->last->end : 0;
 }
 
+/* Add blocks until `n` bytes fit.  Return false, with the buffer unchanged, if
+ * there is no memory. */
 static bool
 make_room(struct sg_buffer *buffer, size_t n)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A queue of bytes, in blocks.
+ * A buffer: a queue of bytes, kept in a list of blocks.
  *
- * It holds memory only while it holds bytes: an idle stream costs nothing.
- * Bytes are copied in once and never moved, however many there are.  A busy
- * buffer fills and empties all the time: its blocks, if they are of the full
- * size, go into a pool, for the next of all buffers that share it, which keeps
- * up to 2 MiB.
- * Zeroed memory is an empty buffer without a pool.
+ * A buffer holds memory only while it holds bytes, so an idle stream costs
+ * nothing.  Bytes are copied in once and never moved again, however long the
+ * queue grows.  Buffers of one thread can share a pool, which keeps up to
+ * 2 MiB of free blocks: a busy buffer that fills and empties all the time then
+ * does not call malloc() and free() each time.
+ *
+ * No locks: a buffer and its pool belong to one thread.
  */
 #ifndef SG_BUFFER_H
 #define SG_BUFFER_H
@@ -18,35 +19,42 @@
 
 struct sg_block;
 
-/* Zeroed: empty.  For one thread, and older than its buffers' last byte. */
+/* Free blocks of the full size.  Zeroed memory is an empty pool.  A pool must
+ * exist for as long as a buffer that uses it holds bytes. */
 struct sg_pool {
     struct sg_block *free;
-    size_t n;
+    size_t n; /* blocks in `free` */
 };
 
+/* Zeroed memory is an empty buffer without a pool.  Read `len` freely; the
+ * other fields, apart from `pool`, are for buffer.c. */
 struct sg_buffer {
     struct sg_block *first, *last;
-    size_t start; /* of the first block: where the first queued byte is */
-    size_t len;   /* how many are queued */
-    struct sg_pool *pool; /* or NULL */
+    size_t start;         /* offset of the first queued byte in `first` */
+    size_t len;           /* number of queued bytes */
+    struct sg_pool *pool; /* NULL: free each block at once */
 };
 
-/* So many pieces are a good deal for one system call. */
+/* The number of pieces that callers pass to one system call. */
 #define SG_PIECES 8
 
-/* Queue `n` bytes.  False, and nothing queued, when there is no memory. */
+/* Append a copy of `n` bytes.  Return false, with the buffer unchanged, if
+ * there is no memory. */
 bool sg_buffer_append(struct sg_buffer *buffer, const void *data, size_t n);
 
-/* The first queued bytes, in up to `n` pieces; how many pieces. */
+/* Point `pieces`, which has room for `n`, at the first queued bytes, without
+ * removing them.  Return the number of pieces that are set; 0 if the buffer is
+ * empty.  They are valid until the buffer is changed. */
 size_t sg_buffer_pieces(const struct sg_buffer *buffer, struct iovec *pieces,
                         size_t n);
 
-/* Forget the first `n` bytes; n <= len. */
+/* Remove the first `n` bytes; n <= len. */
 void sg_buffer_consume(struct sg_buffer *buffer, size_t n);
 
-/* Forget all. */
+/* Remove all bytes, and with them all memory. */
 void sg_buffer_clear(struct sg_buffer *buffer);
 
+/* Free the blocks that the pool keeps. */
 void sg_pool_clear(struct sg_pool *pool);
 
 #endif

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A child's pipes, lent to the caller; see loan.h.
+ * The loan of a child's pipes; see loan.h.
+ *
+ * Each call of a caller's thread runs between begin_use() and end_use(), which
+ * count it in `users`.
  */
 #include "engine/loan.h"
 
 #include <errno.h>
 
-/* A read of so much asks whether the pipe was as good as full: by so much,
- * for a piece of a page takes all of it. */
+/* After a read of BULK bytes or more, check whether the pipe was full, which
+ * means that it held at least FULL bytes.  FULL is less than the pipe's size
+ * because a small write occupies a whole page of the pipe. */
 #define BULK 16384
 #define FULL (SG_PIPE_SIZE * 3 / 4)
-/* With SG_GROWN_OUT each, a quarter of what a user may have. */
+/* The most pipes of this process that are grown at a time: with SG_GROWN_OUT
+ * bytes each, a quarter of the 64 MiB that one user may have. */
 #define MOST_GROWN 32
 
-static atomic_int grown;
+static atomic_int grown; /* pipes that are grown now */
 
 void
 sg_loan_init(struct sg_loan *loan)
@@ -59,12 +64,12 @@ is_back_locked(const struct sg_loan *loan)
 }
 
 static void
-tell_if_back_locked(struct sg_loan *loan)
+notify_if_back_locked(struct sg_loan *loan)
 {
     if (!is_back_locked(loan)) {
         return;
     }
-    sg_sys_wakeup_close(&loan->bell); /* nobody waits any more */
+    sg_sys_wakeup_close(&loan->bell); /* no call waits on it any longer */
     if (loan->returned != NULL) {
         loan->returned(loan->arg);
         loan->returned = NULL;
@@ -93,22 +98,23 @@ sg_loan_end(struct sg_loan *loan)
         if (loan->bell.reader >= 0) {
             sg_sys_wakeup_set(&loan->bell);
         }
-        tell_if_back_locked(loan);
+        notify_if_back_locked(loan);
     }
     pthread_mutex_unlock(&loan->lock);
 }
 
 void
-sg_loan_close(struct sg_loan *loan)
+sg_loan_pipes_closed(struct sg_loan *loan)
 {
     atomic_fetch_sub(&grown, loan->in.is_grown + loan->out.is_grown);
 }
 
 /* ---- Use -------------------------------------------------------------- */
 
-/* False when it has ended; else the pipes stay as they are until done(). */
+/* Return false if the loan has ended.  Otherwise the pipes stay open and lent
+ * until end_use(). */
 static bool
-use(struct sg_loan *loan)
+begin_use(struct sg_loan *loan)
 {
     bool lasts;
 
@@ -120,25 +126,26 @@ use(struct sg_loan *loan)
 }
 
 static void
-done(struct sg_loan *loan)
+end_use(struct sg_loan *loan)
 {
     pthread_mutex_lock(&loan->lock);
     loan->users--;
-    tell_if_back_locked(loan);
+    notify_if_back_locked(loan);
     pthread_mutex_unlock(&loan->lock);
 }
 
-/* What a read or write came to; what is neither bytes nor a "not now" ends
- * the loan. */
+/* End a call whose read or write returned `result`, and return the call's own
+ * result.  The end of the stream and all errors apart from EAGAIN and EINTR
+ * end the loan. */
 static ssize_t
-outcome(struct sg_loan *loan, ssize_t result)
+finish_call(struct sg_loan *loan, ssize_t result)
 {
     if (result <= 0 && result != -EAGAIN && result != -EWOULDBLOCK
         && result != -EINTR) {
         sg_loan_end(loan);
         result = SG_LOAN_OVER;
     }
-    done(loan);
+    end_use(loan);
     return result;
 }
 
@@ -150,7 +157,7 @@ sg_loan_grow(struct sg_lent *lent, int size)
     }
     if (atomic_fetch_add(&grown, 1) >= MOST_GROWN) {
         atomic_fetch_sub(&grown, 1);
-        lent->is_grown = false; /* perhaps later */
+        lent->is_grown = false; /* so that a later call tries again */
         return false;
     }
     sg_sys_grow_pipe(lent->fd, size);
@@ -169,7 +176,7 @@ sg_loan_read(struct sg_loan *loan, void *to, size_t n)
     struct sg_lent *out = &loan->out;
     ssize_t got;
 
-    if (!use(loan)) {
+    if (!begin_use(loan)) {
         return SG_LOAN_OVER;
     }
     got = sg_sys_read(out->fd, to, n);
@@ -177,7 +184,7 @@ sg_loan_read(struct sg_loan *loan, void *to, size_t n)
         && got + sg_sys_unread(out->fd) >= FULL) {
         sg_loan_grow(out, SG_GROWN_OUT);
     }
-    return outcome(loan, got);
+    return finish_call(loan, got);
 }
 
 ssize_t
@@ -186,7 +193,7 @@ sg_loan_write(struct sg_loan *loan, const void *from, size_t n)
     struct sg_lent *in = &loan->in;
     ssize_t taken;
 
-    if (!use(loan)) {
+    if (!begin_use(loan)) {
         return SG_LOAN_OVER;
     }
     taken = sg_sys_write_quietly(in->fd, from, n);
@@ -194,22 +201,24 @@ sg_loan_write(struct sg_loan *loan, const void *from, size_t n)
         && sg_loan_grow(in, SG_GROWN_IN) && taken < 0) {
         taken = sg_sys_write_quietly(in->fd, from, n);
     }
-    return outcome(loan, taken);
+    return finish_call(loan, taken);
 }
 
-/* Made late, as most streams never wait for long; whoever ends the loan from
- * now on will ring it.  False: it has ended, or can't be made. */
+/* Open the bell unless it is open.  A stream has no bell until its first wait,
+ * because many streams never wait.  Return false if the loan has ended or no
+ * descriptor is available.  After true, the end of the loan will set the
+ * bell. */
 static bool
-hang_bell(struct sg_loan *loan)
+open_bell(struct sg_loan *loan)
 {
-    bool hangs;
+    bool is_open;
 
     pthread_mutex_lock(&loan->lock);
-    hangs = loan->lasts
-            && (loan->bell.reader >= 0
-                || sg_sys_wakeup_open(&loan->bell) >= 0);
+    is_open = loan->lasts
+              && (loan->bell.reader >= 0
+                  || sg_sys_wakeup_open(&loan->bell) >= 0);
     pthread_mutex_unlock(&loan->lock);
-    return hangs;
+    return is_open;
 }
 
 int
@@ -218,12 +227,12 @@ sg_loan_wait(struct sg_loan *loan, bool writing, sg_deadline deadline)
     struct pollfd polled[2];
     int n;
 
-    if (!use(loan)) {
+    if (!begin_use(loan)) {
         return 1;
     }
-    if (!hang_bell(loan)) {
+    if (!open_bell(loan)) {
         sg_loan_end(loan);
-        done(loan);
+        end_use(loan);
         return 1;
     }
     polled[0] = writing
@@ -232,8 +241,8 @@ sg_loan_wait(struct sg_loan *loan, bool writing, sg_deadline deadline)
     polled[1] = (struct pollfd){.fd = loan->bell.reader, .events = POLLIN};
     n = sg_sys_poll(polled, 2, sg_deadline_ms(deadline));
     if (n > 0 && (polled[1].revents & ~POLLIN) != 0) {
-        sg_loan_end(loan); /* somebody has closed the bell's number */
+        sg_loan_end(loan); /* the program has closed the bell's descriptor */
     }
-    done(loan);
+    end_use(loan);
     return n > 0 ? 1 : n;
 }

@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A child's pipes, lent to the caller: as long as its stream is used by one
- * object that sends and receives, and by nothing else, that object reads and
- * writes the pipes itself, and no byte wakes the loop.
+ * The loan: a proxy lends the pipes of its child process to the caller.
  *
- * The loan ends, for good, with the first thing that takes more than a read
- * or a write: somebody sees the descriptor, a flag, a message, a shutdown, a
- * close, an error; the child closes one of its ends, or the program ends.
- * Then nobody begins to use the pipes any more, who waits on them is woken,
- * and the last one to leave gives them back.  From that moment on only the
- * loop touches them, and all goes by way of the socketpair; before, the loop
- * does not, nor does it look into the socketpair.  So no byte overtakes
- * another.
+ * As long as a stream is used by one object, through plain sends and receives
+ * alone, that object's calls read and write the child's pipes directly.  The
+ * loop sleeps meanwhile, and no byte passes through the socketpair.
  *
- * The lock is never held for a read or a write, which may take long even
- * though no pipe blocks: the caller's buffer may lie on a disk.  (As long as
- * that takes, the pipes are not back, and a close waits for it.)
+ * The loan ends, for good, with the first event that needs more than the
+ * pipes: the program asks for the descriptor, passes a flag or a message, or
+ * shuts down or closes the stream; a read or write fails or finds the end; the
+ * child closes one of its ends or exits; the program exits.  Then
+ *  1. no further call begins to use the pipes (`lasts` is false);
+ *  2. the bell wakes the calls that wait on a pipe;
+ *  3. the last call to leave gives the pipes back to the loop (`users` is 0);
+ *  4. from then on only the loop reads and writes them, and the callers use
+ *     the socketpair.
+ *
+ * No byte overtakes another: before step 4 the loop reads neither the child's
+ * stdout nor the socketpair, and after step 4 no caller uses a pipe.
+ *
+ * The lock is not held during a read or a write.  A pipe does not block, but
+ * the copy itself may take long if the caller's buffer is mapped from a disk.
+ * The pipes are not back until that copy is done, so a close waits for it.
  */
 #ifndef SG_LOAN_H
 #define SG_LOAN_H
@@ -27,73 +33,89 @@
 #include "sys/status.h"
 #include "sys/sys.h"
 
-/* The loan has ended: it goes on by way of the socketpair. */
+/* The loan has ended: the caller must use the socketpair instead. */
 #define SG_LOAN_OVER (-ENOLINK)
 
-/* A pipe that was found full holds more from then on: fewer wake-ups, and an
- * ssh, which writes to its stdout only what there is room for, is half as
- * fast again with 512 KiB; 1 MiB gives no more. */
+/* Sizes of a pipe in bytes: as the kernel creates it, and grown.  A pipe that
+ * is found full is grown, because a larger pipe needs fewer wake-ups.  ssh
+ * writes to its stdout only as many bytes as fit; 512 KiB make it 1.5 times as
+ * fast as 64 KiB, and 1 MiB gains nothing more. */
 #define SG_PIPE_SIZE 65536
 #define SG_GROWN_IN (4 * SG_PIPE_SIZE)
 #define SG_GROWN_OUT (8 * SG_PIPE_SIZE)
 
-/* One of the pipes, our end. */
+/* Our end of one of the child's pipes. */
 struct sg_lent {
-    int fd; /* non-blocking; who lends it closes it */
+    int fd; /* non-blocking; the proxy owns it and closes it */
     atomic_bool is_grown;
 };
 
-/* Lives in a report. */
+/* A part of struct sg_shared. */
 struct sg_loan {
     struct sg_lent in, out; /* the child's stdin and stdout */
-    pthread_mutex_t lock;   /* guards what follows */
-    bool lasts;
-    unsigned users;        /* calls that use the pipes, waiting included */
-    struct sg_wakeup bell; /* for who waits; made when somebody first does */
-    void (*returned)(void *arg);
+    pthread_mutex_t lock;   /* guards the fields below */
+    bool lasts;             /* calls may use the pipes */
+    unsigned users;         /* calls that use the pipes, waiting ones too */
+    struct sg_wakeup bell;  /* set when the loan ends, to wake the calls that
+                               wait; opened by the first call that waits */
+    void (*returned)(void *arg); /* see sg_loan_is_back(), or NULL */
     void *arg;
 };
 
+/* Initialise zeroed memory: no pipes, no loan. */
 void sg_loan_init(struct sg_loan *loan);
 void sg_loan_destroy(struct sg_loan *loan);
 
-/* ---- The lender's side ------------------------------------------------ */
+/* ---- The proxy's side ------------------------------------------------- */
 
-/* Before anybody uses the stream; `lends`: not only to know the pipes. */
+/* Set the two pipes before any caller uses the stream.  `lends`: begin the
+ * loan.  Otherwise the pipes are the loop's from the start, and only
+ * sg_loan_grow() uses the loan. */
 void sg_loan_begin(struct sg_loan *loan, int in_fd, int out_fd, bool lends);
 
-/* True when the pipes are back.  Else returned(arg) will be called once, when
- * they are, on the thread that gives them back, with the lock held. */
+/* Return true if the pipes are back with the loop.  Otherwise arrange that
+ * returned(arg) is called once, when they are: on the thread of the last call
+ * to leave, with the lock held. */
 bool sg_loan_is_back(struct sg_loan *loan, void (*returned)(void *arg),
                      void *arg);
 
-/* They are, and are closed: others may have large ones. */
-void sg_loan_close(struct sg_loan *loan);
+/* Note that the proxy closes the pipes, which must be back: they no longer
+ * count against the limit of sg_loan_grow(). */
+void sg_loan_pipes_closed(struct sg_loan *loan);
 
-/* Let a pipe that was found full hold more; true when it does now.  A user's
- * pipes are limited (pipe-user-pages-soft: 64 MiB together, then every new
- * one has two pages), so only so many of a program's are large at a time. */
+/* Grow a pipe to `size` bytes, once.  Return true if it has just been grown.
+ * The kernel limits the pipes of one user (pipe-user-pages-soft: 64 MiB in
+ * all; beyond that, each new pipe has only two pages), so only MOST_GROWN
+ * (loan.c) pipes of this process are grown at a time. */
 bool sg_loan_grow(struct sg_lent *lent, int size);
 
-/* In a forked child: none of these pipes is open there. */
+/* Reset the count of grown pipes in the child of a fork, where all of them are
+ * closed. */
 void sg_loan_after_fork(void);
 
 /* ---- For both sides --------------------------------------------------- */
 
+/* Return true until the loan has ended. */
 bool sg_loan_lasts(struct sg_loan *loan);
 
-/* End it, if it lasts still.  Does not wait. */
+/* End the loan, unless it has ended already, and wake the calls that wait.  Do
+ * not wait until they have left. */
 void sg_loan_end(struct sg_loan *loan);
 
-/* ---- The caller's side ------------------------------------------------ */
+/* ---- The caller's side, on any thread --------------------------------- */
 
-/* So many bytes, -EAGAIN, -EINTR, or SG_LOAN_OVER, also at the end of the
- * stream and after any other error, which the loop will tell better. */
+/* Read from the child's stdout, or write to its stdin; n >= 1.  Return
+ *  - the number of bytes, at least 1;
+ *  - -EAGAIN if the pipe is empty or full: call sg_loan_wait();
+ *  - -EINTR;
+ *  - SG_LOAN_OVER: go on with the socketpair.  The end of the stream and all
+ *    other errors end the loan too, because the loop can tell their reason. */
 ssize_t sg_loan_read(struct sg_loan *loan, void *to, size_t n);
 ssize_t sg_loan_write(struct sg_loan *loan, const void *from, size_t n);
 
-/* Wait until trying again makes sense.  1, 0 at the deadline, or a negative
- * errno (EINTR). */
+/* Wait until the pipe is ready or the loan has ended.  `writing`: wait for
+ * stdin, else for stdout.  Return 1 to try again, 0 at the deadline, or a
+ * negative errno (-EINTR). */
 int sg_loan_wait(struct sg_loan *loan, bool writing, sg_deadline deadline);
 
 #endif

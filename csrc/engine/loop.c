@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The loop; see loop.h.
+ * A loop; see loop.h.
  *
- * Locks are never held together but in this order: a report's or a loan's,
- * `loops.lock`, the one of sys.c.  A fork() holds the last two.
+ * Lock order: a thread that holds several locks has taken them in this order:
+ * the lock of a sg_shared or of a loan, then loops.lock, then the lock in
+ * sys.c.  A fork() holds the last two.
  */
 #include "engine/loop.h"
 
@@ -14,43 +15,45 @@
 
 #include "engine/loan.h"
 
-#define STACK_SIZE (256 * 1024)
-#define MAX_EVENTS 64
-/* What comes is the session's first and then a channel's, what goes the other
- * way round: both have a turn before the poller is asked again. */
+#define STACK_SIZE (256 * 1024) /* bytes */
+#define MAX_EVENTS 64           /* ready watches per wait */
+/* How often the due tasks run before the next wait.  Incoming data passes the
+ * session's task and then a channel's, outgoing data the other way round: two
+ * rounds let both run without another system call. */
 #define ROUNDS 2
-/* After the poller has failed. */
-#define PAUSE (10 * SG_MSEC)
+/* The pause after the poller has failed, so that the loop does not spin. */
+#define POLLER_PAUSE (10 * SG_MSEC)
 
 struct sg_loop {
     /* Guarded by loops.lock. */
-    struct sg_loop *next;
+    struct sg_loop *next; /* in loops.all */
     uint64_t id;
-    struct sg_task *arrivals;
-    int holds;
-    bool has_woken;
-    bool stopping;
+    struct sg_task *arrivals; /* adopted, not yet in the table; last first */
+    int holds;                /* callers that will adopt or release */
+    bool has_woken_tasks;     /* a task in the table has `is_woken` set */
+    bool stopping;            /* sg_loop_stop_all() was called */
     sg_deadline stop_by;
 
-    /* The thread's own. */
+    /* For the loop's thread alone.  (Other threads use `wakeup`, under
+     * loops.lock.) */
     struct sg_poller poller;
     struct sg_wakeup wakeup;
-    struct sg_watch wakeup_watch;
-    struct sg_task *table;
-    struct sg_task *first_due, **last_due;
-    sg_deadline earliest; /* no far end wants to wake before */
-    void *context;
-    bool stopped; /* the far ends know that the program ends */
+    struct sg_watch wakeup_watch;          /* no owner */
+    struct sg_task *table;                 /* all tasks, in any order */
+    struct sg_task *first_due, **last_due; /* list of tasks that are due */
+    sg_deadline earliest;   /* no task's `run_at` is earlier than this */
+    void *context;          /* see sg_loop_context() */
+    bool has_stopped_tasks; /* stop() was called for the tasks in the table */
     char *scratch;
     struct sg_pool pool;
 };
 
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t ended; /* a loop has */
-    struct sg_loop *all;
-    struct sg_loop *common;
-    int running;
+    pthread_cond_t ended;   /* signalled when a loop's thread ends */
+    struct sg_loop *all;    /* list of loops that can be held */
+    struct sg_loop *common; /* the loop of all proxy commands, or NULL */
+    int running;            /* threads that have not ended */
     uint64_t last_id;
 } loops = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -83,9 +86,9 @@ after_fork_in_parent(void)
     pthread_mutex_unlock(&loops.lock);
 }
 
-/* No thread of ours lives here, and no descriptor of ours is left open.
- * The loops' memory is lost: its state is that of a thread stopped anywhere.
- */
+/* In the child no thread of ours exists, and all descriptors of ours are
+ * closed.  The loops' memory is leaked, because their threads were stopped at
+ * an arbitrary point and may have left it inconsistent. */
 static void
 after_fork_in_child(void)
 {
@@ -112,7 +115,7 @@ sg_loop_init(void)
     pthread_once(&once, init_once);
 }
 
-/* ---- What far ends ask for -------------------------------------------- */
+/* ---- For tasks -------------------------------------------------------- */
 
 int
 sg_loop_watch(struct sg_task *task, struct sg_watch *watch, unsigned wanted)
@@ -128,7 +131,7 @@ void
 sg_loop_close(struct sg_task *task, struct sg_watch *watch)
 {
     sg_loop_watch(task, watch, SG_NOTHING);
-    watch->ready = 0;
+    watch->ready = 0; /* so that no task acts on the closed descriptor */
     sg_sys_close(&watch->fd);
 }
 
@@ -210,13 +213,14 @@ leave_table(struct sg_loop *loop, struct sg_task *task)
     }
 }
 
+/* Make the tasks due for which sg_loop_wake() was called. */
 static void
 take_woken_locked(struct sg_loop *loop)
 {
-    if (!loop->has_woken) {
+    if (!loop->has_woken_tasks) {
         return;
     }
-    loop->has_woken = false;
+    loop->has_woken_tasks = false;
     for (struct sg_task *task = loop->table; task != NULL; task = task->next) {
         if (task->is_woken) {
             task->is_woken = false;
@@ -225,9 +229,11 @@ take_woken_locked(struct sg_loop *loop)
     }
 }
 
-/* Take in what callers have posted, in the order in which they did. */
+/* Act on what other threads have left since the last wake-up: the tasks that
+ * they have woken, the tasks to adopt, in their order, and the order to stop.
+ */
 static void
-read_mail(struct sg_loop *loop)
+handle_wakeup(struct sg_loop *loop)
 {
     struct sg_task *posted, *arrivals = NULL;
     bool stopping;
@@ -235,13 +241,13 @@ read_mail(struct sg_loop *loop)
 
     sg_sys_wakeup_clear(&loop->wakeup);
     pthread_mutex_lock(&loops.lock);
-    posted = loop->arrivals; /* the last one first */
+    posted = loop->arrivals;
     loop->arrivals = NULL;
     stopping = loop->stopping;
     by = loop->stop_by;
     take_woken_locked(loop);
     pthread_mutex_unlock(&loops.lock);
-    while (posted != NULL) {
+    while (posted != NULL) { /* reverse the list */
         struct sg_task *task = posted;
 
         posted = task->next;
@@ -253,12 +259,12 @@ read_mail(struct sg_loop *loop)
 
         arrivals = task->next;
         enter_table(loop, task);
-        if (loop->stopped) {
+        if (loop->has_stopped_tasks) {
             task->kind->stop(task, by);
         }
     }
-    if (stopping && !loop->stopped) {
-        loop->stopped = true;
+    if (stopping && !loop->has_stopped_tasks) {
+        loop->has_stopped_tasks = true;
         for (struct sg_task *task = loop->table; task != NULL;
              task = task->next) {
             task->kind->stop(task, by);
@@ -267,9 +273,10 @@ read_mail(struct sg_loop *loop)
     }
 }
 
-/* Make those due whose time has come, and find the next such time. */
+/* Make the tasks due whose `run_at` has come, and find the earliest of the
+ * others. */
 static void
-look_at_clock(struct sg_loop *loop)
+check_timers(struct sg_loop *loop)
 {
     int64_t now;
 
@@ -290,8 +297,8 @@ look_at_clock(struct sg_loop *loop)
     }
 }
 
-/* A turn for each that is due now; who becomes due meanwhile waits for the
- * next round. */
+/* Give each task that is due a turn.  A task that becomes due meanwhile waits
+ * for the next round. */
 static void
 run_due(struct sg_loop *loop)
 {
@@ -306,7 +313,8 @@ run_due(struct sg_loop *loop)
         if (!task->is_over) {
             task->kind->turn(task);
         }
-        /* One that is over and due again goes when it is met again. */
+        /* A task that is over and due again is in the new list, so it is
+         * freed when that list is run. */
         if (task->is_over && !task->is_due) {
             leave_table(loop, task);
             task->kind->free(task);
@@ -315,9 +323,10 @@ run_due(struct sg_loop *loop)
     }
 }
 
-/* True, and unreachable for newcomers, when nobody needs the loop. */
+/* If the loop has neither tasks nor holds, remove it from the list, so that no
+ * caller can hold it, and return true. */
 static bool
-may_end(struct sg_loop *loop)
+retire_if_unused(struct sg_loop *loop)
 {
     bool unused;
 
@@ -352,8 +361,10 @@ loop_free(struct sg_loop *loop)
     free(loop);
 }
 
-/* Before a new poller is made, which may get the number that was closed.  The
- * callers' threads use it, too. */
+/* Replace the wake-up if the program has closed one of its descriptors.  Call
+ * this before a new poller is opened, which may get the number of the closed
+ * descriptor.  Callers' threads use the wake-up, so it changes under the
+ * lock. */
 static void
 mend_wakeup(struct sg_loop *loop)
 {
@@ -368,21 +379,22 @@ mend_wakeup(struct sg_loop *loop)
     pthread_mutex_unlock(&loops.lock);
 }
 
-/* The poller can't wait, most likely because the program has closed numbers
- * that are not its own.  A new one, which all enter again in their next turn;
- * who finds that its own descriptors are gone too ends with that reason.  The
- * pause is for what can't be mended: then we look again, and do not spin. */
+/* Replace the poller after it has failed to wait, most likely because the
+ * program has closed descriptors that are not its own.  All tasks get a turn,
+ * in which they enter the new poller; a task that finds its own descriptors
+ * closed ends with that reason.  If the poller cannot be replaced now, the
+ * pause keeps the loop from spinning until the next attempt. */
 static void
 mend_poller(struct sg_loop *loop, int err)
 {
     sg_sys_trace("loop %p: its poller fails: %d", (void *)loop, err);
-    sg_sys_pause(PAUSE);
+    sg_sys_pause(POLLER_PAUSE);
     mend_wakeup(loop);
     if (sg_poller_reopen(&loop->poller, err) < 0) {
         return;
     }
     sg_poller_set(&loop->poller, &loop->wakeup_watch, SG_READ);
-    read_mail(loop); /* it may have been lost */
+    handle_wakeup(loop); /* the old wake-up may have been set */
     for (struct sg_task *task = loop->table; task != NULL; task = task->next) {
         sg_loop_run_again(task);
     }
@@ -396,7 +408,7 @@ loop_main(void *arg)
 
     sg_sys_trace("loop %p starts", arg);
     do {
-        bool has_mail = false;
+        bool was_woken = false;
         int timeout = loop->first_due != NULL ? 0
                                               : sg_deadline_ms(loop->earliest);
         int n = sg_poller_wait(&loop->poller, found, MAX_EVENTS, timeout);
@@ -406,20 +418,21 @@ loop_main(void *arg)
                 sg_loop_run_again(found[i]->owner);
             }
             else {
-                has_mail = true;
+                was_woken = true;
             }
         }
         if (n < 0 && n != -EINTR) {
             mend_poller(loop, n);
         }
-        if (has_mail) {
-            read_mail(loop); /* last, for it may free what was found */
+        if (was_woken) {
+            /* After the loop over `found`: stop() may free a watch. */
+            handle_wakeup(loop);
         }
-        look_at_clock(loop);
+        check_timers(loop);
         for (int i = 0; i < ROUNDS && loop->first_due != NULL; i++) {
             run_due(loop);
         }
-    } while (!may_end(loop));
+    } while (!retire_if_unused(loop));
     sg_sys_trace("loop %p ends", arg);
     loop_free(loop);
     pthread_mutex_lock(&loops.lock);
@@ -429,7 +442,7 @@ loop_main(void *arg)
     return NULL;
 }
 
-/* ---- For anybody ------------------------------------------------------ */
+/* ---- On any thread ---------------------------------------------------- */
 
 static int
 start_thread(struct sg_loop *loop)
@@ -443,7 +456,8 @@ start_thread(struct sg_loop *loop)
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited */
+    /* The new thread inherits the mask. */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     err = pthread_create(&thread, &attributes, loop_main, loop);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -489,7 +503,8 @@ loop_new(struct sg_error *error)
     return loop;
 }
 
-/* Its thread waits for the lock before it may end. */
+/* Start a loop and put it into the list.  Its thread cannot end before that,
+ * because retire_if_unused() needs the lock. */
 static struct sg_loop *
 start_locked(struct sg_error *error)
 {
@@ -504,6 +519,7 @@ start_locked(struct sg_error *error)
     return loop;
 }
 
+/* Return `loop` with one more hold; it may be NULL. */
 static struct sg_loop *
 hold_locked(struct sg_loop *loop)
 {
@@ -561,7 +577,7 @@ sg_loop_adopt(struct sg_loop *loop, struct sg_task *task)
     task->next = loop->arrivals;
     loop->arrivals = task;
     loop->holds--;
-    /* Inside the lock: once it is free the loop may end. */
+    /* Before unlocking: afterwards the loop may end and be freed. */
     sg_sys_wakeup_set(&loop->wakeup);
     pthread_mutex_unlock(&loops.lock);
 }
@@ -569,7 +585,8 @@ sg_loop_adopt(struct sg_loop *loop, struct sg_task *task)
 void
 sg_loop_adopt_with(struct sg_loop *loop, struct sg_task *task, void *context)
 {
-    loop->context = context; /* before the lock hands it to the thread */
+    /* The thread sees this because adoption takes the lock afterwards. */
+    loop->context = context;
     sg_loop_adopt(loop, task);
 }
 
@@ -587,7 +604,7 @@ sg_loop_wake(struct sg_task *task)
 {
     pthread_mutex_lock(&loops.lock);
     task->is_woken = true;
-    task->loop->has_woken = true;
+    task->loop->has_woken_tasks = true;
     sg_sys_wakeup_set(&task->loop->wakeup);
     pthread_mutex_unlock(&loops.lock);
 }
@@ -599,7 +616,7 @@ sg_loop_stop_all(sg_deadline by)
     struct timespec until;
     int err = 0;
 
-#ifdef __APPLE__ /* its condition variables know only the wall clock */
+#ifdef __APPLE__ /* condition variables there use the wall clock alone */
     by += sg_sys_wall_clock() - sg_sys_now();
 #endif
     until.tv_sec = (time_t)(by / SG_SEC);

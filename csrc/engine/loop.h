@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The loop: one thread that drives far ends.
+ * A loop: one thread that runs tasks.
  *
- * Ownership: from sg_loop_adopt() on, only the loop's thread touches a far
- * end.  The functions of the second half are for far ends, on that thread;
- * those of the first half are for anybody.
+ * A task is a unit of work that waits for descriptors and deadlines, such as a
+ * proxy, a session or a channel.  The loop's thread polls the descriptors of
+ * all its tasks and gives a turn to each task that has something to do.  In
+ * its turn a task does a bounded piece of work and never blocks.
  *
- * A loop starts with the first far end and ends with the last.  Its thread
- * blocks all signals and knows nothing of Python.
+ * Ownership: from sg_loop_adopt() on, only the loop's thread touches the task,
+ * until it frees it.  The functions of the second part of this header are for
+ * tasks, on that thread; those of the first part may be called on any thread.
+ *
+ * Life of a loop: a caller that needs one starts it and holds it
+ * (sg_loop_hold()).  A hold keeps the thread running until the caller hands
+ * over a task (sg_loop_adopt()) or releases the hold.  The thread ends when it
+ * has neither a task nor a hold; the next caller starts a new one.  All proxy
+ * commands share one common loop, and each session has a loop for itself and
+ * its channels.
+ *
+ * A loop's thread blocks all signals and never takes the GIL.
  */
 #ifndef SG_LOOP_H
 #define SG_LOOP_H
@@ -19,93 +30,133 @@
 struct sg_loop;
 struct sg_task;
 
-/* A kind of far end, as a channel kind is in dropbear. */
+/* The functions of a kind of task, as dropbear has them for a kind of channel.
+ * The loop's thread calls them; all are required. */
 struct sg_task_kind {
-    const char *name;
-    /* One of its watches is ready, or its time has come.  Does a bounded
-     * piece of work; ends with sg_loop_over() when all is done. */
+    const char *name; /* for the trace */
+
+    /* Do a bounded piece of work, without blocking.  Called soon after the
+     * task is adopted, and then after any of these events:
+     *  - one of its watches is ready (sg_loop_watch());
+     *  - its time has come (sg_loop_run_at());
+     *  - sg_loop_run_again() or sg_loop_wake() was called;
+     *  - the loop has replaced its poller, and the task must enter its watches
+     *    again.
+     * The loop does not say which, so a turn looks at everything.  A turn that
+     * finds all work done calls sg_loop_over(). */
     void (*turn)(struct sg_task *task);
-    /* The program ends: be over by then, whatever it costs. */
+
+    /* Prepare for the exit of the program: be over by the deadline `by`,
+     * whatever is lost.  Called at most once; a turn follows. */
     void (*stop)(struct sg_task *task, sg_deadline by);
-    /* Give all back; it is out of the loop already. */
+
+    /* Close the descriptors (sg_loop_close()) and free the memory.  Called
+     * once, after sg_loop_over(), when the task has left the loop's table. */
     void (*free)(struct sg_task *task);
 };
 
-/* The head of every far end; zeroed, but for `kind`, when it is adopted. */
+/* The first member of every task.  Zeroed when the task is adopted, apart from
+ * `kind`.  A task may read `is_over` and `run_at`; only loop.c changes the
+ * fields. */
 struct sg_task {
     const struct sg_task_kind *kind;
-    struct sg_loop *loop;
+    struct sg_loop *loop;            /* set when the loop takes it in */
     struct sg_task *next, *previous; /* in the loop's table */
-    struct sg_task *next_due;
-    bool is_due;
-    bool is_over;
-    bool is_woken;      /* guarded by the lock of the loops */
-    sg_deadline run_at; /* when to take a turn anyway */
+    struct sg_task *next_due;        /* in the list of tasks that are due */
+    bool is_due;                     /* is in that list: gets a turn */
+    bool is_over;                    /* sg_loop_over() was called */
+    bool is_woken;                   /* by sg_loop_wake(); guarded by the lock
+                                         of the loops */
+    sg_deadline run_at;              /* see sg_loop_run_at() */
 };
 
-/* ---- For anybody ------------------------------------------------------ */
+/* ---- On any thread ---------------------------------------------------- */
 
-/* Once, before anything else: prepares the engine for fork(). */
+/* Prepare the engine for fork().  Call it before any other function of the
+ * engine; further calls do nothing. */
 void sg_loop_init(void);
 
-/* The loop of all proxy commands, kept running until sg_loop_adopt() or
- * sg_loop_release().  NULL and *error when no thread or descriptor can be
- * had.  Taking hold comes first, so that after a child is started nothing
- * can fail any more. */
+/* Hold the common loop, the loop of all proxy commands; start it if it does
+ * not run.  Return it, or NULL with *error set (no thread, no descriptor, no
+ * memory).  Give the hold back with sg_loop_adopt() or sg_loop_release().
+ *
+ * Hold a loop before starting a child process: afterwards sg_loop_adopt()
+ * cannot fail, so no child is left without a task. */
 struct sg_loop *sg_loop_hold(struct sg_error *error);
 
-/* The same for a new loop, and its name, by which others can take hold of it
- * for as long as it runs: NULL when it has ended. */
+/* Start a new loop and hold it in the same way.  *id is its number, by which
+ * others find it, or 0 on failure. */
 struct sg_loop *sg_loop_hold_new(uint64_t *id, struct sg_error *error);
+
+/* Hold the loop with the number `id`.  Return NULL if it has ended. */
 struct sg_loop *sg_loop_hold_by_id(uint64_t id);
+
+/* Give a hold back without handing over a task. */
 void sg_loop_release(struct sg_loop *loop);
 
-/* Hand a far end to the loop, and let go of the hold. */
+/* Hand `task` to the loop, and with it the hold.  From now on the caller does
+ * not touch the task.  Tasks get their first turn in the order of adoption. */
 void sg_loop_adopt(struct sg_loop *loop, struct sg_task *task);
 
-/* The same for the first far end of a new loop, which is its context. */
+/* Do the same for the first task of a loop of sg_loop_hold_new(), and set the
+ * loop's context (see sg_loop_context()). */
 void sg_loop_adopt_with(struct sg_loop *loop, struct sg_task *task,
                         void *context);
 
-/* Let a far end take a turn.  Whoever calls makes sure that it has taken one
- * before, and that it isn't freed meanwhile. */
+/* Give `task` a turn.  For other threads; on the loop's own thread
+ * sg_loop_run_again() does the same more cheaply.  The caller guarantees that
+ * the task has taken its first turn and is not freed before this call returns.
+ * (It holds the lock of a sg_shared or a loan, which the task takes before it
+ * is freed.) */
 void sg_loop_wake(struct sg_task *task);
 
-/* Stop all loops; far ends get until `by`.  For the program's exit: what is
- * not over then is abandoned. */
+/* Stop all loops: call stop() of each task, and wait until all loops have
+ * ended or the deadline `by` has passed.  For the exit of the program: loops
+ * that have not ended by then are abandoned. */
 void sg_loop_stop_all(sg_deadline by);
 
-/* How many loops run; for the tests. */
+/* Return the number of loops that run; for tests. */
 int sg_loop_count(void);
 
-/* ---- For far ends, on the loop's thread ------------------------------- */
+/* ---- For tasks, on the loop's thread ---------------------------------- */
 
-/* Wait for `wanted` on a watch (SG_NOTHING: leave).  Negative errno. */
+/* Wait for `wanted` on a watch of `task`: bits of poller.h, or SG_NOTHING to
+ * take it out.  A watch without a descriptor (fd < 0) is ignored.  Return 0 or
+ * a negative errno. */
 int sg_loop_watch(struct sg_task *task, struct sg_watch *watch,
                   unsigned wanted);
 
-/* Leave the poller and close the descriptor. */
+/* Take the watch out, clear `ready`, close the descriptor and set it to -1.  A
+ * watch that is closed already is ignored. */
 void sg_loop_close(struct sg_task *task, struct sg_watch *watch);
 
-/* Take a turn at `when` at the latest, if nothing happens before. */
+/* Give `task` a turn at the deadline `when` unless it gets one earlier.
+ * SG_NEVER: only events give it a turn.  Each call replaces the deadline of
+ * the call before.  A deadline that has come is cleared. */
 void sg_loop_run_at(struct sg_task *task, sg_deadline when);
 
-/* Take another turn after everybody else's. */
+/* Give `task` a turn, or another turn, after the tasks that are due now.  A
+ * task may call this for another task of its loop. */
 void sg_loop_run_again(struct sg_task *task);
 
-/* All is done: out of the table and freed after this turn. */
+/* End `task`: it gets no further turn.  It leaves the loop and is freed after
+ * its present turn.  To end another task, call sg_loop_run_again() for it
+ * first: it is then freed in place of that turn. */
 void sg_loop_over(struct sg_task *task);
 
-/* What the far ends of a loop share: the session, or NULL. */
+/* The loop's context: a pointer that the tasks of one loop share.  In a
+ * session's loop it is the session, by which a new channel finds it; the
+ * session sets it to NULL when it is lost.  In the common loop it is NULL. */
 void *sg_loop_context(struct sg_task *task);
 void sg_loop_set_context(struct sg_task *task, void *context);
 
-/* Memory to read into, shared by all far ends of the loop: nothing in it
- * lives longer than a turn.  (Eight full packets of a channel.) */
+/* Return memory of SG_SCRATCH_SIZE bytes to read into.  All tasks of the loop
+ * share it, so its contents are lost when the turn ends.  (Its size is that of
+ * the data in eight full packets of a channel.) */
 #define SG_SCRATCH_SIZE ((size_t)8 * 32700)
 char *sg_loop_scratch(struct sg_task *task);
 
-/* The same for the blocks of buffers. */
+/* Return the pool that the buffers of the loop's tasks share. */
 struct sg_pool *sg_loop_pool(struct sg_task *task);
 
 #endif

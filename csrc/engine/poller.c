@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Which descriptors are ready; see poller.h.
+ * A poller; see poller.h.  First by epoll(7), then by poll(2).
  */
 #include "engine/poller.h"
 
@@ -25,7 +25,9 @@ sg_poller_reopen(struct sg_poller *poller, int err)
         sg_sys_close(&poller->epfd);
     }
     else if (poller->epfd >= 0) {
-        sg_sys_disown(poller->epfd); /* closed, or even somebody else's */
+        /* The program has closed it, and its number may belong to another file
+         * by now: forget the number, but do not close it. */
+        sg_sys_disown(poller->epfd);
     }
     poller->epfd = sg_sys_epoll_create();
     poller->epoch++;
@@ -38,9 +40,9 @@ sg_poller_close(struct sg_poller *poller)
     sg_sys_close(&poller->epfd);
 }
 
-/* A descriptor must leave by EPOLL_CTL_DEL, before it is closed: closing
- * alone leaves it in the set for as long as any process has a copy of it,
- * and a child between fork and exec has one of everything. */
+/* A descriptor must leave by EPOLL_CTL_DEL before it is closed.  Closing alone
+ * leaves it in the set for as long as any process has a copy of it, and a
+ * child between fork and exec has a copy of every descriptor. */
 int
 sg_poller_set(struct sg_poller *poller, struct sg_watch *watch,
               unsigned wanted)
@@ -87,6 +89,7 @@ sg_poller_wait(struct sg_poller *poller, struct sg_watch **found, int max,
         struct sg_watch *watch = events[i].data.ptr;
         unsigned seen = events[i].events;
 
+        /* The owner clears these bits; see struct sg_watch. */
         watch->ready |= (seen & EPOLLIN ? SG_READ : 0U)
                         | (seen & EPOLLOUT ? SG_WRITE : 0U)
                         | (seen & (EPOLLHUP | EPOLLERR) ? SG_HANGUP : 0U);
@@ -112,7 +115,7 @@ sg_poller_close(struct sg_poller *poller)
     *poller = (struct sg_poller){0};
 }
 
-/* poll(2) has nothing that could be lost. */
+/* Nothing to do: poll(2) keeps no state in the kernel that could be lost. */
 int
 sg_poller_reopen(struct sg_poller *poller, int err)
 {
@@ -121,6 +124,7 @@ sg_poller_reopen(struct sg_poller *poller, int err)
     return 0;
 }
 
+/* Make room for one more entry.  Return 0 or -ENOMEM. */
 static int
 make_room(struct sg_poller *poller)
 {
@@ -145,7 +149,7 @@ make_room(struct sg_poller *poller)
     return 0;
 }
 
-/* The last slot moves into the one that becomes free. */
+/* Remove an entry; the last one takes its place. */
 static void
 leave(struct sg_poller *poller, struct sg_watch *watch)
 {
@@ -196,7 +200,7 @@ sg_poller_wait(struct sg_poller *poller, struct sg_watch **found, int max,
     if (n < 0) {
         return n;
     }
-    /* Go on where the last report ended, so that nobody starves when more
+    /* Continue where the last report ended, so that no watch starves if more
      * than `max` are ready. */
     for (size_t left = poller->n; left > 0 && reported < n && reported < max;
          left--, i++) {

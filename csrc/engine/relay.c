@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The relay; see relay.h.
+ * A relay; see relay.h.
  *
- * States change in set(), which names them in the trace.  Moving bytes only
- * finds out what happened; decide() alone draws the conclusions.
+ * The functions that move bytes only record events, as flags; decide() alone
+ * acts on the end of a stream.  set_flag() sets a flag and names it in the
+ * trace.
  */
 #include "engine/relay.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
-/* How long an end of stream is withheld to learn the reason of it. */
+/* The longest time for which an end of the far side is withheld from the
+ * caller because its reason is not known. */
 #define REPORT_DELAY (200 * SG_MSEC)
-/* Pieces of this size are carried; so many smaller ones in a row are not. */
+/* A piece of BULK bytes or more starts carrying; BULK_PIECES smaller ones in a
+ * row stop it. */
 #define BULK 16384
 #define BULK_PIECES 16
+/* The pause between two steps of escalation. */
 #define ESCALATE_PAUSE (250 * SG_MSEC)
 
+/* Set a flag and trace it.  Return false if it was set already. */
 static bool
-set(const struct sg_relay *relay, bool *state, const char *name)
+set_flag(const struct sg_relay *relay, bool *state, const char *name)
 {
     if (*state) {
         return false;
@@ -29,18 +34,19 @@ set(const struct sg_relay *relay, bool *state, const char *name)
     return true;
 }
 
+/* Return true if `result` means "not now" rather than an end. */
 static bool
 is_transient(ssize_t result)
 {
     return result == -EAGAIN || result == -EWOULDBLOCK || result == -EINTR;
 }
 
-/* ---- What is found out ------------------------------------------------ */
+/* ---- Events ----------------------------------------------------------- */
 
 void
 sg_relay_far_eof(struct sg_relay *relay)
 {
-    if (set(relay, &relay->far_eof, "far end sent EOF")) {
+    if (set_flag(relay, &relay->far_eof, "far side sent EOF")) {
         relay->report_by = sg_deadline_after(REPORT_DELAY);
     }
 }
@@ -48,27 +54,27 @@ sg_relay_far_eof(struct sg_relay *relay)
 void
 sg_relay_far_deaf(struct sg_relay *relay)
 {
-    if (set(relay, &relay->far_deaf, "far end takes no more")) {
+    if (set_flag(relay, &relay->far_deaf, "far side takes no more")) {
         relay->report_by = sg_deadline_after(REPORT_DELAY);
         sg_buffer_clear(&relay->up);
     }
 }
 
 static void
-near_is_deaf(struct sg_relay *relay)
+set_near_deaf(struct sg_relay *relay)
 {
-    set(relay, &relay->near_deaf, "caller reads no more");
+    set_flag(relay, &relay->near_deaf, "caller reads no more");
     sg_buffer_clear(&relay->down);
 }
 
 static void
-near_is_gone(struct sg_relay *relay)
+set_near_gone(struct sg_relay *relay)
 {
     relay->near_hung = true;
-    if (set(relay, &relay->near_gone, "caller has closed")) {
-        near_is_deaf(relay);
+    if (set_flag(relay, &relay->near_gone, "caller has closed")) {
+        set_near_deaf(relay);
         relay->escalate_at = sg_deadline_after(relay->linger);
-        relay->kind->has_moved(relay); /* count from here */
+        relay->kind->has_moved(relay); /* progress counts from here */
     }
 }
 
@@ -78,22 +84,24 @@ wake_relay(void *relay)
     sg_loop_wake(&((struct sg_relay *)relay)->task);
 }
 
-/* The kernel says that neither way is open any more: by a close, but perhaps
- * by half a shutdown of the caller's and half a one of ours.  Then only
- * whoever holds the descriptor knows (report.h); nothing more can come, but
- * the far side takes its time over what is on its way. */
+/* The kernel has reported a hang-up of the near side: both directions are
+ * closed.  Either the caller has closed its end, or the caller has shut down
+ * one direction and the relay the other.  The hold tells the two cases apart
+ * (sg_shared_hold()).  If it was not a close, the caller sends no more bytes,
+ * but the far side may take its time over those that are on their way. */
 static void
-near_has_hung_up(struct sg_relay *relay)
+check_hangup(struct sg_relay *relay)
 {
-    set(relay, &relay->near_hung, "caller's end is hung up");
+    set_flag(relay, &relay->near_hung, "caller's end is hung up");
     if (!relay->has_shut
         || !sg_shared_is_held(relay->shared, wake_relay, relay)) {
-        near_is_gone(relay);
+        set_near_gone(relay);
     }
 }
 
+/* Bytes have gone up: the linger begins again. */
 static void
-has_progressed(struct sg_relay *relay)
+note_progress(struct sg_relay *relay)
 {
     if (relay->near_gone && !relay->is_escalating) {
         relay->escalate_at = sg_deadline_after(relay->linger);
@@ -106,11 +114,12 @@ sg_relay_fail(struct sg_relay *relay, int negative_errno)
     sg_shared_set_failure(relay->shared, -negative_errno, "");
     sg_relay_far_eof(relay);
     sg_relay_far_deaf(relay);
-    near_is_gone(relay); /* it can't be watched for its close any more */
+    set_near_gone(relay); /* because the real close may go unnoticed */
 }
 
 /* ---- Up: near to far -------------------------------------------------- */
 
+/* Pass `n` new bytes to the far side and keep those that it does not take. */
 static void
 push_up(struct sg_relay *relay, const char *data, size_t n)
 {
@@ -121,7 +130,7 @@ push_up(struct sg_relay *relay, const char *data, size_t n)
         return;
     }
     if (taken > 0) {
-        has_progressed(relay);
+        note_progress(relay);
         data += taken;
         n -= (size_t)taken;
     }
@@ -131,7 +140,7 @@ push_up(struct sg_relay *relay, const char *data, size_t n)
     }
 }
 
-/* True when nothing is left of what waits to go up. */
+/* Pass on the bytes that are kept.  Return true if none is left. */
 static bool
 flush_up(struct sg_relay *relay)
 {
@@ -147,19 +156,19 @@ flush_up(struct sg_relay *relay)
             }
             break;
         }
-        has_progressed(relay);
+        note_progress(relay);
         sg_buffer_consume(&relay->up, (size_t)taken);
         if ((size_t)taken < piece.iov_len) {
-            break; /* there is no more room */
+            break; /* the far side has no more room */
         }
     }
     return relay->up.len == 0;
 }
 
-/* Is it worth carrying?  Small pieces are better copied: each that is
- * carried takes a whole slot of the pipe. */
+/* Adjust `bulk` after a piece of `n` bytes.  Small pieces are better copied,
+ * because each piece that is carried occupies a whole slot of the pipe. */
 static void
-weigh(struct sg_relay *relay, ssize_t n)
+update_bulk(struct sg_relay *relay, ssize_t n)
 {
     if (n >= BULK) {
         relay->bulk = BULK_PIECES;
@@ -169,7 +178,8 @@ weigh(struct sg_relay *relay, ssize_t n)
     }
 }
 
-/* True when that was all there is to do now. */
+/* Move bytes up without copying them, if that is worthwhile.  Return false if
+ * move_up() is to copy instead. */
 static bool
 carry_up(struct sg_relay *relay)
 {
@@ -180,28 +190,31 @@ carry_up(struct sg_relay *relay)
     }
     n = relay->kind->carry(relay, relay->near.fd);
     if (n > 0) {
-        has_progressed(relay);
-        weigh(relay, n);
+        note_progress(relay);
+        update_bulk(relay, n);
         return true;
     }
-    relay->up_full = is_transient(n); /* as the socket is not empty */
+    /* The socket is not empty, so "not now" means that there is no room. */
+    relay->up_full = is_transient(n);
     return relay->up_full;
 }
 
-/* A close with unread data behind it is ECONNRESET here, after everything
- * that was sent before: an end like any other. */
+/* Record the caller's EOF if recv() has returned 0 or an error.  A caller that
+ * closes with unread data makes recv() return ECONNRESET, after all bytes that
+ * it had sent: that is an end like any other. */
 static void
-near_has_ended(struct sg_relay *relay, ssize_t received)
+check_near_end(struct sg_relay *relay, ssize_t received)
 {
     if (received <= 0 && !is_transient(received)) {
-        set(relay, &relay->near_eof, "caller sent EOF");
+        set_flag(relay, &relay->near_eof, "caller sent EOF");
     }
 }
 
-/* How much to take from the caller, perhaps nothing: what can't go on stays
- * in the caller's socket.  An end needs no room, so look for it. */
+/* Return the number of bytes to receive from the caller now.  0 means that the
+ * far side has no room and the bytes stay in the socketpair; then look for the
+ * caller's EOF, which needs no room. */
 static size_t
-get_room(struct sg_relay *relay)
+look_for_room(struct sg_relay *relay)
 {
     size_t room = relay->kind->room != NULL ? relay->kind->room(relay)
                                             : SG_SCRATCH_SIZE;
@@ -210,7 +223,7 @@ get_room(struct sg_relay *relay)
 
     if (room == 0) {
         n = sg_sys_recv(relay->near.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-        near_has_ended(relay, n);
+        check_near_end(relay, n);
         relay->up_full = n > 0;
     }
     return room < SG_SCRATCH_SIZE ? room : SG_SCRATCH_SIZE;
@@ -230,21 +243,22 @@ move_up(struct sg_relay *relay)
         || carry_up(relay)) {
         return;
     }
-    room = get_room(relay);
+    room = look_for_room(relay);
     if (room == 0) {
         return;
     }
     n = sg_sys_recv(relay->near.fd, scratch, room, MSG_DONTWAIT);
-    near_has_ended(relay, n);
+    check_near_end(relay, n);
     if (n > 0) {
-        weigh(relay, n);
+        update_bulk(relay, n);
         push_up(relay, scratch, (size_t)n);
     }
 }
 
 /* ---- Down: far to near ------------------------------------------------ */
 
-/* How much the caller's socket took; what is over for it counts as taken.
+/* Send pieces to the caller and return the number of bytes that its socket
+ * took.  Bytes for a caller that takes no more are dropped and count as taken.
  */
 static size_t
 send_down(struct sg_relay *relay, const struct iovec *pieces, size_t n)
@@ -264,7 +278,7 @@ send_down(struct sg_relay *relay, const struct iovec *pieces, size_t n)
     if (is_transient(sent)) {
         return 0;
     }
-    near_is_deaf(relay); /* EPIPE: SHUT_RD, or closed */
+    set_near_deaf(relay); /* EPIPE: the caller's SHUT_RD or close */
     return all;
 }
 
@@ -316,8 +330,9 @@ move_down(struct sg_relay *relay)
 
 /* ---- The end ---------------------------------------------------------- */
 
-/* Closing a socket that has unread data resets its peer, and the caller's
- * recv would fail: nothing can arrive after SHUT_RD, so read the rest. */
+/* Shut the near side down for receiving, after which no more data can arrive,
+ * and drop the unread bytes.  (Closing a socket that has unread data resets
+ * its peer, and the caller's recv() would fail.) */
 static void
 drop_unread(struct sg_relay *relay)
 {
@@ -328,11 +343,12 @@ drop_unread(struct sg_relay *relay)
     while (sg_sys_recv(relay->near.fd, scratch, SG_SCRATCH_SIZE, MSG_DONTWAIT)
            > 0) {
     }
-    set(relay, &relay->near_eof, "the rest from the caller is dropped");
+    set_flag(relay, &relay->near_eof, "the rest from the caller is dropped");
 }
 
-/* No progress for too long.  A proxy that has its input in its pipe but is
- * slow to read it makes progress too. */
+/* If the far side has made no progress for the linger, take the next step of
+ * escalation.  A proxy that reads its pipe slowly makes progress too; only
+ * has_moved() can see that. */
 static void
 escalate_when_due(struct sg_relay *relay)
 {
@@ -350,37 +366,47 @@ escalate_when_due(struct sg_relay *relay)
                              : SG_NEVER;
 }
 
-/* All that concerns the end of a stream.  True when nothing is left to do.
+/* Decide about the end of the stream.  All such decisions are made here.
+ * Return true when the stream is over.
  *
- * 1. The far side has ended, one way or both.  That is passed on when the
- *    reason is known, or after SETTLE: whoever sees the end of the stream
- *    shall find the reason in the report.  Until then the caller's data is
- *    taken and kept waiting.
- * 2. The caller has sent all, and all is across: the far side is told.
- * 3. The caller has closed.  What it sent goes on its way first; then the
- *    far side gets `linger` to end by itself, as long as nothing moves.
- * 4. Both ways are over and the far side is gone: the stream is over.  With
- *    the caller gone, what still comes from the far side is of no interest:
- *    some grandchild may hold the pipe for ever (ControlPersist).
+ * 1. far_deaf: the far side takes no more.  Shut the near side down for
+ *    receiving, so that the caller's send() fails with EPIPE.
+ * 2. far_eof, and the caller's socket has taken all bytes: shut the near side
+ *    down for sending, so that the caller's recv() returns the end.
+ *    1 and 2 wait until the reason is known, up to REPORT_DELAY, because a
+ *    caller that sees the end must find its reason in `shared`.  Meanwhile
+ *    the caller's send() succeeds, and its bytes wait in the socketpair.
+ *    (If the caller has closed, there is nothing to wait for.)
+ * 3. near_eof, and the far side has taken all bytes: write_eof().
+ * 4. near_gone: the caller has closed.  Its bytes go up first, as in 3.  If
+ *    the far side makes no progress for `linger`, escalate step by step until
+ *    it is gone.
+ * 5. is_gone(): the stream is over when both directions are over.  If the
+ *    caller has closed, it is over when up is over or escalation is due, and
+ *    bytes from the far side no longer matter.  (A grandchild may hold the
+ *    child's stdout open for ever, as with ControlPersist.)
+ *
+ * A channel has an end of its own: finish() in ssh/channel.c decides when EOF
+ * and CLOSE are sent, and so when is_gone() becomes true for a channel.
  */
 static bool
 decide(struct sg_relay *relay)
 {
-    bool is_settled = relay->kind->reason_is_known(relay) || relay->near_gone
+    bool may_report = relay->kind->reason_is_known(relay) || relay->near_gone
                       || sg_sys_now() >= relay->report_by;
 
-    if (relay->far_deaf && !relay->up_over && is_settled) {
+    if (relay->far_deaf && !relay->up_over && may_report) {
         drop_unread(relay);
-        set(relay, &relay->up_over, "up is over");
+        set_flag(relay, &relay->up_over, "up is over");
     }
-    if (relay->far_eof && !relay->down_over && is_settled
+    if (relay->far_eof && !relay->down_over && may_report
         && relay->down.len == 0) {
-        set(relay, &relay->down_over, "down is over");
+        set_flag(relay, &relay->down_over, "down is over");
         relay->has_shut = true;
         sg_sys_shutdown(relay->near.fd, SHUT_WR);
     }
     if (relay->near_eof && !relay->up_over && relay->up.len == 0) {
-        set(relay, &relay->up_over, "up is over");
+        set_flag(relay, &relay->up_over, "up is over");
         relay->kind->write_eof(relay);
     }
     if (relay->near_gone && !relay->kind->is_gone(relay)) {
@@ -396,6 +422,8 @@ decide(struct sg_relay *relay)
     return relay->up_over && relay->down_over;
 }
 
+/* Watch both sides for the events that the relay can act on now.  Return 0 or
+ * a negative errno. */
 static int
 set_interest(struct sg_relay *relay)
 {
@@ -409,7 +437,7 @@ set_interest(struct sg_relay *relay)
     if (relay->down.len != 0) {
         wanted |= SG_WRITE;
     }
-    /* POLLHUP can't be masked, and has told us all it can. */
+    /* A hang-up cannot be masked, and this one is recorded already. */
     err = sg_loop_watch(&relay->task, &relay->near,
                         relay->near_hung ? SG_NOTHING : wanted);
     if (err < 0) {
@@ -419,8 +447,10 @@ set_interest(struct sg_relay *relay)
                              relay->up.len != 0 || relay->up_full);
 }
 
+/* Ask for a turn at the time when an end must be passed on without its reason,
+ * or when escalation is due. */
 static void
-set_alarm(struct sg_relay *relay)
+set_timer(struct sg_relay *relay)
 {
     sg_deadline run_at = SG_NEVER;
     bool is_ending = (relay->far_eof && !relay->down_over)
@@ -443,11 +473,11 @@ sg_relay_turn(struct sg_relay *relay)
 
     if (!relay->near_gone
         && (relay->near_hung || relay->near.ready & SG_HANGUP)) {
-        near_has_hung_up(relay);
+        check_hangup(relay);
     }
     move_up(relay);
     move_down(relay);
-    relay->near.ready = 0;
+    relay->near.ready = 0; /* it was acted on; see struct sg_watch */
     if (decide(relay)) {
         sg_loop_over(&relay->task);
         return;
@@ -456,11 +486,12 @@ sg_relay_turn(struct sg_relay *relay)
     if (err < 0) {
         sg_relay_fail(relay, err);
     }
-    set_alarm(relay);
+    set_timer(relay);
     if (err < 0
         || (relay->near_hung && !relay->near_eof && !relay->far_deaf
             && relay->up.len == 0 && !relay->up_full)) {
-        /* The near watch is off: nobody else will call us to read on. */
+        /* The near watch is not in the poller, so no event would lead to the
+         * turn that reads on. */
         sg_loop_run_again(&relay->task);
     }
 }
@@ -471,7 +502,7 @@ sg_relay_is_done(const struct sg_relay *relay)
     return relay->up_over && (relay->down_over || relay->near_gone);
 }
 
-/* ---- From outside ----------------------------------------------------- */
+/* ---- Beginning and end of a relay ------------------------------------- */
 
 void
 sg_relay_init(struct sg_relay *relay, const struct sg_relay_kind *kind,
@@ -492,7 +523,8 @@ sg_relay_end_input(struct sg_relay *relay)
     sg_sys_shutdown(relay->near.fd, SHUT_RD);
 }
 
-/* A good half of the time for an end in peace; the rest for three steps. */
+/* Half of the time that is left is for an end without force, and the rest for
+ * three steps of escalation. */
 void
 sg_relay_stop(struct sg_relay *relay, sg_deadline by)
 {
@@ -502,9 +534,9 @@ sg_relay_stop(struct sg_relay *relay, sg_deadline by)
     relay->linger = relay->linger < left / 2 ? relay->linger : left / 2;
     relay->escalate_pause = left / 8;
     relay->stopping = true;
-    /* What was accepted can still be read, and no more will be. */
+    /* The bytes that the socket has accepted can be read after this. */
     sg_sys_shutdown(relay->near.fd, SHUT_RD);
-    near_is_gone(relay);
+    set_near_gone(relay);
     relay->escalate_at = sg_deadline_earlier(relay->escalate_at,
                                              sg_deadline_after(relay->linger));
 }
@@ -512,7 +544,7 @@ sg_relay_stop(struct sg_relay *relay, sg_deadline by)
 void
 sg_relay_clear(struct sg_relay *relay)
 {
-    sg_shared_is_held(relay->shared, NULL, NULL);
+    sg_shared_is_held(relay->shared, NULL, NULL); /* cancel the callback */
     sg_loop_close(&relay->task, &relay->near);
     sg_buffer_clear(&relay->up);
     sg_buffer_clear(&relay->down);

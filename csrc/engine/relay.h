@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The relay: carries the bytes of one stream between our end of its
- * socketpair (the near side) and its far side, both ways, and decides when
- * and how the stream ends.
+ * A relay: the task that carries the bytes of one stream, in both directions,
+ * between the caller and the far side, and decides how the stream ends.
  *
- * Written once for all kinds of far side; a kind is the table below.  "Up"
- * is from the caller to the far side, "down" the other way.
+ * The near side is our end of a socketpair whose other end is the caller's.
+ * The far side is the other end of the stream: a child's pipes or a channel.
+ * "Up" is the direction from the caller to the far side; "down" is the
+ * opposite.
+ *
+ * The relay is written once for all kinds of far side; struct sg_relay_kind
+ * says how to write a kind.  Everything here runs on the loop's thread, apart
+ * from sg_relay_init().
  */
 #ifndef SG_RELAY_H
 #define SG_RELAY_H
@@ -16,96 +21,205 @@
 
 struct sg_relay;
 
+/* A kind of far side.  How to write one:
+ *
+ * Make a struct whose first member is a struct sg_relay.  Write a struct
+ * sg_task_kind whose turn() calls sg_relay_turn(), whose stop() calls
+ * sg_relay_stop(), and whose free() calls sg_relay_clear(), gives up the
+ * reference to `shared` and frees the struct.  Call sg_relay_init() before
+ * sg_loop_adopt().
+ *
+ * sg_relay_turn() calls the functions below in this order:
+ *   1. write(), for the bytes that an earlier turn left over;
+ *   2. carry(), or else room() and write(), for new bytes from the caller;
+ *   3. read();
+ *   4. reason_is_known(), write_eof(), is_gone(), and after the caller has
+ *      closed has_moved() and escalate(), to decide about the end;
+ *   5. want(), unless the stream is over.
+ * They run on the loop's thread.  None may block, call sg_relay_turn() or free
+ * the relay.  Only read, room and carry may be NULL.
+ *
+ * Results of read, write and carry: a positive number of bytes, or -EAGAIN
+ * (also -EINTR), which means "not now"; then the kind makes sure that the task
+ * gets a turn when another attempt is worthwhile.  Each function says what 0
+ * and other negative errnos mean.
+ *
+ * A kind reports, and the relay decides.  The kind reports an end by a result
+ * or, at any time, with sg_relay_far_eof(), sg_relay_far_deaf() or
+ * sg_relay_fail(); outside the task's own turn it also gives the task one.
+ * Only the relay ends a stream, with sg_loop_over(): see decide() in relay.c.
+ */
 struct sg_relay_kind {
-    /* Some of what the far side sent: > 0, 0 at its end, -EAGAIN when there
-     * is nothing now.  NULL when the kind calls sg_relay_deliver(). */
+    /* Read up to `n` bytes that the far side has sent.  0 and other negative
+     * errnos: the far side sends no more (far_eof).  NULL if the kind calls
+     * sg_relay_deliver() instead. */
     ssize_t (*read)(struct sg_relay *relay, char *to, size_t n);
-    /* How much write() would take now; NULL when only trying can tell.  For
-     * none, the relay gets a turn when there is some. */
+
+    /* Return the number of bytes that write() would take now.  After 0 the
+     * caller's bytes stay in the socketpair, and the kind gives the task a
+     * turn when there is room.  NULL if only an attempt can tell. */
     size_t (*room)(struct sg_relay *relay);
-    /* Give the far side some: how much it took, or -EAGAIN when it takes
-     * nothing now.  Another negative errno: it never will again. */
+
+    /* Pass up to `n` bytes to the far side and return how many it took; the
+     * relay keeps the rest and offers it again.  0 is not a result.  Other
+     * negative errnos: the far side takes no more (far_deaf). */
     ssize_t (*write)(struct sg_relay *relay, const char *from, size_t n);
-    /* Move some from a socket to the far side without copying; else like
-     * write(), but that -EAGAIN may also mean that the socket is empty, and
-     * another negative errno that it can't be done like this.  May be NULL. */
+
+    /* Move bytes from the socket `from_fd` to the far side without copying
+     * them.  Called only when the socket is readable, so -EAGAIN means that
+     * the far side is full.  0 and other negative errnos: the relay copies
+     * the bytes with recv() and write() instead.  May be NULL. */
     ssize_t (*carry)(struct sg_relay *relay, int from_fd);
-    /* No more will come from the caller. */
+
+    /* Pass on that the caller sends no more.  Called at most once, after
+     * everything that the caller sent has been written (or dropped, if the far
+     * side takes no more). */
     void (*write_eof)(struct sg_relay *relay);
-    /* What the relay waits for now.  0 or a negative errno. */
+
+    /* Watch the far side.  `reading`: give the task a turn when read() has
+     * bytes.  `writing`: give it a turn when write() or carry() takes bytes.
+     * False: it does not want that now.  Called at the end of each turn, so
+     * this is also the place to close descriptors after far_eof or far_deaf.
+     * Return 0, or a negative errno, with which the relay fails. */
     int (*want)(struct sg_relay *relay, bool reading, bool writing);
-    /* It is known why the far side ended. */
+
+    /* Return true once `shared` holds the reason why the far side ended, or no
+     * reason will come.  Until then the relay withholds the end from the
+     * caller, for a limited time. */
     bool (*reason_is_known)(const struct sg_relay *relay);
-    /* The far side is over altogether. */
+
+    /* Return true once the far side is over: the child has ended, the channel
+     * is closed.  It remains true. */
     bool (*is_gone)(const struct sg_relay *relay);
-    /* The far side has taken in some of what write() and write_eof() left
-     * with it since this was last asked. */
+
+    /* Return true if, since the last call, the far side has consumed bytes
+     * that write() had handed over.  The relay asks while it lingers.  The
+     * first call, when the caller closes, only sets the starting point. */
     bool (*has_moved)(struct sg_relay *relay);
-    /* It makes no progress: be harsher.  False when nothing harsher is
-     * left. */
+
+    /* Take the next, harsher step to end a far side that makes no progress,
+     * such as a stronger signal.  Return false if no step is left. */
     bool (*escalate)(struct sg_relay *relay);
 };
 
+/* One stream.  A kind may read the fields and sets none of the flags.
+ *
+ * The flags say how far the stream has come to its end.  Each starts false and
+ * stays true once it is set, apart from up_full.
+ *
+ *                       sends no more   takes no more   has closed
+ *   near (the caller)   near_eof        near_deaf       near_gone
+ *   far                 far_eof         far_deaf        kind->is_gone()
+ *
+ *                       its end has been passed on
+ *   up                  up_over
+ *   down                down_over
+ *
+ * A half-close, for example: after the caller's shutdown(SHUT_WR) near_eof and
+ * then up_over are set, while bytes go down as before.  After the far side's
+ * EOF far_eof and then down_over are set, while bytes go up as before.
+ *
+ *   flag       set by                          read by, and why
+ *   ---------  ------------------------------  ------------------------------
+ *   near_eof   move_up(): recv() found the     move_up(), set_interest(): to
+ *              end; drop_unread(): the rest    receive no more; decide(): to
+ *              was dropped                     write_eof()
+ *   near_deaf  send_down(): EPIPE, after the   send_down() and
+ *              caller's SHUT_RD or close;      sg_relay_deliver(): to drop the
+ *              set_near_gone()                 far side's bytes; the kinds
+ *   near_hung  check_hangup(): the poller      set_interest(): to leave the
+ *              reported a hang-up;             poller; move_up(): to read on
+ *              set_near_gone()                 without it; sg_relay_turn(): to
+ *                                              ask again if it was a close
+ *   near_gone  set_near_gone(): the caller     decide(), set_timer(),
+ *              has closed, the relay failed,   note_progress(): to linger and
+ *              or the program exits            escalate; the kinds
+ *   far_eof    sg_relay_far_eof(): read()      move_down(), set_interest(): to
+ *              found the end, the kind         read no more; decide(): to pass
+ *              reports it, or sg_relay_fail()  the end on; the kinds
+ *   far_deaf   sg_relay_far_deaf(): write()    move_up(), set_interest(): to
+ *              failed, the kind reports it,    receive no more; decide(): to
+ *              or sg_relay_fail()              pass it on; the kinds
+ *   up_over    decide(): write_eof() was       decide(), set_timer(), the
+ *              called, or the near side shut   kinds: nothing more goes up
+ *              down for receiving
+ *   down_over  decide(): the near side was     decide(), set_timer(), the
+ *              shut down for sending           kinds: nothing more goes down
+ *   has_shut   every shutdown() of the near    check_hangup(): the hang-up may
+ *              side while the caller is there  be our own doing, not a close
+ *   stopping   sg_relay_stop(): the program    escalate_when_due(): progress
+ *              exits                           no longer counts
+ *   up_full    move_up(): the far side had     move_up(), set_interest(): to
+ *              no room, and the caller's       try again when it has room;
+ *              bytes stay in the socketpair    cleared by each move_up()
+ */
 struct sg_relay {
-    struct sg_task task; /* its turn() calls sg_relay_turn() */
+    struct sg_task task;
     const struct sg_relay_kind *kind;
-    struct sg_shared *shared;
-    struct sg_watch near; /* our end of the socketpair */
-    struct sg_buffer up;  /* taken from the near side, not yet across */
-    struct sg_buffer down;
+    struct sg_shared *shared; /* one reference, which the kind gives up */
+    struct sg_watch near;     /* our end of the socketpair */
+    struct sg_buffer up;      /* received from the caller, not yet written */
+    struct sg_buffer down;    /* read from the far side, not yet sent */
 
-    int bulk;     /* > 0: much goes up, carry() it */
-    bool up_full; /* carry() or room() found none */
+    int bulk; /* > 0: the caller sends large pieces, so use carry() */
+    bool up_full;
 
-    bool near_eof;  /* all that the caller sent has been read */
-    bool near_deaf; /* the caller reads no more: what comes is dropped */
-    bool near_hung; /* hung up: watching it tells no more */
-    bool near_gone; /* the caller has closed: we linger */
-    bool far_eof;   /* all that the far side sent has been read */
-    bool far_deaf;  /* the far side takes no more */
-    bool up_over;   /* the end has been passed on, or there is no way to */
+    bool near_eof;
+    bool near_deaf;
+    bool near_hung;
+    bool near_gone;
+    bool far_eof;
+    bool far_deaf;
+    bool up_over;
     bool down_over;
-    bool has_shut; /* our end, one way or both */
-    bool stopping; /* the program ends: no more comes from the caller */
+    bool has_shut;
+    bool stopping;
 
-    int64_t linger;         /* ns without progress before we insist */
-    int64_t escalate_pause; /* ns between the steps of is_escalating */
-    bool is_escalating;
-    sg_deadline escalate_at; /* lingering: when to insist */
-    sg_deadline report_by;   /* the far side's end: when to pass it on even if
-                             it is not known why it ended */
+    int64_t linger;          /* ns without progress after the caller's close
+                                before the relay escalates */
+    int64_t escalate_pause;  /* ns between two steps of escalation */
+    bool is_escalating;      /* the first step was taken */
+    sg_deadline escalate_at; /* the time of the next step; SG_NEVER: none */
+    sg_deadline report_by;   /* the time at which an end of the far side is
+                                passed on even without its reason */
 };
 
-/* Set up before adoption; takes over `near_fd`, non-blocking or not, but
- * not the report. */
+/* Set up a zeroed relay before it is adopted, on any thread.  `near_fd`: our
+ * end of the socketpair, blocking or not, which the relay takes over.
+ * `shared`: the relay uses the reference that the kind holds.  `linger`: see
+ * struct sg_relay, in nanoseconds. */
 void sg_relay_init(struct sg_relay *relay, const struct sg_relay_kind *kind,
                    struct sg_shared *shared, int near_fd, int64_t linger);
 
-/* Move what can be moved, then decide; calls sg_loop_over() at the end. */
+/* Move the bytes that can be moved now, then decide about the end.  Calls
+ * sg_loop_over() when the stream is over. */
 void sg_relay_turn(struct sg_relay *relay);
 
-/* For kinds that are given what the far side sends: on to the caller, or
- * kept for it.  The kind sees to it that this does not get too much. */
+/* Pass `n` bytes from the far side to the caller, and keep those that do not
+ * fit now.  For kinds without read().  The kind limits how much is kept: it
+ * must not accept more from the far side while much is in `down`. */
 void sg_relay_deliver(struct sg_relay *relay, const char *data, size_t n);
 
-/* The far side takes no more, or sends no more (noticed by the kind). */
+/* Report that the far side takes no more, or sends no more. */
 void sg_relay_far_deaf(struct sg_relay *relay);
 void sg_relay_far_eof(struct sg_relay *relay);
 
-/* All that the caller sent is across, or nothing takes it; and all that came
- * has been passed on, or nobody wants it. */
+/* Return true when both directions are over; after the caller has closed, when
+ * up is over. */
 bool sg_relay_is_done(const struct sg_relay *relay);
 
-/* It can't go on, for want of memory or the like. */
+/* End the stream because of an error of ours, such as -ENOMEM, which becomes
+ * its reason.  Bytes that are on their way are lost. */
 void sg_relay_fail(struct sg_relay *relay, int negative_errno);
 
-/* What the caller has sent still goes up; it can send no more. */
+/* Let the caller send no more.  The bytes that it has sent still go up. */
 void sg_relay_end_input(struct sg_relay *relay);
 
-/* The program ends. */
+/* Prepare for the exit of the program: act as if the caller had closed, and be
+ * over by the deadline `by`. */
 void sg_relay_stop(struct sg_relay *relay, sg_deadline by);
 
-/* Close the near side, free the buffers. */
+/* Close the near side and free the buffers.  For the kind's free(). */
 void sg_relay_clear(struct sg_relay *relay);
 
 #endif

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A question to the loop; see request.h.
+ * A reply; see reply.h.
+ *
+ * The answer is one byte on the socketpair.  The loop writes `error` and `fd`
+ * before it sends the byte, and the caller reads them after it has received
+ * the byte, so neither needs a lock.
  */
 #include "engine/reply.h"
 
@@ -10,11 +14,11 @@
 
 struct sg_reply {
     atomic_int references;
-    unsigned generation;   /* sg_sys_generation() of the process it is for */
-    int caller;            /* readable when answered; the caller's */
-    struct sg_watch loop;  /* the other end; the loop's */
-    struct sg_error error; /* written before the answer, read after it */
-    int fd;
+    unsigned generation;   /* sg_sys_generation() when it was created */
+    int caller;            /* the caller's end, readable once answered */
+    struct sg_watch loop;  /* the loop's end */
+    struct sg_error error; /* the answer; SG_OK is success */
+    int fd;                /* the descriptor that comes with it, or -1 */
 };
 
 struct sg_reply *
@@ -68,7 +72,7 @@ sg_reply_wait(struct sg_reply *reply, sg_deadline deadline,
     do {
         n = sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
         if (n > 0) {
-            /* The read orders what the loop wrote before the answer. */
+            /* Receiving the byte makes the loop's writes visible here. */
             n = sg_sys_recv(reply->caller, &byte, 1, MSG_DONTWAIT);
             if (n == 0) {
                 return sg_fail(error, SG_ERR_SYSTEM, EIO);
@@ -109,7 +113,7 @@ sg_reply_drop(struct sg_reply *reply)
         return;
     }
     if (is_forked(reply)) {
-        free(reply); /* the loop, and its reference, are not here */
+        free(reply); /* the loop's reference does not exist in the child */
         return;
     }
     sg_sys_close(&reply->caller);
@@ -128,7 +132,7 @@ void
 sg_reply_set_error(struct sg_reply *reply, const struct sg_error *error)
 {
     reply->error = *error;
-    /* Fails only when the caller has gone. */
+    /* Any other error means that the caller has gone away. */
     while (sg_sys_send(reply->loop.fd, "", 1, MSG_DONTWAIT) == -EINTR) {
     }
 }

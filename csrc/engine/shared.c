@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What is known of a far end; see report.h.
+ * The state that a task shares with its callers; see shared.h.
+ *
+ * A `released` callback runs with the lock held, so that the task cannot be
+ * freed before the callback returns: sg_relay_clear() waits for the lock to
+ * cancel the callback.
  */
 #include "engine/shared.h"
 
@@ -16,14 +20,14 @@ struct sg_shared {
     atomic_int references;
     _Atomic int64_t counts[SG_COUNTS];
     struct sg_loan loan;
-    pthread_mutex_t lock; /* guards what follows */
-    bool exited;
+    pthread_mutex_t lock; /* guards the fields below */
+    bool exited;          /* `returncode` is set */
     int returncode;
-    int failure;
+    int failure; /* errno, 0 while there is none */
     char text[SG_ERROR_TEXT];
-    struct sg_tail tail;
-    bool is_held;
-    void (*released)(void *arg); /* NULL: nobody wants to know */
+    struct sg_tail tail;         /* of the child's stderr */
+    bool is_held;                /* see sg_shared_hold() */
+    void (*released)(void *arg); /* the task's callback, or NULL */
     void *released_arg;
 };
 

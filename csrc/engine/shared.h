@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What is known of a far end: why it ended, and its last words.
+ * The state that a task shares with its callers: the facts about one stream or
+ * one session, such as why it ended.
  *
- * The one piece of memory that the loop and the callers share.  The loop
- * writes, callers read, under its lock (counters need none); both hold a
- * reference.  The loop writes the reason before it shuts the stream down, so
- * that whoever has seen the end of the stream finds it here.
+ * Apart from replies (reply.h), this is the only memory that a loop's thread
+ * and the callers' threads both use.  Each side holds a reference.  All
+ * functions lock and may be called on any thread, but each fact has one side
+ * that writes it (until a session is handed to its loop, the thread that logs
+ * in writes in place of the task):
  *
- * The other way it tells one thing: that the caller's descriptor is held by
- * an object, which will say when it gives it up.  And a proxy's loan lives
- * here (loan.h), for it too belongs to both.
+ *   fact             written by  read by  about
+ *   ---------------  ----------  -------  -----------------------------------
+ *   exit status      task        caller   how the child process ended
+ *   failure, text    task        caller   what broke the stream or session
+ *   tail of stderr   task        caller   the child's last words
+ *   counters         task        caller   a session's statistics (atomic)
+ *   hold             caller      task     the caller's descriptor is open
+ *   loan             both        both     a proxy's pipes; see loan.h
+ *
+ * The task writes the reason before it shuts the stream down.  A caller that
+ * has seen the end of the stream therefore finds the reason here.
  */
 #ifndef SG_SHARED_H
 #define SG_SHARED_H
@@ -23,61 +33,86 @@
 
 struct sg_shared;
 
-/* What is counted of a session. */
+/* The counters of a session. */
 enum sg_count {
-    SG_COUNT_RECEIVED, /* bytes on its socket */
-    SG_COUNT_SENT,
-    SG_COUNT_OPENED, /* channels, ever */
-    SG_COUNT_OPEN,   /* and now */
-    SG_COUNT_REKEYS,
-    SG_COUNT_ROUND_TRIP, /* ns, of the last question; 0: none yet */
+    SG_COUNT_RECEIVED,   /* bytes received on its socket */
+    SG_COUNT_SENT,       /* bytes sent on its socket */
+    SG_COUNT_OPENED,     /* channels opened since it began */
+    SG_COUNT_OPEN,       /* channels that are open now */
+    SG_COUNT_REKEYS,     /* key exchanges after the first */
+    SG_COUNT_ROUND_TRIP, /* ns from the last probe to its answer; 0: none */
     SG_COUNTS,
 };
 
-/* NULL when there is no memory.  The caller has one reference. */
+/* Return a new object with one reference, the caller's, or NULL if there is no
+ * memory. */
 struct sg_shared *sg_shared_new(void);
-struct sg_shared *sg_shared_ref(struct sg_shared *shared);
-void sg_shared_unref(struct sg_shared *shared); /* may be NULL */
 
-/* The loop's side. */
+/* Add a reference and return `shared`. */
+struct sg_shared *sg_shared_ref(struct sg_shared *shared);
+
+/* Give up a reference; the last one frees the object.  May be NULL. */
+void sg_shared_unref(struct sg_shared *shared);
+
+/* Return the loan of a proxy's pipes.  It lives as long as `shared`. */
+struct sg_loan *sg_shared_loan(struct sg_shared *shared);
+
+/* ---- The task's side -------------------------------------------------- */
+
+/* Record how the child ended: `returncode` as sg_sys_wait() gives it. */
 void sg_shared_set_returncode(struct sg_shared *shared, int returncode);
+
+/* Record what broke the stream: `err`, a positive errno, and a text, which may
+ * be "".  The first failure wins; later ones are ignored. */
 void sg_shared_set_failure(struct sg_shared *shared, int err,
                            const char *text);
+
+/* Add `n` bytes that the child has written to stderr.  The last
+ * SG_TAIL_CAPACITY bytes are kept. */
 void sg_shared_add_stderr(struct sg_shared *shared, const char *data,
                           size_t n);
 
+/* Add to a counter, or set it. */
 void sg_shared_add_count(struct sg_shared *shared, enum sg_count count,
                          int64_t add);
 void sg_shared_set_count(struct sg_shared *shared, enum sg_count count,
                          int64_t value);
 
-/* True while the descriptor is held; then released(arg) will be called once,
- * on the thread that lets go, with the report locked.  NULL: not any more. */
+/* Return true while the caller holds its descriptor (see sg_shared_hold()).
+ * Then released(arg) is called once, when the caller lets go: on the caller's
+ * thread, with the lock of `shared` held.  Each call replaces the `released`
+ * of the call before; NULL cancels it. */
 bool sg_shared_is_held(struct sg_shared *shared, void (*released)(void *arg),
                        void *arg);
 
-/* A proxy's pipes, while they are lent. */
-struct sg_loan *sg_shared_loan(struct sg_shared *shared);
-
-/* The caller's side. */
+/* ---- The caller's side ------------------------------------------------ */
 
 int64_t sg_shared_get_count(struct sg_shared *shared, enum sg_count count);
 
-/* From sg_shared_hold() to sg_shared_let_go() a hangup that the relay's own
- * shutdown explains is no close: the kernel shows both alike.  Who lets go,
- * to close or to give the descriptor away, does so before. */
+/* Tell the relay that the caller's end of the socketpair is held by an object
+ * that will announce its close with sg_shared_let_go().
+ *
+ * The kernel reports a hang-up in two cases that it does not distinguish: the
+ * caller has closed its end, or both directions are shut down, one by the
+ * caller and one by the relay.  The hold tells the relay which: while the
+ * descriptor is held, a hang-up after a shutdown by the relay is not a close.
+ *
+ * Call sg_shared_let_go() before the descriptor is closed or handed to the
+ * program, which announces nothing. */
 void sg_shared_hold(struct sg_shared *shared);
 void sg_shared_let_go(struct sg_shared *shared);
 
-/* True, and *returncode, once the child has ended and it is known how. */
+/* Return true, and set *returncode, once it is known how the child ended. */
 bool sg_shared_get_returncode(struct sg_shared *shared, int *returncode);
 
-/* The errno of what broke the far end, or 0; the words about it, perhaps "",
- * go to `text`, which has room for SG_ERROR_TEXT or is NULL. */
+/* Return the errno of the recorded failure, or 0 if there is none.  Copy its
+ * text, perhaps "", to `text`, which has room for SG_ERROR_TEXT bytes or is
+ * NULL. */
 int sg_shared_get_failure(struct sg_shared *shared, char *text);
 
-/* The last of what the child wrote to stderr, for the caller to free(), and
- * its length; NULL when there is none or no memory. */
+/* Return a copy of the tail of the child's stderr, which the caller frees with
+ * free(), and set *n to its length in bytes.  Return NULL with *n = 0 if the
+ * tail is empty or there is no memory. */
 char *sg_shared_get_stderr(struct sg_shared *shared, size_t *n);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The last bytes of a stream; see tail.h.
+ * A tail; see tail.h.
  */
 #include "engine/tail.h"
 
@@ -15,7 +15,8 @@ smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Grow, as far as allowed and possible, so that `wanted` bytes fit. */
+/* Grow so that `wanted` bytes fit, up to the capacity.  Best effort: without
+ * memory the tail stays as large as it is. */
 static void
 grow(struct sg_tail *tail, size_t wanted)
 {
@@ -50,7 +51,7 @@ sg_tail_add(struct sg_tail *tail, const char *data, size_t n)
     }
     grow(tail, tail->len + smaller(n, SG_TAIL_CAPACITY));
     if (tail->size == 0) {
-        return; /* no memory at all: the text is lost, the proxy goes on */
+        return; /* no memory: the text is lost, but the stream continues */
     }
     if (n > tail->size) {
         data += n - tail->size;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A running child process; see child.h.
+ * A running child process; see child.h.  All functions but sg_child_start()
+ * run on the loop's thread.
  */
 #include "proxy/child.h"
 
 #include <signal.h>
 
+/* Without a pidfd: pauses between two checks whether the child has ended. */
 #define FIRST_PAUSE (1 * SG_MSEC)
-#define LONGEST_PAUSE (50 * SG_MSEC)
+#define LONGEST_PAUSE (50 * SG_MSEC) /* while the task waits for the end */
 
 enum sg_status
 sg_child_start(struct sg_child *child, const struct sg_child_options *options,
@@ -24,7 +26,7 @@ sg_child_start(struct sg_child *child, const struct sg_child_options *options,
         .stderr_fd = options->stderr_fd,
         .new_session = options->new_session,
     };
-    int own[2] = {-1, -1}; /* read by us, written by the child */
+    int own[2] = {-1, -1}; /* stderr: our end, the child's end */
     enum sg_status status;
     int err = 0;
 
@@ -52,7 +54,8 @@ sg_child_start(struct sg_child *child, const struct sg_child_options *options,
     if (status == SG_OK) {
         child->stderr.fd = own[0];
         own[0] = -1;
-        child->end.fd = sg_sys_pidfd(child->pid); /* or we ask: child.h */
+        /* Negative if there is no pidfd: sg_child_check_at() polls then. */
+        child->end.fd = sg_sys_pidfd(child->pid);
     }
 out:
     sg_sys_close(&own[0]);
@@ -60,9 +63,10 @@ out:
     return status;
 }
 
-/* One read a turn, so that a child that floods its stderr does not keep the
- * loop to itself; `all`: what is there now, and no more, for a grandchild may
- * go on writing. */
+/* Read the stderr pipe once, so that a child that floods its stderr does not
+ * monopolise the loop.  If `all`, read everything that the pipe holds now.
+ * Reading until the end of file would be wrong, because a grandchild may hold
+ * the pipe open and keep writing. */
 static void
 read_stderr(struct sg_child *child, struct sg_task *task, bool all)
 {
@@ -80,11 +84,12 @@ read_stderr(struct sg_child *child, struct sg_task *task, bool all)
             left -= n;
         }
     } while (n > 0 && left > 0);
-    if (n == 0 || n == -EBADF) { /* closed, by whomever */
+    if (n == 0 || n == -EBADF) { /* EBADF: other code closed our end */
         sg_loop_close(task, &child->stderr);
     }
 }
 
+/* Record the child's end if it has ended. */
 static void
 notice_end(struct sg_child *child, struct sg_task *task)
 {
@@ -96,7 +101,7 @@ notice_end(struct sg_child *child, struct sg_task *task)
         return;
     }
     child->ended = true;
-    /* Its last words were written before it ended. */
+    /* The child wrote the last of its stderr before it ended. */
     read_stderr(child, task, true);
     if (result > 0) {
         child->reaped = !child->own_session;
@@ -105,7 +110,7 @@ notice_end(struct sg_child *child, struct sg_task *task)
                      returncode);
     }
     else {
-        /* Reaped by somebody else: how it ended can't be known. */
+        /* Other code has reaped it, so the returncode is unknown. */
         child->reaped = true;
     }
     sg_loop_watch(task, &child->end, SG_NOTHING);
@@ -115,7 +120,7 @@ static int
 watch(struct sg_child *child, struct sg_task *task)
 {
     if (!child->ended && sg_loop_watch(task, &child->end, SG_READ) < 0) {
-        sg_loop_close(task, &child->end); /* so we ask: child.h */
+        sg_loop_close(task, &child->end); /* sg_child_check_at() polls */
     }
     return sg_loop_watch(task, &child->stderr, SG_READ);
 }
@@ -145,16 +150,16 @@ sg_child_check_at(struct sg_child *child, bool is_urgent)
     if (child->ended || child->end.fd >= 0) {
         return SG_NEVER;
     }
-    if (is_new || child->check_after == 0) {
-        child->check_after = is_urgent ? FIRST_PAUSE : LONGEST_PAUSE;
+    if (is_new || child->check_pause == 0) {
+        child->check_pause = is_urgent ? FIRST_PAUSE : LONGEST_PAUSE;
     }
     else if (sg_sys_now() < child->check_at) {
         return child->check_at;
     }
-    else if (!is_urgent || child->check_after < LONGEST_PAUSE) {
-        child->check_after *= 2;
+    else if (!is_urgent || child->check_pause < LONGEST_PAUSE) {
+        child->check_pause *= 2;
     }
-    child->check_at = sg_deadline_after(child->check_after);
+    child->check_at = sg_deadline_after(child->check_pause);
     return child->check_at;
 }
 
@@ -164,16 +169,16 @@ sg_child_escalate(struct sg_child *child)
     static const int signals[] = {SIGHUP, SIGTERM, SIGKILL};
 
     if (child->reaped
-        || child->escalated == sizeof(signals) / sizeof(*signals)) {
+        || child->signals_sent == sizeof(signals) / sizeof(*signals)) {
         return false;
     }
-    sg_sys_trace("child %ld is sent signal %d", (long)child->pid,
-                 signals[child->escalated]);
+    sg_sys_trace("sending signal %d to child %ld",
+                 signals[child->signals_sent], (long)child->pid);
     sg_sys_kill(child->pid, child->end.fd, child->own_session,
-                signals[child->escalated]);
-    /* A stopped process would not notice. */
+                signals[child->signals_sent]);
+    /* A stopped process handles no signal but SIGKILL until it continues. */
     sg_sys_kill(child->pid, child->end.fd, child->own_session, SIGCONT);
-    child->escalated++;
+    child->signals_sent++;
     return true;
 }
 
@@ -184,7 +189,7 @@ sg_child_release(struct sg_child *child, struct sg_task *task)
 
     read_stderr(child, task, true);
     if (!child->reaped) {
-        /* Its session outlives it: whatever it left behind goes too. */
+        /* The child's session outlives it: end its other processes too. */
         sg_sys_kill(child->pid, child->end.fd, child->own_session, SIGHUP);
         sg_sys_wait(child->pid, child->end.fd, false, false, &ignored);
         child->reaped = true;

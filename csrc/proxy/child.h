@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A running child process, as its far end sees it: its end, its stderr, and
- * the signals that bring it to its end.
+ * A running child process as its task sees it: the notice of its end, its
+ * stderr, and the signals that make it end.
  *
- * Embedded in a far end, used on the loop's thread only.  What happens is
- * told in the report.  The child is reaped as soon as it ends; but one with
- * a session of its own is left a zombie until sg_child_release(), so that
- * the number of its process group stays its own until that is signalled.
+ * A struct sg_child is embedded in a task (struct sg_proxy or sg_fdpass).
+ * After sg_child_start() only the loop's thread uses it.  It publishes the
+ * returncode and the stderr of the child in the shared state (shared.h).
+ *
+ * The child is reaped as soon as it ends, with one exception.  A child with a
+ * session of its own stays a zombie until sg_child_release(), because the
+ * number of its process group may be reused after the reaping, and the whole
+ * group is signalled.
  */
 #ifndef SG_CHILD_H
 #define SG_CHILD_H
@@ -15,60 +19,74 @@
 #include "engine/shared.h"
 #include "proxy/spawn.h"
 
-/* What becomes of its stderr. */
+/* Special values of sg_child_options.stderr_fd. */
 enum {
-    SG_STDERR_INHERIT = -1,
-    SG_STDERR_NULL = -2,
-    SG_STDERR_TAIL = -3, /* captured into the report; >= 0: a descriptor */
+    SG_STDERR_INHERIT = -1, /* the stderr of this process */
+    SG_STDERR_NULL = -2,    /* /dev/null */
+    SG_STDERR_TAIL = -3,    /* a pipe; the shared state keeps the last part */
 };
 
 struct sg_child_options {
-    const char *const *paths; /* as in struct sg_spawn_plan */
+    const char *const *paths; /* these four as in struct sg_spawn_plan */
     char *const *argv;
     char *const *envp;
     const char *cwd;
-    bool new_session;
-    int stderr_fd; /* a descriptor of the caller's, or SG_STDERR_... */
-    bool lends;    /* its pipes, to the caller: loan.h */
+    bool new_session; /* start the child in a session of its own */
+    int stderr_fd;    /* a descriptor that stays the caller's, or SG_STDERR_ */
+    bool lends;       /* sg_proxy_start() lends the pipes: see loan.h */
 };
 
 struct sg_child {
     pid_t pid;
-    bool own_session;
-    struct sg_watch end;    /* its pidfd; fd -1 where there is none */
-    struct sg_watch stderr; /* its stderr pipe; fd -1 when not captured */
+    bool own_session;       /* it leads a session: signal its whole group */
+    struct sg_watch end;    /* its pidfd, or fd -1 where there is none */
+    struct sg_watch stderr; /* reads its stderr pipe; fd -1: not captured */
     struct sg_shared *shared;
-    bool ended;
-    bool reaped;
-    int escalated;        /* how many signals were sent */
-    bool is_urgent;       /* without pidfd: somebody waits for the end */
-    int64_t check_after;  /* the pause until we ask again */
-    sg_deadline check_at; /* and when that is */
+    bool ended;           /* it has ended, or another wait() has reaped it */
+    bool reaped;          /* its pid may belong to another process by now */
+    int signals_sent;     /* of SIGHUP, SIGTERM, SIGKILL */
+    bool is_urgent;       /* the last argument of sg_child_check_at() */
+    int64_t check_pause;  /* without a pidfd: ns between two checks */
+    sg_deadline check_at; /* without a pidfd: the time of the next check */
 };
 
-/* Start it, on any thread, with these as stdin and stdout, which stay the
- * caller's.  The report stays the far end's.  On failure nothing is left. */
+/* Start the program of `options` with `stdin_fd` and `stdout_fd` as its
+ * standard streams.  Runs on any thread, before `child` belongs to a loop.
+ *
+ * Both descriptors, options->stderr_fd and everything else in `options`
+ * remain the caller's in every outcome.  `child` owns its own end of the
+ * stderr pipe and the pidfd; sg_child_release() closes them.  `child` borrows
+ * the caller's reference to `shared`.
+ *
+ * Returns SG_OK when the program runs, otherwise a status of sg_spawn(); then
+ * there is no child process and no descriptor to clean up. */
 enum sg_status sg_child_start(struct sg_child *child,
                               const struct sg_child_options *options,
                               int stdin_fd, int stdout_fd,
                               struct sg_shared *shared,
                               struct sg_error *error);
 
-/* Take what it wrote to stderr, and notice its end.  Negative errno when the
- * poller refuses to watch it. */
+/* Read some of the child's stderr and notice the child's end.  To be called
+ * in each turn of `task`.  Returns a negative errno if the poller refuses to
+ * watch the stderr pipe. */
 int sg_child_turn(struct sg_child *child, struct sg_task *task);
 
-/* When to take a turn to notice the end.  SG_NEVER with a pidfd, which wakes
- * us.  Without one we ask again and again: when somebody waits for the end,
- * after pauses that grow to 50 ms; else after pauses that are as long as it
- * has lived so far, which makes 20 in a day. */
+/* Return when `task` must take its next turn in order to notice the child's
+ * end.  SG_NEVER if the child has ended, or if a pidfd wakes the task.
+ *
+ * Without a pidfd the task has to poll.  If `is_urgent` (the task is waiting
+ * for the child's end), the pause doubles from 1 ms to about 50 ms.  Otherwise
+ * it doubles without a limit, which makes about 20 checks in the first day. */
 sg_deadline sg_child_check_at(struct sg_child *child, bool is_urgent);
 
-/* Send the next of SIGHUP, SIGTERM and SIGKILL.  False: all were sent. */
+/* Send the next of SIGHUP, SIGTERM and SIGKILL.  Returns false if all three
+ * have been sent, or if the child is reaped. */
 bool sg_child_escalate(struct sg_child *child);
 
-/* Read the last of stderr, signal what is left of its session, reap, and
- * close all. */
+/* Read what is left of the child's stderr, reap the child, and close the
+ * stderr pipe and the pidfd.  Does not wait.  If the child is not reaped yet,
+ * send SIGHUP before reaping it: to the whole process group if the child has
+ * a session of its own, in order to end what it has started. */
 void sg_child_release(struct sg_child *child, struct sg_task *task);
 
 #endif

@@ -1,35 +1,41 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The far end that lasts until its child has handed over a socket; see
- * fdpass.h.
+ * A program that hands over a socket; see fdpass.h.
+ *
+ * The task has two phases.  While `reply` is set, it waits for the socket.
+ * After the answer it only waits for the child's end, or enforces it.
  */
 #include "proxy/fdpass.h"
 
 #include <stdlib.h>
 
-/* How long we wait, once the child has closed its stdout, to learn how it
- * ended; and between the signals that end it. */
+/* The child has closed its stdout: the time to learn its exit status before
+ * the caller is answered. */
 #define REPORT_DELAY (200 * SG_MSEC)
+/* The pause between two of the signals that end the child. */
 #define ESCALATE_PAUSE (250 * SG_MSEC)
 
-/* Some programs send more than one; the first counts. */
+/* Some programs send more than one descriptor.  The first one counts; the
+ * others are closed. */
 #define MAX_DESCRIPTORS 8
 
 struct sg_fdpass {
-    struct sg_task task;
+    struct sg_task task; /* first */
     struct sg_child child;
-    struct sg_watch control; /* our end of the child's stdin and stdout */
+    struct sg_watch control; /* our end of the socketpair that is the child's
+                                stdin and stdout; fd -1 after its EOF */
     struct sg_reply *reply;  /* NULL once it is answered */
-    int64_t linger;
-    int64_t escalate_pause;
-    sg_deadline report_by;   /* the child sends no more: when to say so */
-    sg_deadline escalate_at; /* answered: when to make the child end */
+    int64_t linger;          /* ns from the answer to the first signal */
+    int64_t escalate_pause;  /* ns between two signals */
+    sg_deadline report_by;   /* EOF without a socket: when to answer even if
+                                the child's exit status is unknown */
+    sg_deadline escalate_at; /* answered: when to send the next signal */
 };
 
-/* The caller has its answer, or has gone: the child has nothing left to do.
- */
+/* The caller has its answer or has stopped waiting, so the child has nothing
+ * left to do. */
 static void
-finish_request(struct sg_fdpass *fdpass)
+finish_reply(struct sg_fdpass *fdpass)
 {
     sg_loop_watch(&fdpass->task, sg_reply_watch(fdpass->reply), SG_NOTHING);
     sg_reply_release(fdpass->reply);
@@ -42,9 +48,10 @@ static void
 fail(struct sg_fdpass *fdpass, enum sg_status status, int err)
 {
     sg_reply_set(fdpass->reply, status, err, -1);
-    finish_request(fdpass);
+    finish_reply(fdpass);
 }
 
+/* Receive from the child and answer, unless nothing has arrived. */
 static void
 take_descriptor(struct sg_fdpass *fdpass)
 {
@@ -58,7 +65,7 @@ take_descriptor(struct sg_fdpass *fdpass)
     }
     if (count > 0 && sg_sys_is_stream(fds[0])) {
         sg_reply_set(fdpass->reply, SG_OK, 0, fds[0]);
-        finish_request(fdpass);
+        finish_reply(fdpass);
     }
     else if (count > 0) {
         int err = sg_sys_is_socket(fds[0]) ? EPROTOTYPE : ENOTSOCK;
@@ -90,8 +97,10 @@ watch(struct sg_fdpass *fdpass)
                          SG_HANGUP);
 }
 
+/* One turn of the first phase: watch for the socket and for a caller that
+ * stops waiting. */
 static void
-attend_request(struct sg_fdpass *fdpass)
+attend_reply(struct sg_fdpass *fdpass)
 {
     int err = watch(fdpass);
 
@@ -100,7 +109,7 @@ attend_request(struct sg_fdpass *fdpass)
         return;
     }
     if (sg_reply_watch(fdpass->reply)->ready & SG_HANGUP) {
-        finish_request(fdpass);
+        finish_reply(fdpass);
         return;
     }
     if (fdpass->control.ready != 0) {
@@ -124,7 +133,7 @@ fdpass_turn(struct sg_task *task)
         fail(fdpass, SG_ERR_SYSTEM, -err);
     }
     if (fdpass->reply != NULL) {
-        attend_request(fdpass);
+        attend_reply(fdpass);
     }
     if (fdpass->reply == NULL && fdpass->child.ended) {
         sg_loop_over(task);
@@ -141,6 +150,8 @@ fdpass_turn(struct sg_task *task)
     sg_loop_run_at(task, sg_deadline_earlier(wake, ask));
 }
 
+/* Of the time that is left, half is for the child to end by itself; the rest
+ * is for three signals. */
 static void
 fdpass_stop(struct sg_task *task, sg_deadline by)
 {
@@ -182,7 +193,7 @@ sg_fdpass_start(const struct sg_child_options *options, int64_t linger,
     struct sg_fdpass *fdpass = calloc(1, sizeof(*fdpass));
     struct sg_loop *loop = NULL;
     enum sg_status status = SG_ERR_SYSTEM;
-    int control[2] = {-1, -1}; /* ours, the child's */
+    int control[2] = {-1, -1}; /* our end, the child's end */
     int err;
 
     *reply = NULL;
@@ -198,11 +209,12 @@ sg_fdpass_start(const struct sg_child_options *options, int64_t linger,
     if (*reply == NULL) {
         goto out;
     }
+    /* Before the child starts: afterwards nothing may fail. */
     loop = sg_loop_hold(error);
     if (loop == NULL) {
         goto out;
     }
-    /* The same socket for both, as OpenSSH gives. */
+    /* One socket is stdin and stdout, as in OpenSSH. */
     status = sg_child_start(&fdpass->child, options, control[1], control[1],
                             shared, error);
     if (status != SG_OK) {

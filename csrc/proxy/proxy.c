@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The far end that is a child's pipes; see proxy.h.
+ * A stream whose far side is the pipes of a child process; see proxy.h.
  *
- * Two pipes, as OpenSSH gives: a socket as stdin changes what bash, ncat and
- * /dev/stdin do.
+ * The child gets two pipes, as from OpenSSH.  A socket would not do, because
+ * bash, ncat and /dev/stdin behave differently if stdin is a socket.
  */
 #include "proxy/proxy.h"
 
@@ -12,13 +12,15 @@
 #include "engine/relay.h"
 
 struct sg_proxy {
-    struct sg_relay relay; /* first: the relay's functions are given that */
+    struct sg_relay relay; /* first: proxy_of() relies on it */
     struct sg_child child;
     struct sg_watch in;  /* writes to the child's stdin */
-    struct sg_watch out; /* reads its stdout */
-    int unread_fd;       /* reads its stdin's pipe: what it has left there */
-    int unread;          /* the last count of that */
-    bool is_lent; /* in.fd and out.fd are the caller's to use, not ours */
+    struct sg_watch out; /* reads the child's stdout */
+    int unread_fd;       /* a reading end of the stdin pipe, for counting its
+                            unread bytes after in.fd is closed; or -1 */
+    int unread;          /* bytes in the stdin pipe at the last count */
+    bool is_lent;        /* the caller's thread uses in.fd and out.fd, so the
+                            loop must not (loan.h) */
 };
 
 static struct sg_proxy *
@@ -27,8 +29,10 @@ proxy_of(const struct sg_relay *relay)
     return (struct sg_proxy *)relay;
 }
 
-/* ---- The kind of far side --------------------------------------------- */
+/* ---- The relay's table of functions (relay.h) -------------------------- */
 
+/* A read that fills a whole pipe shows that the child is faster than the
+ * loop: let the pipe hold more. */
 static ssize_t
 proxy_read(struct sg_relay *relay, char *to, size_t n)
 {
@@ -47,6 +51,7 @@ proxy_read(struct sg_relay *relay, char *to, size_t n)
     return got;
 }
 
+/* -EAGAIN may mean that the pipe is full, so try again once it has grown. */
 static ssize_t
 proxy_carry(struct sg_relay *relay, int from_fd)
 {
@@ -67,13 +72,15 @@ proxy_write(struct sg_relay *relay, const char *from, size_t n)
     ssize_t taken = sg_sys_write(proxy->in.fd, from, n);
 
     if (taken > 0 && relay->near_gone) {
-        proxy->unread = sg_sys_unread(proxy->in.fd); /* count from here */
+        /* The start of the next comparison in proxy_has_moved(). */
+        proxy->unread = sg_sys_unread(proxy->in.fd);
     }
     return taken;
 }
 
-/* The child sees the end of its input when it has read the rest; a reading
- * end of our own will tell whether it does. */
+/* The child sees the end of its input once it has read the rest of the pipe.
+ * Keep a reading end of the pipe, in order to see whether the child reads on;
+ * proxy_has_moved() counts the unread bytes. */
 static void
 proxy_write_eof(struct sg_relay *relay)
 {
@@ -111,7 +118,8 @@ proxy_has_ended(const struct sg_relay *relay)
     return proxy_of(relay)->child.ended;
 }
 
-/* A slow reader makes progress long before there is room for a write. */
+/* A slow reader makes progress long before the pipe has room for another
+ * write, so compare the number of unread bytes. */
 static bool
 proxy_has_moved(struct sg_relay *relay)
 {
@@ -141,9 +149,9 @@ static const struct sg_relay_kind proxy_relay_kind = {
     .escalate = proxy_escalate,
 };
 
-/* ---- The kind of far end ---------------------------------------------- */
+/* ---- The loop's table of functions (loop.h) ---------------------------- */
 
-/* It has to be known how the child ended, or that it did. */
+/* The stream cannot end before the child's end is noticed. */
 static bool
 is_urgent(const struct sg_relay *relay)
 {
@@ -157,11 +165,16 @@ pipes_are_back(void *task)
     sg_loop_wake(task);
 }
 
-/* As long as the pipes are lent only hangups are looked at: the caller has
- * closed, or the child has closed an end, or has ended.  Then, or when the
- * program ends, so does the loan.  (A hangup can't be masked; it is known by
- * then, and who uses the pipes may take its time.)  True when they are back.
- */
+/* Return true if the pipes are no longer lent to the caller's thread.
+ *
+ * While they are lent, the loop watches for hangups only.  A hangup means that
+ * the caller has closed the stream, or that the child has closed a pipe or has
+ * ended.  Then the loop ends the loan, as it does when the program ends.  The
+ * caller's thread may also have ended the loan itself.
+ *
+ * A call on the caller's thread may hold the pipes for a while after the loan
+ * has ended.  During that time the three descriptors leave the poller, because
+ * a hangup cannot be masked and would wake the loop again and again. */
 static bool
 take_back(struct sg_proxy *proxy)
 {
@@ -189,7 +202,7 @@ take_back(struct sg_proxy *proxy)
     if (!sg_loan_is_back(loan, pipes_are_back, task)) {
         return false;
     }
-    sg_sys_trace("%s %p: its pipes are the loop's", task->kind->name,
+    sg_sys_trace("%s %p: the loop drives the pipes", task->kind->name,
                  (void *)proxy);
     return true;
 }
@@ -225,7 +238,7 @@ proxy_turn(struct sg_task *task)
     }
 }
 
-/* The turn that follows finds the caller gone. */
+/* sg_relay_stop() marks the caller as gone; the next turn acts on it. */
 static void
 proxy_stop(struct sg_task *task, sg_deadline by)
 {
@@ -237,7 +250,7 @@ proxy_free(struct sg_task *task)
 {
     struct sg_proxy *proxy = (struct sg_proxy *)task;
 
-    sg_loan_close(sg_shared_loan(proxy->relay.shared));
+    sg_loan_pipes_closed(sg_shared_loan(proxy->relay.shared));
     sg_child_release(&proxy->child, task);
     sg_loop_close(task, &proxy->in);
     sg_loop_close(task, &proxy->out);
@@ -256,11 +269,11 @@ static const struct sg_task_kind proxy_kind = {
 
 /* ---- Starting --------------------------------------------------------- */
 
-/* Pipes and socketpair, by who holds them after the start. */
+/* The pipes and the socketpair, named by their owners after the start. */
 struct ends {
-    int near[2]; /* ours, the caller's */
-    int in[2];   /* the child's, ours */
-    int out[2];  /* ours, the child's */
+    int near[2]; /* the loop's, the caller's */
+    int in[2];   /* the child's stdin, the loop's end of it */
+    int out[2];  /* the loop's end of the child's stdout, the child's */
 };
 
 static void
@@ -309,6 +322,7 @@ sg_proxy_start(const struct sg_child_options *options, int64_t linger,
         sg_fail_errno(error, err);
         goto out;
     }
+    /* Before the child starts: afterwards nothing may fail. */
     loop = sg_loop_hold(error);
     if (loop == NULL) {
         goto out;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * Authentication of a session; see auth.h.
+ *
+ * For each method there is a step, which makes one non-blocking call of
+ * libssh2, and sg_session_repeat() repeats the step until it is done.
  */
 #include "ssh/auth.h"
 
@@ -10,18 +13,18 @@
 
 #include "ssh/internal.h"
 
-/* What one attempt is made with, whatever its method. */
+/* The arguments of one attempt.  Each method uses some of them. */
 struct attempt {
     const char *user;
-    const char *secret; /* a password, or a key */
+    const char *secret; /* a password, or a private key */
     size_t secret_len;
     const char *passphrase;
     const char *certificate;
     const unsigned char *blob;
     size_t blob_len;
     const struct sg_signer *signer;
-    const struct sg_asker *asker;
-    const char *methods;
+    const struct sg_responder *responder;
+    const char *methods; /* the result of none_step() */
 };
 
 static unsigned int
@@ -30,10 +33,11 @@ length(const char *text)
     return (unsigned int)strlen(text);
 }
 
-/* Whatever else goes wrong (a key that can't be read, a wrong passphrase) is
- * the end of one attempt only. */
+/* Return whether the session is lost by the error `rc` of libssh2.  Other
+ * errors, such as a key that cannot be read or a wrong passphrase, end only
+ * one attempt. */
 static bool
-is_lost(const struct sg_session *session, int rc)
+is_fatal(const struct sg_session *session, int rc)
 {
     switch (rc) {
     case LIBSSH2_ERROR_ALLOC:
@@ -50,6 +54,7 @@ is_lost(const struct sg_session *session, int rc)
     }
 }
 
+/* Repeat step(session, what) until libssh2 has finished the attempt. */
 static enum sg_status
 attempt(struct sg_session *session, int (*step)(struct sg_session *, void *),
         struct attempt *what, const struct sg_wait *wait,
@@ -63,7 +68,7 @@ attempt(struct sg_session *session, int (*step)(struct sg_session *, void *),
         return status;
     }
     return sg_session_fail(
-        session, is_lost(session, rc) ? SG_ERR_LOST : SG_ERR_REFUSED, error);
+        session, is_fatal(session, rc) ? SG_ERR_LOST : SG_ERR_REFUSED, error);
 }
 
 /* ---- none ------------------------------------------------------------- */
@@ -125,6 +130,8 @@ sg_auth_password(struct sg_session *session, const char *user,
 
 /* ---- publickey -------------------------------------------------------- */
 
+/* libssh2 always asks whether the server would accept the key before it signs
+ * (RFC 4252 7), which costs one more round trip. */
 static int
 key_step(struct sg_session *session, void *arg)
 {
@@ -150,7 +157,8 @@ sg_auth_key(struct sg_session *session, const char *user, const char *key,
     return attempt(session, key_step, &what, wait, error);
 }
 
-/* A string of RFC 4251 5 at *data; moves behind it. */
+/* Read the string (RFC 4251 5) at *data, and move *data behind it.  Returns
+ * false if the string does not end before `end`. */
 static bool
 read_string(const unsigned char **data, const unsigned char *end,
             const unsigned char **string, size_t *n)
@@ -168,8 +176,10 @@ read_string(const unsigned char **data, const unsigned char *end,
     return true;
 }
 
-/* The algorithm that the data to sign names (RFC 4252 7): after session id,
- * SSH_MSG_USERAUTH_REQUEST, user, service, "publickey" and TRUE. */
+/* Read the algorithm's name from the data to sign (RFC 4252 7): session id,
+ * SSH_MSG_USERAUTH_REQUEST, user, service, "publickey", TRUE, algorithm.
+ * Returns false if the data is malformed or the name is too long for
+ * `size`. */
 static bool
 read_algorithm(const unsigned char *data, size_t n, char *name, size_t size)
 {
@@ -197,7 +207,9 @@ read_algorithm(const unsigned char *data, size_t n, char *name, size_t size)
     return true;
 }
 
-/* A copy of what a callback made, for libssh2 to free. */
+/* Copy the result of a callback into memory of libssh2, which frees it by the
+ * allocator of the session.  Wipes and frees `made`.  NULL if `made` is NULL
+ * or there is no memory. */
 static void *
 hand_over(struct sg_session *session, void *made, size_t n)
 {
@@ -211,6 +223,8 @@ hand_over(struct sg_session *session, void *made, size_t n)
     return copy;
 }
 
+/* libssh2 chooses the algorithm: from 1.11.0 on it negotiates RSA with SHA-2.
+ * It wants the raw signature, to which it adds the algorithm's name. */
 static LIBSSH2_USERAUTH_PUBLICKEY_SIGN_FUNC(sign)
 {
     const struct sg_signer *signer = *abstract;
@@ -250,17 +264,18 @@ sg_auth_signer(struct sg_session *session, const char *user,
 
 /* ---- keyboard-interactive --------------------------------------------- */
 
-/* An empty text may be NULL. */
+/* Copy `n` bytes and add a NUL.  libssh2 passes NULL for an empty text. */
 static char *
 copy_text(const void *text, size_t n)
 {
     return strndup(text != NULL ? text : "", n);
 }
 
-static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(respond)
+/* libssh2 frees the responses, so they must come from its allocator. */
+static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(answer_prompts)
 {
     struct sg_session *session = *abstract;
-    const struct sg_asker *asker = session->callback;
+    const struct sg_responder *responder = session->responder;
     char *name_text = copy_text(name, (size_t)name_len);
     char *instruction_text = copy_text(instruction, (size_t)instruction_len);
 
@@ -269,8 +284,9 @@ static LIBSSH2_USERAUTH_KBDINT_RESPONSE_FUNC(respond)
         char *response = NULL;
 
         if (name_text != NULL && instruction_text != NULL && prompt != NULL) {
-            response = asker->ask(asker->arg, name_text, instruction_text,
-                                  prompt, prompts[i].echo != 0);
+            response = responder->respond(responder->arg, name_text,
+                                          instruction_text, prompt,
+                                          prompts[i].echo != 0);
         }
         responses[i].length = response != NULL ? length(response) : 0;
         responses[i].text = hand_over(session, response, responses[i].length);
@@ -288,17 +304,17 @@ interactive_step(struct sg_session *session, void *arg)
 {
     struct attempt *what = arg;
 
-    session->callback = (void *)what->asker;
+    session->responder = (void *)what->responder;
     return libssh2_userauth_keyboard_interactive_ex(
-        session->ssh, what->user, length(what->user), respond);
+        session->ssh, what->user, length(what->user), answer_prompts);
 }
 
 enum sg_status
 sg_auth_interactive(struct sg_session *session, const char *user,
-                    const struct sg_asker *asker, const struct sg_wait *wait,
-                    struct sg_error *error)
+                    const struct sg_responder *responder,
+                    const struct sg_wait *wait, struct sg_error *error)
 {
-    struct attempt what = {.user = user, .asker = asker};
+    struct attempt what = {.user = user, .responder = responder};
 
     return attempt(session, interactive_step, &what, wait, error);
 }

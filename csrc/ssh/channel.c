@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The far end that is a channel of a session; see channel.h.
+ * A stream whose far side is a channel of a session; see channel.h.
  *
- * It waits in the session's line to be opened, then relays, then closes.
- * libssh2 calls a channel closed when CLOSE has gone both ways; until then it
- * is ours to turn.  When the session is lost, its channels are orphans: they
- * pass on what they have, tell the reason, and end.
+ * The life of a channel: it joins the session in its first turn, waits in
+ * SG_QUEUE_OPEN (channel_open.c), relays, and closes.  finish() decides when
+ * EOF and CLOSE are sent.  If the session is lost, the channel becomes an
+ * orphan, which has no session: it passes on the data that has arrived,
+ * reports the reason, and ends.
  */
 #include "ssh/channel.h"
 
@@ -28,9 +29,10 @@ sg_channel_next(struct sg_channel *channel)
     return channel->next;
 }
 
-/* ---- The kind of far side --------------------------------------------- */
+/* ---- The relay's table of functions (relay.h) ------------------------- */
 
-/* What libssh2 says of a channel, as the relay wants it. */
+/* Turn a result of libssh2 into one of the relay: a length, -EAGAIN, or
+ * -ECONNRESET.  An error that concerns the session marks it as lost. */
 static ssize_t
 result_of(struct sg_channel *channel, ssize_t rc)
 {
@@ -50,7 +52,7 @@ sg_channel_give_room(struct sg_channel *channel)
     sg_channel_dequeue(channel, SG_QUEUE_WRITE);
     channel->may_write = true;
     sg_loop_run_again(&channel->relay.task);
-    /* If it has no use for it after all, the next ones come. */
+    /* If the channel does not use the room, the session gives it away. */
     sg_session_run(channel->session);
 }
 
@@ -61,10 +63,11 @@ sg_channel_try_again(struct sg_channel *channel)
     sg_loop_run_again(&channel->relay.task);
 }
 
-/* How many packets there is room for in tx: one for who has waited for it,
- * as many as fit when nobody waits. */
+/* Return how many packets the channel may write now: one if it was taken from
+ * SG_QUEUE_WRITE, none if other channels wait in that queue, otherwise as many
+ * as tx has room for. */
 static size_t
-get_packets(const struct sg_channel *channel)
+get_packet_room(const struct sg_channel *channel)
 {
     const struct sg_session *session = channel->session;
 
@@ -83,19 +86,21 @@ channel_room(struct sg_relay *relay)
     size_t window, room;
 
     if (channel->ssh == NULL) {
-        return SG_SCRATCH_SIZE; /* for write() to tell */
+        return SG_SCRATCH_SIZE; /* channel_write() reports the end */
     }
     window = libssh2_channel_window_write_ex(channel->ssh, NULL);
     if (window == 0) {
-        return 0; /* the session asks for news of it */
+        return 0; /* sg_channel_update() notices when it opens */
     }
-    room = get_packets(channel) * SG_MAX_WRITE;
+    room = get_packet_room(channel) * SG_MAX_WRITE;
     if (room == 0) {
         sg_channel_enqueue(channel, SG_QUEUE_WRITE);
     }
     return room < window ? room : window;
 }
 
+/* libssh2 makes one packet of each call.  After EAGAIN it requires the same
+ * bytes again, which it may find at another address; the relay keeps them. */
 static ssize_t
 channel_write(struct sg_relay *relay, const char *from, size_t n)
 {
@@ -109,14 +114,14 @@ channel_write(struct sg_relay *relay, const char *from, size_t n)
     while (done < n && channel->ssh != NULL && wrote > 0) {
         size_t piece = n - done < SG_MAX_WRITE ? n - done : SG_MAX_WRITE;
 
-        if (get_packets(channel) == 0) {
+        if (get_packet_room(channel) == 0) {
             sg_channel_enqueue(channel, SG_QUEUE_WRITE);
             break;
         }
         channel->may_write = false;
         wrote = result_of(channel, libssh2_channel_write_ex(
                                        channel->ssh, 0, from + done, piece));
-        done += wrote > 0 ? (size_t)wrote : 0; /* 0: the window is closed */
+        done += wrote > 0 ? (size_t)wrote : 0; /* 0: no remote window */
     }
     if (wrote == -EAGAIN
         && libssh2_channel_window_write_ex(channel->ssh, NULL) != 0) {
@@ -132,11 +137,11 @@ channel_write(struct sg_relay *relay, const char *from, size_t n)
 static void
 channel_write_eof(struct sg_relay *relay)
 {
-    channel_of(relay)->eof_wanted = true; /* see finish() */
+    channel_of(relay)->eof_wanted = true; /* finish() sends it */
 }
 
-/* libssh2's channels have no readiness of their own: the session makes us
- * due when anything has come. */
+/* There is no descriptor to watch: sg_channel_update() lets the channel take a
+ * turn when packets for it have arrived. */
 static int
 channel_want(struct sg_relay *relay, bool reading, bool writing)
 {
@@ -150,7 +155,7 @@ static bool
 channel_reason_is_known(const struct sg_relay *relay)
 {
     (void)relay;
-    return true; /* an end without a lost session has no reason */
+    return true; /* only a lost session has a reason, known at once */
 }
 
 static bool
@@ -169,7 +174,7 @@ channel_has_moved(struct sg_relay *relay)
     return false;
 }
 
-/* What was not sent by now never will be. */
+/* Give up on data that has not been sent, and close the channel. */
 static bool
 channel_escalate(struct sg_relay *relay)
 {
@@ -194,10 +199,12 @@ static const struct sg_relay_kind channel_relay_kind = {
     .escalate = channel_escalate,
 };
 
-/* ---- What comes ------------------------------------------------------- */
+/* ---- Receiving -------------------------------------------------------- */
 
-/* Both read all there is, and keep it for whom it concerns; but not when
- * what they wait for has come. */
+/* Both calls of libssh2 take in all of rx and queue the packets of all
+ * channels.  Each returns at once, without reading, if the message that it
+ * waits for has arrived already.  So a channel that has received both EOF and
+ * CLOSE is of no use here. */
 bool
 sg_channel_pump(struct sg_channel *channel)
 {
@@ -216,23 +223,35 @@ sg_channel_pump(struct sg_channel *channel)
     return rc != 0;
 }
 
-/* How much the peer may still send, and has sent that is not read yet. */
+/* Return the bytes that the peer may still send plus those that libssh2 has
+ * queued for the channel.
+ *
+ * With both pointers NULL the call takes constant time.  With read_avail, and
+ * in libssh2_channel_eof(), libssh2 scans its list of all packets. */
 static size_t
 get_credit(const struct sg_channel *channel)
 {
     return libssh2_channel_window_read_ex(channel->ssh, NULL, NULL);
 }
 
-/* Out of libssh2 at once, for its one list of packets must stay short, into
- * a buffer of ours that what we grant keeps small.  The last of the credit
- * is left: libssh2 would extend it without asking us (see window.c).  True
- * when something came, an end included. */
+/* Read the channel's data from libssh2 and deliver it to the relay.  Returns
+ * true if data or the end of the data has arrived.
+ *
+ * Read at once, even if the caller of the stream is slow, because libssh2
+ * keeps one list of the packets of all channels, which each read scans: 20 ns
+ * if the list is empty, 2 ms if it holds 65 536 packets.  The window bounds
+ * the relay's buffer.
+ *
+ * Never read the last `reserve` bytes of the credit: libssh2 would adjust the
+ * window without asking (INITIAL in window.c).  replenish() reads them after
+ * the next grant. */
 static bool
 receive(struct sg_channel *channel)
 {
     struct sg_relay *relay = &channel->relay;
-    /* By way of the session: of an idle channel as little as can be is
-     * touched, for there may be a thousand. */
+    /* All tasks of a loop share the scratch memory.  Ask for it by the task of
+     * the session, in order to touch little memory of an idle channel: there
+     * may be a thousand of them. */
     char *scratch = sg_loop_scratch(&channel->session->task);
     size_t reserve = sg_window_initial(&channel->window) / 4 * 3;
     bool has_come = false;
@@ -262,9 +281,12 @@ receive(struct sg_channel *channel)
     return has_come;
 }
 
-/* What has arrived is the caller's, however slowly it reads: at most a
- * window of it.  But not behind a packet that was wrong: libssh2 would read
- * on as if nothing had happened, and deliver what comes after the hole. */
+/* Take everything that libssh2 has queued for the channel, before the channel
+ * is freed.  It is at most a window; the caller of the stream may read it at
+ * its own pace.
+ *
+ * Take nothing after a damaged packet, because libssh2 would read on and
+ * deliver data with a gap. */
 static void
 take_queued(struct sg_channel *channel)
 {
@@ -277,7 +299,7 @@ take_queued(struct sg_channel *channel)
         return;
     }
     receive(channel);
-    do { /* and the reserve */
+    do { /* with the reserve that receive() leaves */
         n = channel->session->is_damaged
                 ? 0
                 : result_of(channel,
@@ -287,7 +309,7 @@ take_queued(struct sg_channel *channel)
 }
 
 void
-sg_channel_take_news(struct sg_channel *channel)
+sg_channel_update(struct sg_channel *channel)
 {
     struct sg_relay *relay = &channel->relay;
 
@@ -301,7 +323,8 @@ sg_channel_take_news(struct sg_channel *channel)
     }
 }
 
-/* What the caller has read may be sent again. */
+/* Grant the peer as much window as the caller of the stream has read
+ * (window.h). */
 static void
 replenish(struct sg_channel *channel)
 {
@@ -316,35 +339,60 @@ replenish(struct sg_channel *channel)
                       relay->down.len);
         return;
     }
-    if (channel->grant == 0) {
-        channel->grant = sg_window_grant(
+    if (channel->pending_grant == 0) {
+        channel->pending_grant = sg_window_grant(
             &channel->window, &channel->session->windows, get_credit(channel),
             relay->down.len, sg_sys_now());
     }
-    if (channel->grant == 0) {
+    if (channel->pending_grant == 0) {
         return;
     }
-    rc = libssh2_channel_receive_window_adjust2(channel->ssh, channel->grant,
-                                                1, NULL);
+    rc = libssh2_channel_receive_window_adjust2(
+        channel->ssh, channel->pending_grant, 1, NULL);
     if (rc == LIBSSH2_ERROR_EAGAIN) {
         sg_channel_enqueue(channel, SG_QUEUE_REKEY);
-        return; /* the same again afterwards */
+        return; /* pending_grant is sent after the key exchange */
     }
-    channel->grant = 0;
+    channel->pending_grant = 0;
     if (rc < 0) {
         sg_session_check(channel->session, rc);
         return;
     }
     sg_session_run(channel->session);
     if (receive(channel)) {
-        sg_loop_run_again(&relay->task); /* what was left in reserve */
+        sg_loop_run_again(&relay->task); /* the reserve has arrived */
     }
 }
 
-/* ---- The kind of far end ---------------------------------------------- */
+/* ---- Turns ------------------------------------------------------------ */
 
-/* EOF and CLOSE, ours and theirs (RFC 4254 5.3).  True when the relay has
- * something to learn from it. */
+/* Decide the end of the channel: which EOF and CLOSE (RFC 4254 5.3) have
+ * arrived and which to send now.  Returns true if the relay must take another
+ * turn because of it.
+ *
+ * decide() in relay.c decides the end of the stream, this function that of the
+ * channel.  They inform each other as follows.
+ *
+ *   EOF from the server    receive() calls sg_relay_far_eof(); decide() then
+ *                          passes the end on to the caller.
+ *   CLOSE from the server  Here (1): the relay learns that its far side takes
+ *                          no more data.
+ *   EOF to the server      decide() calls channel_write_eof() when everything
+ *                          that the caller has sent is across.  Here (2): sent
+ *                          unless a CLOSE has gone either way.
+ *   CLOSE to the server    Here (3): when the relay is done both ways, or the
+ *                          session closes and nothing more goes up; and not
+ *                          before our EOF.  channel_escalate() does not wait
+ *                          for that.
+ *   the end                Here (4): libssh2_channel_free() sends our CLOSE
+ *                          and waits for the server's.  Then the channel
+ *                          leaves the session, channel_is_gone() is true, and
+ *                          decide() ends the stream.
+ *
+ * Traps of libssh2: reading returns 0 after EOF and also after CLOSE; only
+ * libssh2_channel_wait_closed() tells whether CLOSE has arrived.  It does not
+ * answer a CLOSE by itself.  libssh2_channel_free() drops unread data, hence
+ * take_queued().  sshd disconnects if it gets channel data after our CLOSE. */
 static bool
 finish(struct sg_channel *channel)
 {
@@ -354,14 +402,15 @@ finish(struct sg_channel *channel)
     if (channel->ssh == NULL) {
         return false;
     }
+    /* (1) */
     if (relay->far_eof && !channel->remote_closed
         && libssh2_channel_wait_closed(channel->ssh) == 0) {
         channel->remote_closed = true;
         sg_relay_far_deaf(relay);
         has_news = true;
     }
-    /* Not after CLOSE, which libssh2_channel_free has sent when it waits for
-     * theirs: sshd would disconnect. */
+    /* (2)  If is_closing, libssh2_channel_free() may have sent our CLOSE, and
+     * sshd would disconnect because of an EOF after it. */
     if (channel->eof_wanted && !channel->eof_sent && !channel->remote_closed
         && !channel->is_closing) {
         channel->eof_sent = libssh2_channel_send_eof(channel->ssh)
@@ -371,6 +420,7 @@ finish(struct sg_channel *channel)
         }
         sg_session_run(channel->session);
     }
+    /* (3) */
     if ((sg_relay_is_done(relay)
          || (channel->session->is_closing && relay->up_over))
         && (!channel->eof_wanted || channel->eof_sent
@@ -379,29 +429,32 @@ finish(struct sg_channel *channel)
         take_queued(channel);
         channel->is_closing = true;
     }
+    /* (4) */
     if (channel->is_closing
         && libssh2_channel_free(channel->ssh) != LIBSSH2_ERROR_EAGAIN) {
         channel->ssh = NULL;
         sg_channel_leave(channel);
         return true;
     }
-    if (channel->is_closing) { /* theirs has not come, or ours not gone */
+    if (channel->is_closing) { /* a CLOSE is missing, ours or the server's */
         sg_channel_enqueue(channel, SG_QUEUE_REKEY);
         sg_session_run(channel->session);
     }
     return has_news;
 }
 
-/* The first turn: the session may be gone already. */
+/* The first turn: join the session, unless it is closing or has ended. */
 static void
 join_session(struct sg_channel *channel)
 {
     static const struct sg_error closed = {.status = SG_ERR_LOST,
                                            .err = ECONNRESET,
-                                           .text = "it was closed here"};
+                                           .text = "this program closed the "
+                                                   "connection"};
     static const struct sg_error ended = {.status = SG_ERR_LOST,
                                           .err = ECONNRESET,
-                                          .text = "it has ended already"};
+                                          .text = "the connection had already "
+                                                  "ended"};
     struct sg_task *task = &channel->relay.task;
     struct sg_session *session = sg_loop_context(task);
 
@@ -413,9 +466,12 @@ join_session(struct sg_channel *channel)
     sg_channel_answer(channel, session != NULL ? &closed : &ended);
 }
 
-/* Nobody waits: an open that has not begun is dropped; so is one that has,
- * where it has a state of its own.  Else it must be finished first, for
- * libssh2 would give its confirmation to the next. */
+/* The caller no longer waits, so abandon the open of the channel if possible.
+ *
+ * An open that has not begun is dropped.  An open that has begun is dropped
+ * only if libssh2 keeps the state of each open (`opening` is set).  Otherwise
+ * it must be completed first, because libssh2 would take its late confirmation
+ * for the answer to the next open (libssh2#671); opened() then closes it. */
 static void
 drop_open(struct sg_channel *channel)
 {
@@ -481,7 +537,7 @@ sg_channel_orphan(struct sg_channel *channel)
     sg_channel_answer(channel, &error);
     take_queued(channel);
     sg_channel_leave(channel);
-    channel->ssh = NULL; /* libssh2_session_free frees it */
+    channel->ssh = NULL; /* libssh2_session_free() frees it */
     sg_loop_run_again(&channel->relay.task);
 }
 
@@ -489,12 +545,13 @@ void
 sg_channel_close(struct sg_channel *channel)
 {
     sg_shared_set_failure(channel->relay.shared, ECONNRESET,
-                          "it was closed here");
+                          "this program closed the connection");
     if (channel->reply != NULL) {
         sg_channel_answer(channel,
                           &(struct sg_error){.status = SG_ERR_LOST,
                                              .err = ECONNRESET,
-                                             .text = "it was closed here"});
+                                             .text = "this program closed "
+                                                     "the connection"});
     }
     drop_open(channel);
     sg_relay_end_input(&channel->relay);
@@ -555,7 +612,7 @@ channel_new(const struct sg_channel_options *options)
     }
     memcpy(channel->message, options->message, options->message_len);
     channel->message_len = options->message_len;
-    channel->asked_window = options->window_size;
+    channel->requested_window = options->window_size;
     channel->max_packet_size = options->max_packet_size;
     return channel;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * How a channel comes to its session, is opened, and leaves; see channel.h.
+ * A channel joins its session, is opened, and leaves the session; see
+ * channel.h.
  */
 #include <libssh2.h>
 #include <string.h>
 
 #include "ssh/channel_internal.h"
 
-/* ---- The session's list and line -------------------------------------- */
+/* ---- The session's list and queues ------------------------------------ */
 
 void
 sg_channel_enqueue(struct sg_channel *channel, enum sg_queue queue)
@@ -50,7 +51,8 @@ sg_channel_enter(struct sg_channel *channel, struct sg_session *session)
         channel->next->previous = channel;
     }
     session->channels = channel;
-    sg_window_open(&channel->window, &session->windows, channel->asked_window);
+    sg_window_open(&channel->window, &session->windows,
+                   channel->requested_window);
     sg_channel_enqueue(channel, SG_QUEUE_OPEN);
     sg_session_run(session);
 }
@@ -67,7 +69,8 @@ sg_channel_leave(struct sg_channel *channel)
         sg_channel_dequeue(channel, queue);
     }
     if (channel->opening != NULL) {
-        libssh2_channel_free(channel->opening); /* closed when it is open */
+        /* libssh2 closes the channel when the confirmation arrives. */
+        libssh2_channel_free(channel->opening);
         channel->opening = NULL;
     }
     if (channel->next != NULL) {
@@ -105,8 +108,10 @@ sg_channel_answer(struct sg_channel *channel, const struct sg_error *error)
 
 /* ---- Opening ---------------------------------------------------------- */
 
-/* libssh2 gives RFC 4254's reason as a text, and the pinned one the server's
- * description behind it; that is what remains. */
+/* Split the text of libssh2 about a refused open into the reason (RFC 4254
+ * 5.1), which becomes error->code, and the server's description, which remains
+ * the text.  libssh2 gives the reason only as a text; the pinned libssh2 adds
+ * the server's description. */
 static void
 split_refusal(struct sg_error *error)
 {
@@ -137,13 +142,16 @@ split_refusal(struct sg_error *error)
     }
 }
 
-/* A server that tries to connect for longer than libssh2 waits for an answer
- * (1.10: 60 s) is no reason to give up what goes on meanwhile.  The answer is
- * queued when it comes, for nobody. */
+/* Answer the caller that the open has failed, and remove the channel.
+ *
+ * A timeout of libssh2 (1.10: always 60 s) concerns only this open, because
+ * the server may still be trying to connect to the target.  The server's late
+ * answer stays queued in libssh2 (libssh2#671). */
 static void
 open_failed(struct sg_channel *channel, int rc)
 {
-    static const char no_answer[] = "no answer for longer than libssh2 waits";
+    static const char no_answer[] = "the server did not answer within the "
+                                    "time that libssh2 allows";
     struct sg_error error = {0};
 
     if (rc == LIBSSH2_ERROR_TIMEOUT) {
@@ -151,7 +159,7 @@ open_failed(struct sg_channel *channel, int rc)
                      sizeof(no_answer) - 1);
     }
     else if (sg_session_check(channel->session, rc)) {
-        return; /* the session's loss will answer */
+        return; /* the session is lost: sg_channel_orphan() answers */
     }
     else {
         sg_session_fail(channel->session, SG_ERR_OPEN_FAILURE, &error);
@@ -159,10 +167,11 @@ open_failed(struct sg_channel *channel, int rc)
     }
     sg_channel_answer(channel, &error);
     sg_channel_leave(channel);
-    sg_loop_run_again(&channel->relay.task); /* to be freed */
+    sg_loop_run_again(&channel->relay.task); /* the loop frees it then */
     sg_loop_over(&channel->relay.task);
 }
 
+/* The server has confirmed the open. */
 static void
 opened(struct sg_channel *channel)
 {
@@ -171,16 +180,17 @@ opened(struct sg_channel *channel)
 
     sg_channel_dequeue(channel, SG_QUEUE_OPEN);
     sg_session_bind(channel->ssh, channel);
-    sg_window_answered(&channel->session->windows,
-                       sg_sys_now() - channel->open_began);
+    sg_window_add_round_trip(&channel->session->windows,
+                             sg_sys_now() - channel->open_began);
     channel->is_open = true;
     sg_shared_add_count(shared, SG_COUNT_OPENED, 1);
     sg_shared_add_count(shared, SG_COUNT_OPEN, 1);
-    /* stderr has no place on a socket, and would close the window. */
+    /* The stream has no place for extended data (stderr).  Left unread, it
+     * would use up the window. */
     libssh2_channel_handle_extended_data2(
         channel->ssh, LIBSSH2_CHANNEL_EXTENDED_DATA_IGNORE);
     if (channel->reply == NULL) {
-        channel->is_closing = true; /* nobody waits for it any more */
+        channel->is_closing = true; /* the caller no longer waits */
     }
     sg_channel_answer(channel, &none);
     sg_loop_run_again(&channel->relay.task);
@@ -194,7 +204,8 @@ sg_channel_next_to_open(struct sg_channel *channel)
 
 #ifdef LIBSSH2_CHANNEL_OPEN_START
 
-/* In channel->ssh once it is open, and else what libssh2 says. */
+/* Start or continue the open.  Returns 0 and sets channel->ssh when the
+ * channel is open, otherwise an error of libssh2; EAGAIN while it waits. */
 static int
 try_to_open(struct sg_channel *channel)
 {
@@ -223,6 +234,8 @@ try_to_open(struct sg_channel *channel)
 
 #else
 
+/* The same with a libssh2 whose session holds the state of an open.  Not with
+ * libssh2_channel_direct_tcpip_ex(), which fixes the window at 2 MiB. */
 static int
 try_to_open(struct sg_channel *channel)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The handshake of a session: what is offered, and what was agreed upon; see
- * session.h.
+ * The handshake of a session: the algorithms that we offer, and the results;
+ * see session.h.  Runs on the caller's thread.
  */
 #include "ssh/internal.h"
 
@@ -9,15 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The same lists for both directions: libssh2 mixes ciphers of different
- * kinds up.  No chacha20: sshd rekeys it every GiB, and its code had two
- * memory faults.  No -etm MACs: their receive path is libssh2's weakest. */
+/* Both directions get the same lists, because libssh2 confuses the two if
+ * their ciphers are of different kinds.  chacha20 is not offered, because sshd
+ * rekeys it every GiB (AES: every 64 GiB), and libssh2's code for it had two
+ * memory faults.  No -etm MAC is offered, because their receive path is the
+ * weakest code of every libssh2 (CVE-2026-66035 and others). */
 #define CURVES                                                                \
     "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"      \
     "ecdh-sha2-nistp384,ecdh-sha2-nistp521"
-/* Before 1.11.1 a diffie-hellman exchange gives the old host key back, and
- * keeps pointing to it when the new one is malformed (1.10: kex.c 379): a
- * server could have it freed twice. */
+/* Before 1.11.1, a diffie-hellman exchange frees the old host key and keeps a
+ * pointer to it if the new one is malformed (1.10: kex.c:379), so that a
+ * server could have it freed twice.  Those versions offer only curves.
+ *
+ * In 1.11.0, setting the key exchange methods drops "ext-info-c", so that RSA
+ * user keys sign with SHA-1. */
 #if LIBSSH2_VERSION_NUM >= 0x010b01
 #define KEX                                                                   \
     CURVES ",diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,"    \
@@ -28,6 +33,7 @@
 #if LIBSSH2_VERSION_NUM >= 0x010b00
 #define CIPHERS                                                               \
     "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes256-ctr,aes128-ctr"
+/* No certificates (-cert-v01), because libssh2 checks no CA. */
 #define HOST_KEYS                                                             \
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"                    \
     "ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"
@@ -52,6 +58,9 @@ sg_session_offer(enum sg_method method)
     return offers[method];
 }
 
+/* libssh2 only sets O_NONBLOCK on the descriptor that it is given; its I/O
+ * goes through the callbacks.  After the key exchange it also waits for
+ * SERVICE_ACCEPT, which costs a round trip. */
 static int
 handshake_step(struct sg_session *session, void *arg)
 {
@@ -59,7 +68,8 @@ handshake_step(struct sg_session *session, void *arg)
     return libssh2_session_handshake(session->ssh, session->socket.fd);
 }
 
-/* The wanted ones that we would offer anyway, then the rest of those. */
+/* Offer the host key types of HOST_KEYS in a new order: first those of
+ * `wanted`, in its order, then the others. */
 static int
 prefer_host_keys(struct sg_session *session, const char *wanted)
 {
@@ -92,8 +102,8 @@ prefer_host_keys(struct sg_session *session, const char *wanted)
                                        list);
 }
 
-/* What a handshake sends: the banner, KEXINIT, the exchange's one message,
- * NEWKEYS, SERVICE_REQUEST. */
+/* The packets that we send during a handshake: the identification string,
+ * KEXINIT, one message of the exchange, NEWKEYS, SERVICE_REQUEST. */
 #define HANDSHAKE_PACKETS 5
 
 /* By messages, the SERVICE_REQUEST follows with the first request. */
@@ -103,15 +113,20 @@ expected_packets(const struct sg_session *session)
     return HANDSHAKE_PACKETS - (session->by_messages ? 1 : 0);
 }
 
-/* The one that is going to be checked.  libssh2 keeps a host key before it has
- * verified the signature, and keeps silent about a rekey that fails: within the
- * handshake a server could show somebody else's key in a second exchange, or
- * none.  No honest one wants new keys so early. */
+/* Keep a copy of the host key for the caller to check, and watch libssh2's
+ * own copy; check_host_key() compares the two after each rekey.
+ *
+ * A second key exchange within the handshake is refused.  libssh2 stores a
+ * host key before it has verified the signature, and does not report a rekey
+ * that fails.  So a hostile server could present another server's key, or
+ * none, in a second exchange.  No honest server rekeys before the login.  The
+ * number of packets that we have sent reveals a second exchange. */
 static enum sg_status
 keep_host_key(struct sg_session *session, struct sg_error *error)
 {
-    static const char twice[] = "the server exchanged keys again before the "
-                                "login; whose host key it shows is unknown";
+    static const char twice[] = "the server started a second key exchange "
+                                "before the login, so its host key cannot be "
+                                "trusted";
     const char *key = sg_session_host_key(session, &session->host_key_len);
 
     if (key == NULL || session->packets_sent > expected_packets(session)) {
@@ -119,7 +134,7 @@ keep_host_key(struct sg_session *session, struct sg_error *error)
     }
     session->memory.watched = key;
     session->memory.watched_freed = false;
-    free(session->host_key); /* of a handshake before */
+    free(session->host_key); /* of an earlier call */
     session->host_key = malloc(session->host_key_len + 1);
     if (session->host_key == NULL) {
         return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);

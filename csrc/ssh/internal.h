@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What session.c, auth.c and channel.c share; nobody else includes it.
+ * The inside of a session, for the files of csrc/ssh that implement it:
+ * session.c, session_loop.c, handshake.c, auth.c, channel.c and
+ * channel_open.c.
+ *
+ * A session has no lock.  It belongs to the caller's thread until
+ * sg_session_start(), and to the thread of its loop afterwards, together with
+ * all of its channels.  Only `shared` is used by both (shared.h).
  */
 #ifndef SG_SESSION_INTERNAL_H
 #define SG_SESSION_INTERNAL_H
@@ -14,11 +20,27 @@
 struct sg_channel;
 struct _LIBSSH2_CHANNEL;
 
-/* What channels wait for, first come, first served. */
+/* The queues of channels that wait for the session, first in, first out.  A
+ * channel is in each of them at most once.  sg_channel_leave() removes a
+ * channel from all of them.
+ *
+ *          a channel is in it            another function that removes it
+ *   OPEN   from sg_channel_enter()       opened() in channel_open.c, when the
+ *          until it is open              server has confirmed the open
+ *   WRITE  while it has data for the     sg_channel_give_room(), when tx has
+ *          server and tx is full         room for one more packet
+ *   REKEY  after libssh2 has answered    sg_channel_try_again(), when libssh2
+ *          a write, EOF, CLOSE or        has taken in packets, because the key
+ *          window adjustment with        exchange may have ended, or the
+ *          EAGAIN                        server's CLOSE may have arrived
+ *
+ * libssh2 answers with EAGAIN during a key exchange, when RFC 4253 7.1 allows
+ * no channel message.  libssh2_channel_free() also returns EAGAIN until the
+ * server's CLOSE has arrived. */
 enum sg_queue {
-    SG_QUEUE_OPEN,  /* to be opened; the first one is */
-    SG_QUEUE_WRITE, /* for room in tx */
-    SG_QUEUE_REKEY, /* for the end of a key exchange */
+    SG_QUEUE_OPEN,
+    SG_QUEUE_WRITE,
+    SG_QUEUE_REKEY,
     SG_QUEUES,
 };
 
@@ -26,116 +48,171 @@ struct sg_session {
     struct sg_task task; /* first */
     struct _LIBSSH2_SESSION *ssh;
     struct sg_watch socket;
-    struct sg_watch control; /* hangs up when the session shall end */
+    struct sg_watch control; /* one end of a socketpair; hangs up when the
+                                program has closed the gateway */
     struct sg_shared *shared;
 
-    char *rx; /* received, for libssh2: one block, refilled when empty */
-    size_t rx_start, rx_len;
-    size_t rx_left; /* of it after the last turn */
-    int rx_error;   /* negative errno of the socket */
-    int tx_error;   /* the same, of send: rx_error when all is received */
-    bool rx_eof;
-    bool is_tcp;
-    bool owes_ack;       /* nothing was sent since something was received */
-    struct sg_buffer tx; /* sent by libssh2, for the socket */
+    /* From the socket to libssh2: one block of memory, which is filled again
+     * when libssh2 has taken all of it. */
+    char *rx;
+    size_t rx_start; /* offset of the first byte that libssh2 has not taken */
+    size_t rx_len;   /* bytes that libssh2 has not taken */
+    size_t rx_len_seen; /* rx_len after the last carry().  If rx_len differs, a
+                           call outside of carry() has had libssh2 take in
+                           packets since then */
+    int rx_error;       /* negative errno of recv, or 0 */
+    int tx_error;       /* negative errno of send, or 0.  It becomes rx_error
+                           once everything has been received */
+    bool rx_eof;        /* the server has closed the connection */
+    bool is_tcp;        /* `socket` is a TCP socket */
+    bool owes_ack;      /* TCP: nothing was sent since the last recv, so the
+                           kernel may delay the acknowledgement */
+    struct sg_buffer tx; /* from libssh2 to the socket: whole packets */
     struct sg_memory memory;
 
-    char *host_key; /* the one that was checked */
+    char *host_key; /* a copy of the host key that the program has checked */
     size_t host_key_len;
 
-    struct sg_channel *channels; /* all of them */
+    struct sg_channel *channels; /* all channels, newest first */
     struct {
-        struct sg_channel *first, **last;
+        struct sg_channel *first;
+        struct sg_channel **last; /* where to link the next one */
     } queues[SG_QUEUES];
     struct sg_windows windows;
 
-    int64_t alive_interval; /* ns; 0: never ask */
-    int alive_count_max;    /* so many questions, and it is lost */
-    int unanswered;         /* questions since we heard of it */
-    int64_t heard;          /* when something was received last */
-    int64_t asked;          /* when we asked whether it is alive */
-    int64_t probe_began;
-    bool is_probing;       /* an open that is only there to be refused */
-    bool has_keys;         /* the handshake went well */
-    bool by_messages;      /* userauth.c sends the service request */
-    unsigned packets_sent; /* by libssh2 so far */
+    /* Keepalives: ssh_config's ServerAliveInterval and ServerAliveCountMax. */
+    int64_t alive_interval;    /* ns of silence before a keepalive; 0: none */
+    int alive_count_max;       /* unanswered keepalives that declare the server
+                                  dead */
+    int unanswered;            /* keepalives since bytes were last received */
+    int64_t received_at;       /* ns: when bytes were last received */
+    int64_t keepalive_sent_at; /* ns: when the last keepalive was sent */
+    int64_t probe_began;       /* ns: when the present probe() was sent */
+    bool is_probing;           /* a probe() waits for the server's answer */
+
+    bool has_keys;    /* the first key exchange has succeeded */
+    bool by_messages; /* the caller sends the service request: userauth.h */
+    unsigned packets_sent; /* by libssh2 since the session was made */
     bool has_sent_disconnect;
-    bool is_closing; /* nobody needs it any more */
-    bool is_lost;
-    bool is_damaged; /* by what was received: nothing more of it is read */
-    bool is_torn;    /* callbacks fail, so that libssh2 lets go */
-    sg_deadline close_by;
-    struct sg_error last; /* the server's disconnect, or what broke it */
-    void *callback;       /* what a callback of auth.c works with */
+    bool is_closing; /* begin_close() was called: channels are closed, none is
+                        opened */
+    bool is_lost;    /* no longer usable; `last` has the reason */
+    bool is_damaged; /* libssh2 has failed on what was received (wrong MAC,
+                        malformed packet, no memory), so nothing more is read
+                        from it */
+    bool is_torn_down; /* the callbacks fail from now on, so that libssh2 waits
+                          for nothing while it frees the session */
+    sg_deadline close_by; /* is_closing: when the session ends at the latest */
+    struct sg_error last; /* the server's disconnect message, or the error that
+                             the session was lost by */
+    void *responder;      /* the struct sg_responder of a running
+                             sg_auth_interactive() */
 };
+
+/* libssh2 makes one packet of a write, with at most this many bytes. */
+#define SG_MAX_WRITE 32700
 
 /* ---- session.c -------------------------------------------------------- */
 
-/* Repeat op(session, arg), which returns what libssh2 does, until it is not
- * EAGAIN, doing the I/O in between.  The last result, in *rc. */
+/* Call op(session, arg), a step of libssh2, until it returns something other
+ * than LIBSSH2_ERROR_EAGAIN, and do the I/O in between.  For the caller's
+ * thread, before sg_session_start().
+ *
+ * Returns SG_OK and the last result of op() in *rc, which may be an error of
+ * libssh2.  Otherwise SG_ERR_TIMEOUT, SG_ERR_INTERRUPTED, SG_ERR_SYSTEM, or
+ * SG_ERR_LOST if the connection ended. */
 enum sg_status sg_session_repeat(struct sg_session *session,
                                  int (*op)(struct sg_session *, void *),
                                  void *arg, const struct sg_wait *wait,
                                  int *rc, struct sg_error *error);
 
-/* libssh2's last error as ours. */
+/* Fill `error` with `status` and the best description of libssh2's last
+ * error: the server's disconnect message, the end of the connection, the
+ * errno of the socket, or libssh2's own code and text.  Returns `status`. */
 enum sg_status sg_session_fail(struct sg_session *session,
                                enum sg_status status, struct sg_error *error);
 
-/* A call on a channel failed with `rc`: is the whole session lost by it?
- * Then that is noted. */
+/* A call on a channel failed with `rc`, an error of libssh2.  Returns false
+ * if the error concerns only that channel.  Otherwise it marks the session as
+ * lost, lets it take a turn in order to end, and returns true. */
 bool sg_session_check(struct sg_session *session, int rc);
 
-/* It goes on no longer, for this reason. */
+/* Mark the session as lost, with `text` as the reason.  The first reason
+ * remains. */
 void sg_session_lose(struct sg_session *session, const char *text);
 
-/* One recv in, when libssh2 has taken all that came before.  True when that
- * brought anything, an end included. */
+/* Refill rx with one recv, if libssh2 has taken all of it.  Returns true if
+ * bytes, the end of the connection, or an error arrived. */
 bool sg_session_receive(struct sg_session *session);
 
-/* One send out: of everything, or of so much that it is worth a call. */
+/* Send what tx holds with one system call, at most SG_PIECES pieces. */
 void sg_session_send(struct sg_session *session);
 
-/* What was received is acknowledged now, if what was sent did not. */
+/* Have the kernel acknowledge the received bytes now, unless something was
+ * sent since, which has carried the acknowledgement. */
 void sg_session_acknowledge(struct sg_session *session);
 
-/* So much waits to be sent that channels must not add to it. */
+/* Return whether tx is above its soft limit, so that channels must not add to
+ * it. */
 bool sg_session_is_full(const struct sg_session *session);
-/* For how many packets of channels there is room until then. */
+
+/* Return how many packets of SG_MAX_WRITE bytes channels may add to tx. */
 size_t sg_session_room(const struct sg_session *session);
 
+/* Send SSH_MSG_DISCONNECT if possible without waiting, and shut the socket
+ * down for writing.  Best effort; failure is ignored. */
 void sg_session_send_disconnect(struct sg_session *session);
+
+/* Free the session and everything that libssh2 has allocated for it.  The
+ * socket must be closed already. */
 void sg_session_release(struct sg_session *session);
 
-/* Something was given to libssh2: see to it in a turn. */
+/* Let the session take a turn, because libssh2 was given something to send or
+ * has taken in something.  On the loop's thread. */
 void sg_session_run(struct sg_session *session);
 
-/* An open channel of libssh2's is from now on known to be this one. */
+/* Make `channel` the owner of libssh2's open channel `ssh`, so that
+ * update_channels() finds it.  Does nothing with a libssh2 that does not name
+ * the channels that have news. */
 void sg_session_bind(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel);
 
-/* libssh2 makes one packet of a write, of at most so much. */
-#define SG_MAX_WRITE 32700
+/* ---- channel.c and channel_open.c, called by session_loop.c ------------ */
 
-/* ---- channel.c and channel_open.c, on behalf of the session ----------- */
-
-/* One that waits to be opened goes on, the first only where libssh2 opens no
- * more than one at a time; true when it is done with. */
+/* Take the next step of opening a channel of SG_QUEUE_OPEN.  With a libssh2
+ * that opens one channel at a time, only for the first of the queue.  Returns
+ * true if the channel is open or the open has failed; either removes the
+ * channel from the queue. */
 bool sg_channel_open_step(struct sg_channel *channel);
+
+/* Return the next channel in SG_QUEUE_OPEN, or NULL. */
 struct sg_channel *sg_channel_next_to_open(struct sg_channel *channel);
-/* libssh2 takes all in; false when this one is of no use for that. */
+
+/* Have libssh2 take in all of rx, by a call on this channel.  Returns false
+ * if this channel cannot be used for that. */
 bool sg_channel_pump(struct sg_channel *channel);
-/* Something has come, perhaps for this one: out of libssh2, and a turn for the
- * channel if that has to see to it. */
-void sg_channel_take_news(struct sg_channel *channel);
-/* There is room in tx for it, and it may write one packet.  Out of line. */
+
+/* libssh2 has taken in packets, perhaps for this channel: read its data from
+ * libssh2, and let the channel take a turn if the packets concern it. */
+void sg_channel_update(struct sg_channel *channel);
+
+/* Remove the channel from SG_QUEUE_WRITE, allow it to write one packet, and
+ * let it take a turn. */
 void sg_channel_give_room(struct sg_channel *channel);
-/* libssh2 may take what it did not.  Out of line. */
+
+/* Remove the channel from SG_QUEUE_REKEY and let it take a turn, in which it
+ * repeats the call that libssh2 answered with EAGAIN. */
 void sg_channel_try_again(struct sg_channel *channel);
-/* The session is gone, with all of libssh2's channels. */
+
+/* The session is lost.  Detach the channel from it; the channel passes on the
+ * data that has arrived, reports the reason, and ends. */
 void sg_channel_orphan(struct sg_channel *channel);
-/* The session ends: no more goes up, and then it closes.  What has come stays
- * the caller's. */
+
+/* The session closes.  Accept no more data from the caller, and close the
+ * channel once the accepted data has gone out.  Data that has arrived remains
+ * readable for the caller. */
 void sg_channel_close(struct sg_channel *channel);
+
+/* Return the next channel in the session's list, or NULL. */
 struct sg_channel *sg_channel_next(struct sg_channel *channel);
 
 #endif

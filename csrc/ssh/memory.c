@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Counted memory; see memory.h.
+ * The counted memory of libssh2; see memory.h.
+ *
+ * Each block has a head in front of it, which links it into a list and holds
+ * its size.
  */
 #include "ssh/memory.h"
 
@@ -8,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Before each block, so aligned that anything can follow. */
+/* The alignment of max_align_t lets any type follow the head. */
 union sg_memory_head {
     struct {
         union sg_memory_head *next, *previous;
@@ -20,12 +23,14 @@ union sg_memory_head {
 void
 sg_memory_wipe(void *block, size_t n)
 {
+    /* A compiler cannot know which function a volatile pointer points to. */
     static void *(*const volatile set)(void *, int, size_t) = memset;
 
     set(block, 0, n);
 }
 
-/* For a block with its head: of small ones the heads are most of it. */
+/* Return whether the limit allows a block of `n` bytes.  The head counts too,
+ * because the heads of small blocks are larger than the blocks. */
 static bool
 has_room(struct sg_memory *memory, size_t n)
 {
@@ -83,7 +88,7 @@ sg_memory_free(struct sg_memory *memory, void *block)
         return;
     }
     head--;
-    if (memory->is_wiped) {
+    if (memory->wipe_on_free) {
         sg_memory_wipe(block, head->is.size);
     }
     memory->used -= sizeof(*head) + head->is.size;
@@ -107,7 +112,7 @@ sg_memory_clear(struct sg_memory *memory)
     }
 }
 
-/* By hand, so that what is left behind can be wiped. */
+/* Not with realloc(), which may move a block without wiping the old copy. */
 void *
 sg_memory_realloc(struct sg_memory *memory, void *block, size_t n)
 {

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The memory of a session's libssh2: counted, bounded, wiped while there are
- * secrets in it, and given back with the session, what libssh2 has forgotten
- * included.
+ * The memory of one session's libssh2: counted and limited.
  *
- * libssh2 queues a packet for as long as nobody asks for it, and hands the
- * memory of passwords back as it is.  The bound is what a hostile server can
- * make us hold; when it is reached libssh2 gets none, and the session fails.
+ * libssh2 allocates by these functions.  They serve four purposes:
+ *  - The limit bounds the memory that a hostile server can make us hold,
+ *    because libssh2 queues a packet until something reads it.  When the
+ *    limit is reached, allocation fails and with it the session.
+ *  - Blocks are wiped when they are freed while the login lasts, because
+ *    libssh2 frees the memory of passwords without wiping it.
+ *  - sg_memory_clear() frees the blocks that libssh2 has leaked.
+ *  - One block can be watched, to notice when libssh2 frees it.
+ *
+ * There is no lock: the memory is used on the thread of its session.
  */
 #ifndef SG_MEMORY_H
 #define SG_MEMORY_H
@@ -16,28 +21,34 @@
 
 union sg_memory_head;
 
+/* Zeroed: no block, no limit. */
 struct sg_memory {
-    union sg_memory_head *blocks; /* all of them */
-    size_t used;                  /* with a head before each block */
-    size_t limit;                 /* 0: none */
-    bool is_plain;      /* malloc() and free(), no more: see session.c */
-    bool is_wiped;      /* what is given back */
-    bool was_exhausted; /* the limit has been met */
-    const void *watched;
-    bool watched_freed; /* the watched block was given back */
+    union sg_memory_head *blocks; /* a list of all blocks in use */
+    size_t used;                  /* bytes, with the head of each block */
+    size_t limit;                 /* bytes; 0: none */
+    bool is_plain;       /* use malloc() and free() without counting, because
+                            libssh2 frees some blocks by free() itself; see
+                            bypasses_allocator() in session.c */
+    bool wipe_on_free;   /* overwrite each block before it is freed */
+    bool was_exhausted;  /* an allocation has failed because of the limit */
+    const void *watched; /* a block to watch, or NULL */
+    bool watched_freed;  /* the watched block was freed */
 };
 
+/* malloc(), realloc() and free().  NULL if the limit would be exceeded. */
 void *sg_memory_alloc(struct sg_memory *memory, size_t n);
 void *sg_memory_realloc(struct sg_memory *memory, void *block, size_t n);
 void sg_memory_free(struct sg_memory *memory, void *block);
 
-/* Free all that is left. */
+/* Free every block that is in use. */
 void sg_memory_clear(struct sg_memory *memory);
 
-/* A copy of `n` bytes. */
+/* Return a copy of `n` bytes as a block of `memory`; NULL if there is no
+ * room. */
 void *sg_memory_copy(struct sg_memory *memory, const void *from, size_t n);
 
-/* Overwrite what no compiler may leave out. */
+/* Overwrite `n` bytes of `block` with zeros.  Unlike memset(), a compiler
+ * cannot leave the call out when the block is freed right after it. */
 void sg_memory_wipe(void *block, size_t n);
 
 #endif

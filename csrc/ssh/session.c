@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * One SSH connection to a gateway; see session.h.  Here: libssh2 between its
- * two buffers and its memory, and its life on the caller's thread.
+ * One SSH connection to a gateway; see session.h.
+ *
+ * This file connects libssh2 with the two buffers and the socket, and drives
+ * the session on the caller's thread.  session_loop.c drives it afterwards.
  */
 #include "ssh/internal.h"
 
@@ -14,24 +16,32 @@
 #include <string.h>
 
 #define RX_SIZE (256 * 1024)
-#define TX_SOFT_LIMIT (256 * 1024) /* above: channels are not fed */
-#define TX_HARD_LIMIT                                                         \
-    (1024 * 1024) /* above: libssh2 is not fed, so that a
-                                       hostile server can't make us queue
-                                       replies without end */
-/* What libssh2 may hold.  It needs some 100 KiB, and what was received in one
- * piece; the rest is in our own buffers, which have their own bounds. */
+/* Bytes in tx above which channels must not write. */
+#define TX_SOFT_LIMIT (256 * 1024)
+/* Bytes in tx above which libssh2 gets no input, so that a hostile server
+ * cannot make us queue replies without end. */
+#define TX_HARD_LIMIT (1024 * 1024)
+/* The bytes that libssh2 may allocate.  It needs about 100 KiB, and what one
+ * recv brings.  Channel data moves into our own buffers at once, which have
+ * their own bounds.  A hostile server can make libssh2 need much more: 2 MiB
+ * that arrive in packets of one byte take 200 MB. */
 #define MEMORY_LIMIT ((size_t)128 << 20)
 
 /* ---- Callbacks of libssh2 --------------------------------------------- */
 
+/* Take the whole packet, always.  If only a part were sent, libssh2 would fail
+ * with BAD_USE (1.10.0), lose and duplicate packets (1.11.0: libssh2#1397,
+ * libssh2#1431), or hang in a keepalive or a rekey (1.11.1).
+ *
+ * libssh2's agent code would call this with another socket, but it is not
+ * used. */
 static LIBSSH2_SEND_FUNC(take_packet)
 {
     struct sg_session *session = *abstract;
 
     (void)socket;
     (void)flags;
-    if (session->is_torn) {
+    if (session->is_torn_down) {
         return -ECONNRESET;
     }
     session->packets_sent++;
@@ -39,15 +49,18 @@ static LIBSSH2_SEND_FUNC(take_packet)
                                                           : -ENOMEM;
 }
 
-/* The end of the connection is not libssh2's to know: it would refuse to
- * hand out what it has queued for the channels.  We see it ourselves. */
+/* Give libssh2 received bytes.  A failure must be a negative errno, not -1.
+ *
+ * libssh2 never learns that the connection has ended, because it would then
+ * refuse to return the data that it has queued for the channels.
+ * is_broken() in session_loop.c detects the end. */
 static LIBSSH2_RECV_FUNC(give_bytes)
 {
     struct sg_session *session = *abstract;
 
     (void)socket;
     (void)flags;
-    if (session->is_torn) {
+    if (session->is_torn_down) {
         return -ECONNRESET;
     }
     if (session->tx.len > TX_HARD_LIMIT) {
@@ -63,11 +76,12 @@ static LIBSSH2_RECV_FUNC(give_bytes)
     return (ssize_t)length;
 }
 
-/* Where libssh2 meets it, in a rekey or while it closes a channel, it may say
- * nothing and read on, with a hole where the packet was. */
+/* During a rekey, or while it closes a channel, libssh2 may ignore a wrong MAC
+ * and read on, so that the data lacks a packet.  So this callback ends the
+ * session by itself. */
 static LIBSSH2_MACERROR_FUNC(note_wrong_mac)
 {
-    static const char text[] = "a packet was damaged on its way (wrong MAC)";
+    static const char text[] = "a packet was damaged in transit (wrong MAC)";
     struct sg_session *own = *abstract;
 
     (void)session;
@@ -82,6 +96,7 @@ static LIBSSH2_MACERROR_FUNC(note_wrong_mac)
     return -1;
 }
 
+/* SSH_MSG_DISCONNECT (RFC 4253 11.1). */
 static LIBSSH2_DISCONNECT_FUNC(note_disconnect)
 {
     struct sg_session *own = *abstract;
@@ -109,7 +124,7 @@ enum sg_status
 sg_session_fail(struct sg_session *session, enum sg_status status,
                 struct sg_error *error)
 {
-    static char no_packet[] = "what the server sent is no packet of SSH";
+    static char no_packet[] = "the server sent an invalid SSH packet";
     char *text = NULL;
     int n = 0;
     int rc = libssh2_session_last_error(session->ssh, &text, &n, 0);
@@ -119,16 +134,17 @@ sg_session_fail(struct sg_session *session, enum sg_status status,
                             session->last.text, strlen(session->last.text));
     }
     if (session->memory.was_exhausted) {
-        return fail_with(error, status, "it sent more than can be kept");
+        return fail_with(error, status,
+                         "the server sent more than can be kept in memory");
     }
-    /* An end that send() saw first is an end like any other. */
+    /* EPIPE: send() has noticed the end before recv() has. */
     if (session->rx_eof || session->rx_error == -EPIPE) {
         return fail_with(error, status, "the server closed the connection");
     }
     if (session->rx_error != 0) {
         return sg_fail(error, status, -session->rx_error);
     }
-    if (n <= 0) { /* not every one of libssh2's failures has words */
+    if (n <= 0) { /* libssh2 reports some errors without a text */
         text = no_packet;
         n = sizeof(no_packet) - 1;
     }
@@ -158,10 +174,11 @@ sg_session_check(struct sg_session *session, int rc)
     case LIBSSH2_ERROR_CHANNEL_EOF_SENT:
     case LIBSSH2_ERROR_CHANNEL_WINDOW_FULL:
     case LIBSSH2_ERROR_REQUEST_DENIED:
-        return false; /* one channel's own affair */
+        return false; /* concerns only that channel */
     default:
         break;
     }
+    /* After SOCKET_DISCONNECT the queued data is intact. */
     if (rc != LIBSSH2_ERROR_SOCKET_DISCONNECT) {
         session->is_damaged = true;
     }
@@ -185,6 +202,7 @@ sg_session_receive(struct sg_session *session)
     }
     n = sg_sys_recv(session->socket.fd, session->rx, RX_SIZE, MSG_DONTWAIT);
     if (n == -EAGAIN || n == -EWOULDBLOCK || n == -EINTR) {
+        /* Nothing is left to receive: see sg_session_send(). */
         session->rx_error = session->tx_error;
         return session->rx_error != 0;
     }
@@ -193,14 +211,15 @@ sg_session_receive(struct sg_session *session)
     session->owes_ack = session->is_tcp && n > 0;
     session->rx_eof = n == 0;
     session->rx_error = n < 0 ? (int)n : 0;
-    session->heard = session->alive_interval != 0 ? sg_sys_now() : 0;
+    session->received_at = session->alive_interval != 0 ? sg_sys_now() : 0;
     sg_shared_add_count(session->shared, SG_COUNT_RECEIVED,
                         (int64_t)session->rx_len);
     return true;
 }
 
-/* A failure becomes one of recv's when nothing is left to receive: the
- * server's last words may be. */
+/* A failure does not end the session yet, because the server's disconnect
+ * message may be waiting in the socket.  sg_session_receive() turns tx_error
+ * into rx_error when nothing is left to receive. */
 void
 sg_session_send(struct sg_session *session)
 {
@@ -227,14 +246,14 @@ sg_session_send(struct sg_session *session)
     }
 }
 
-/* sshd has Nagle's algorithm on unless there is a terminal: of two small
- * pieces it sends the second when the first has been acknowledged, which is
- * when we send something, or 40 ms later. */
+/* sshd uses Nagle's algorithm unless there is a terminal.  So it sends the
+ * second of two small pieces only when we have acknowledged the first, and
+ * the kernel delays an acknowledgement by 40 ms if we send nothing. */
 void
 sg_session_acknowledge(struct sg_session *session)
 {
 #ifdef TCP_QUICKACK
-    const int now = 2; /* 1 would be: and from now on at once */
+    const int now = 2; /* only now; 1 would turn quick ACKs on for good */
 
     if (session->owes_ack) {
         session->owes_ack = false;
@@ -281,7 +300,9 @@ sg_session_bind(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel)
 
 /* ---- On the caller's thread ------------------------------------------- */
 
-/* Wait until the socket can do what we want of it. */
+/* Wait until the socket is readable, or writable if tx holds bytes.
+ * libssh2_session_block_directions() is not used, because libssh2 does not
+ * keep it up to date in every case. */
 static enum sg_status
 wait_for_socket(struct sg_session *session, const struct sg_wait *wait,
                 struct sg_error *error)
@@ -318,7 +339,8 @@ sg_session_repeat(struct sg_session *session,
             return SG_OK;
         }
         if (sg_session_receive(session)) {
-            /* A peer that never stops talking must not keep us here. */
+            /* A server that sends without a pause never lets this loop
+             * wait, so check here as well. */
             if (sg_deadline_ms(wait->deadline) == 0) {
                 return sg_fail(error, SG_ERR_TIMEOUT, ETIMEDOUT);
             }
@@ -344,7 +366,7 @@ static int init_result;
 static void
 init_libssh2(void)
 {
-    init_result = libssh2_init(0); /* not thread-safe */
+    init_result = libssh2_init(0); /* not thread-safe: under pthread_once */
 }
 
 static void
@@ -371,6 +393,7 @@ install_callbacks(LIBSSH2_SESSION *ssh)
 #endif
 }
 
+/* The allocator of the session, for libssh2. */
 static LIBSSH2_ALLOC_FUNC(allocate)
 {
     return sg_memory_alloc(&((struct sg_session *)*abstract)->memory, count);
@@ -387,20 +410,24 @@ static LIBSSH2_FREE_FUNC(give_back)
     sg_memory_free(&((struct sg_session *)*abstract)->memory, ptr);
 }
 
-/* 1.11.1 gives two buffers of ECDSA keys that it had from us to free() or
- * OPENSSL_free(), which both must then be able to take.  (Ours does not.) */
+/* Return whether libssh2 frees some of our blocks by free() or OPENSSL_free()
+ * instead of the allocator of the session: from 1.11.1 on, two buffers of
+ * ECDSA keys.  All blocks must then come from malloc().  The pinned libssh2 is
+ * patched. */
 static bool
-mixes_up_memory(void)
+bypasses_allocator(void)
 {
 #ifdef SG_LIBSSH2_PINNED
     return false;
 #else
-    return libssh2_version(0x010b01) != NULL; /* that, or later */
+    return libssh2_version(0x010b01) != NULL; /* 1.11.1 or later */
 #endif
 }
 
-/* Small messages are not to wait for more, nor behind more than the kernel
- * needs.  What is no TCP socket refuses, and is none the worse.  Is it one? */
+/* Tune the socket for small messages.  TCP_NODELAY sends them at once.
+ * TCP_NOTSENT_LOWAT keeps little unsent data in the kernel, because a new
+ * message has to wait behind that data.  Both fail harmlessly on other
+ * sockets.  Returns true if `fd` is a TCP socket. */
 static bool
 tune_socket(int fd)
 {
@@ -424,8 +451,8 @@ sg_session_new(int fd, struct sg_shared *shared, struct sg_error *error)
         goto fail;
     }
     session->memory.limit = MEMORY_LIMIT;
-    session->memory.is_plain = mixes_up_memory();
-    session->memory.is_wiped = true; /* until it is started */
+    session->memory.is_plain = bypasses_allocator();
+    session->memory.wipe_on_free = true; /* until sg_session_start() */
     session->rx = malloc(RX_SIZE);
     session->ssh = libssh2_session_init_ex(allocate, give_back, reallocate,
                                            session);
@@ -433,7 +460,7 @@ sg_session_new(int fd, struct sg_shared *shared, struct sg_error *error)
         goto fail;
     }
     libssh2_session_set_blocking(session->ssh, 0);
-#if LIBSSH2_VERSION_NUM >= 0x010b00 /* 1.10 has 60 s; see open_failed() */
+#if LIBSSH2_VERSION_NUM >= 0x010b00 /* 1.10: 60 s, see open_failed() */
     libssh2_session_set_read_timeout(session->ssh, INT_MAX);
 #endif
     install_callbacks(session->ssh);
@@ -458,14 +485,14 @@ fail:
     return NULL;
 }
 
-/* With callbacks that fail libssh2 waits for nothing any more. */
+/* libssh2_session_free() waits for nothing once the callbacks fail. */
 void
 sg_session_release(struct sg_session *session)
 {
-    session->is_torn = true;
+    session->is_torn_down = true;
     while (libssh2_session_free(session->ssh) == LIBSSH2_ERROR_EAGAIN) {
     }
-    sg_memory_clear(&session->memory); /* what it has forgotten */
+    sg_memory_clear(&session->memory); /* the blocks that libssh2 leaked */
     sg_buffer_clear(&session->tx);
     sg_shared_unref(session->shared);
     free(session->host_key);
@@ -473,8 +500,8 @@ sg_session_release(struct sg_session *session)
     free(session);
 }
 
-/* Not within the first key exchange, which libssh2 would go on with, in
- * whatever state it was left. */
+/* Not during the first key exchange, because libssh2 would try to complete
+ * that first, in whatever state it was left. */
 void
 sg_session_send_disconnect(struct sg_session *session)
 {

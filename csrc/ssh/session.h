@@ -2,13 +2,14 @@
  *
  * One SSH connection to a gateway, spoken by libssh2 over two memory buffers.
  *
- * Its life: made, handshake and authentication (auth.h) on the caller's
- * thread, with a deadline; then sg_session_start() gives it to a loop of its
- * own, which carries channels (channel.h) until it is closed or lost.
+ * The life of a session: sg_session_new(), the handshake and the
+ * authentication (auth.h) run on the caller's thread, with a deadline.  Then
+ * sg_session_start() gives the session to a loop of its own, which carries
+ * channels (channel.h) until the session is closed or lost.
  *
- * libssh2 never sees the socket.  It mishandles a packet of which only a
- * part could be sent, in every release; so its SEND callback takes the whole
- * packet into our buffer, always, and RECV reads from ours.
+ * libssh2 never sees the socket.  Every release of it mishandles a packet of
+ * which only a part could be sent.  So its SEND callback always takes the
+ * whole packet into our buffer, and its RECV callback reads from ours.
  */
 #ifndef SG_SESSION_H
 #define SG_SESSION_H
@@ -19,64 +20,94 @@
 
 struct sg_session;
 
-/* How long the caller's thread waits, and what it does after a signal: not 0
- * from interrupt(arg) ends the wait with SG_ERR_INTERRUPTED. */
+/* How long a function may block the caller's thread. */
 struct sg_wait {
-    sg_deadline deadline;
-    int (*interrupt)(void *arg);
+    sg_deadline deadline;        /* then it returns SG_ERR_TIMEOUT */
+    int (*interrupt)(void *arg); /* called after a signal and now and then; a
+                                    result other than 0 ends the wait with
+                                    SG_ERR_INTERRUPTED */
     void *arg;
 };
 
-/* Takes over `fd`, a connected socket, and takes its own reference to the
- * report, which will tell why it was lost.  NULL: it is the caller's still. */
+/* Make a session on the connected stream socket `fd`.
+ *
+ * The session takes over `fd`, and its own reference to `shared`, where it
+ * will publish why the connection was lost, and its counters.  Returns NULL
+ * if there is no memory; then `fd` remains the caller's. */
 struct sg_session *sg_session_new(int fd, struct sg_shared *shared,
                                   struct sg_error *error);
 
-/* Version exchange and key exchange.  `host_key_types`: a comma list of
- * those to offer first, or NULL. */
+/* Do the version exchange and the key exchange (RFC 4253 4.2 and 7), on the
+ * caller's thread.
+ *
+ *   host_key_types  the host key types to offer first, separated by commas,
+ *                   or NULL; a type that sg_session_offer() does not list is
+ *                   left out
+ *
+ * Returns SG_OK, or SG_ERR_SSH, SG_ERR_LOST, SG_ERR_TIMEOUT,
+ * SG_ERR_INTERRUPTED or SG_ERR_SYSTEM.  The caller must then check the host
+ * key before it authenticates. */
 enum sg_status sg_session_handshake(struct sg_session *session,
                                     const char *host_key_types,
                                     const struct sg_wait *wait,
                                     struct sg_error *error);
 
-/* The server's public host key, a blob of RFC 4253 6.6; after the handshake,
- * for as long as the session lives. */
+/* Return the server's public host key, a blob of *n bytes (RFC 4253 6.6).  To
+ * be called after the handshake and before sg_session_start(); the blob
+ * belongs to the session.
+ *
+ * The caller decides whether to trust the key.  libssh2's own known_hosts
+ * code is not used, because it ignores @revoked, @cert-authority, wildcards
+ * and negation. */
 const char *sg_session_host_key(struct sg_session *session, size_t *n);
 
-/* What was agreed upon, "" when nothing was. */
+/* Parts of the agreement that a handshake reaches. */
 enum sg_method {
     SG_METHOD_KEX,
     SG_METHOD_HOST_KEY,
     SG_METHOD_CIPHER,
     SG_METHOD_MAC,
-    SG_METHOD_BANNER, /* the server's identification */
+    SG_METHOD_BANNER, /* the server's identification string (RFC 4253 4.2) */
 };
+
+/* Return what client and server have agreed upon, "" before they have.  The
+ * text belongs to the session. */
 const char *sg_session_method(struct sg_session *session,
                               enum sg_method method);
 
-/* What is offered, a comma list; not for SG_METHOD_BANNER. */
+/* Return the algorithms that we offer, separated by commas, in our order of
+ * preference.  A static text.  Not for SG_METHOD_BANNER. */
 const char *sg_session_offer(enum sg_method method);
 
-/* For one that was never started: ends it at once, with a word of goodbye
- * if that can be sent without waiting. */
+/* End and free a session that was never started.  Sends SSH_MSG_DISCONNECT if
+ * possible without waiting, and closes the socket. */
 void sg_session_free(struct sg_session *session);
 
 /* ssh_config's ServerAliveInterval and ServerAliveCountMax. */
 struct sg_alive {
-    int64_t interval; /* ns without a byte until the server is asked; 0: never
-                         ask */
-    int count_max;    /* so many intervals more until it is lost */
+    int64_t interval; /* ns without a received byte until a keepalive is sent,
+                         and between two keepalives; 0: send none */
+    int count_max;    /* unanswered keepalives after which the session is
+                         lost, one interval after the last of them */
 };
 
-/* Give it to a loop of its own, whose name channels are opened by.  It ends
- * when the other end of *control is closed.  On failure it is the caller's
- * still. */
+/* Give the session to a loop of its own.
+ *
+ *   *loop_id  the id of that loop, for sg_channel_start()
+ *   *control  a descriptor that belongs to the caller; closing it ends the
+ *             session
+ *
+ * On success the loop owns the session and frees it.  On failure the session
+ * remains the caller's. */
 enum sg_status sg_session_start(struct sg_session *session,
-                                const struct sg_alive *alive, uint64_t *loop,
-                                int *control, struct sg_error *error);
+                                const struct sg_alive *alive,
+                                uint64_t *loop_id, int *control,
+                                struct sg_error *error);
 
-/* libssh2's version, as a text and as 0xMMmmpp. */
+/* Return the version of the libssh2 in use as a text, such as "1.11.1". */
 const char *sg_session_libssh2_version(void);
+
+/* Return the version of libssh2's header as a number, 0xMMmmpp. */
 int sg_session_libssh2_number(void);
 
 #endif

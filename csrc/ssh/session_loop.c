@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A session on its loop's thread; see session.h.
+ * A session on the thread of its loop; see session.h.
  *
- * EAGAIN from libssh2 does not mean that nothing is left to do: a call on one
- * channel takes in packets of all, and the socket will not become readable
- * again for them.  So whenever libssh2 has taken in something, the channels
- * are asked for news: those it names, or all where it names none.
+ * In each turn, session_turn() carries bytes, sends a keepalive if one is due,
+ * and detects the end.  The comment at carry() explains why no readiness is
+ * lost.
  */
 #include "ssh/internal.h"
 
@@ -15,23 +14,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How long a session that is closed may take to end. */
 #define CLOSE_BOUND (1 * SG_SEC)
 
-/* Ours opens many channels at a time; others one after the other, and
- * nothing else can be opened while one hangs. */
+/* The pinned libssh2 is patched to open many channels at a time.  Others open
+ * one after the other, so an open that hangs holds up all that follow. */
 #ifdef LIBSSH2_CHANNEL_OPEN_START
 static const bool opens_many = true;
 #else
 static const bool opens_many = false;
 #endif
 
-/* ---- Is it alive? ----------------------------------------------------- */
+/* ---- Keepalives ------------------------------------------------------- */
 
-/* An open of a type that no server knows, which is refused at once.  Two
- * uses: libssh2 reads only on behalf of a channel, and without one what the
- * server sends (its own keepalive wants an answer) would lie unread; and it
- * is a question whose answer libssh2 does not keep for ever, as it does that
- * of its keepalive (libssh2#623). */
+/* Open a channel of a type that no server knows.  The server refuses it at
+ * once (RFC 4254 5.1, SSH_OPEN_UNKNOWN_CHANNEL_TYPE), and the refusal proves
+ * that the server is alive.  To be called again, while is_probing, until the
+ * refusal has arrived.
+ *
+ * There are two reasons to use an open for this:
+ *  - An unpatched libssh2 keeps the reply to its own keepalive in memory for
+ *    good (libssh2#623), but not the refusal of an open.
+ *  - An unpatched libssh2 reads only during a call on a channel.  If there is
+ *    no channel, an open makes it read and answer what the server sends, such
+ *    as the server's own keepalive. */
 static void
 probe(struct sg_session *session)
 {
@@ -58,15 +64,21 @@ probe(struct sg_session *session)
         return;
     }
     took = sg_sys_now() - session->probe_began;
-    sg_window_answered(&session->windows, took);
+    sg_window_add_round_trip(&session->windows, took);
     sg_shared_set_count(session->shared, SG_COUNT_ROUND_TRIP, took);
 }
 
-/* While an open hangs, nothing else can be opened: then it is libssh2's
- * keepalive, at the price of a small packet kept for each answer.  (When to
- * send is our affair: an interval that it takes for -1 is always over.) */
+/* Send a message that the server must answer: a probe() if possible.
+ *
+ * With a libssh2 that opens one channel at a time, no probe() is possible
+ * while another open is under way.  Then send libssh2's keepalive, although
+ * libssh2 keeps a small packet for each answer (libssh2#623).  It may be sent
+ * only after the login (libssh2#1810), which is the case here.
+ *
+ * libssh2 takes the interval UINT_MAX for -1 s, which has always passed, so
+ * that libssh2_keepalive_send() sends at once.  keep_alive() decides when. */
 static void
-ask(struct sg_session *session)
+send_keepalive(struct sg_session *session)
 {
     int next;
 
@@ -79,9 +91,11 @@ ask(struct sg_session *session)
     }
 }
 
-/* What came while nobody looked counts: the program may have been stopped. */
+/* Mark the session as lost, unless bytes are waiting in the socket.  They may
+ * have arrived while the process was suspended, and they are a sign of
+ * life. */
 static void
-give_up(struct sg_session *session, int64_t now)
+declare_dead(struct sg_session *session, int64_t now)
 {
     char text[SG_ERROR_TEXT];
 
@@ -90,14 +104,17 @@ give_up(struct sg_session *session, int64_t now)
         return;
     }
     snprintf(text, sizeof(text),
-             "it has not answered for %.3g s (server_alive_interval)",
-             (double)(now - session->heard) / (double)SG_SEC);
+             "the server has not answered for %.3g s (server_alive_interval)",
+             (double)(now - session->received_at) / (double)SG_SEC);
     sg_session_lose(session, text);
 }
 
-/* Any byte is a sign of life; only a silence is asked about, once in each
- * interval.  It is questions without an answer that count, not time: who was
- * stopped has not asked.  Returns when to look again. */
+/* Send a keepalive after each interval without a received byte, and declare
+ * the server dead when too many of them have no answer.  Any received byte
+ * counts as an answer.  Returns when to call this again.
+ *
+ * Count unanswered keepalives rather than elapsed time, so that a suspended
+ * process does not declare the server dead. */
 static sg_deadline
 keep_alive(struct sg_session *session)
 {
@@ -106,31 +123,36 @@ keep_alive(struct sg_session *session)
     if (session->alive_interval == 0) {
         return SG_NEVER;
     }
-    if (session->heard > session->asked) {
+    if (session->received_at > session->keepalive_sent_at) {
         session->unanswered = 0;
     }
     now = sg_sys_now();
-    last = session->heard > session->asked ? session->heard : session->asked;
+    last = session->received_at > session->keepalive_sent_at
+               ? session->received_at
+               : session->keepalive_sent_at;
     if (now - last < session->alive_interval) {
         return last + session->alive_interval;
     }
     if (session->unanswered >= session->alive_count_max) {
-        give_up(session, now);
+        declare_dead(session, now);
         return now;
     }
     session->unanswered++;
-    session->asked = now;
-    ask(session);
+    session->keepalive_sent_at = now;
+    send_keepalive(session);
     return now + session->alive_interval;
 }
 
 /* ---- Key exchanges ---------------------------------------------------- */
 
-/* A rekey brings a host key again, which libssh2 does not compare with the
- * one that was checked.  (Nor does it always free the old one: 1.10.0 and
- * 1.11.1 forget it after a key exchange with an elliptic curve.) */
+/* Each rekey brings a host key, which libssh2 does not compare with the host
+ * key that the caller has checked.  So compare them here.
+ *
+ * A rekey is noticed by the new address of libssh2's copy, or because the old
+ * copy was freed.  1.10.0 and 1.11.1 do not free the old copy after a key
+ * exchange with an elliptic curve, so free it here. */
 static void
-look_at_host_key(struct sg_session *session)
+check_host_key(struct sg_session *session)
 {
     struct sg_memory *memory = &session->memory;
     size_t n = 0;
@@ -141,8 +163,8 @@ look_at_host_key(struct sg_session *session)
         return;
     }
     if (n != session->host_key_len || memcmp(key, session->host_key, n) != 0) {
-        sg_session_lose(session, "its host key has changed since it was "
-                                 "checked");
+        sg_session_lose(session, "the server's host key has changed since it "
+                                 "was checked");
         return;
     }
     if (!memory->watched_freed) {
@@ -157,7 +179,7 @@ look_at_host_key(struct sg_session *session)
 
 #ifdef LIBSSH2_SESSION_READY_CHANNEL
 
-/* Have libssh2 take in all that was received. */
+/* Have libssh2 take in all of rx. */
 static void
 take_in(struct sg_session *session)
 {
@@ -168,8 +190,9 @@ take_in(struct sg_session *session)
     }
 }
 
+/* Update the channels that libssh2 has taken in packets for. */
 static void
-ask_channels(struct sg_session *session)
+update_channels(struct sg_session *session)
 {
     LIBSSH2_CHANNEL *ssh;
 
@@ -178,14 +201,15 @@ ask_channels(struct sg_session *session)
         struct sg_channel *channel = *libssh2_channel_abstract(ssh);
 
         if (channel != NULL) {
-            sg_channel_take_news(channel);
+            sg_channel_update(channel);
         }
     }
 }
 
 #else
 
-/* libssh2 does so on behalf of any channel, but needs one. */
+/* Have libssh2 take in all of rx.  It does so during a call on any channel; if
+ * there is none, during a probe(). */
 static void
 take_in(struct sg_session *session)
 {
@@ -200,19 +224,22 @@ take_in(struct sg_session *session)
     }
 }
 
+/* Update all channels, because this libssh2 does not tell which channels it
+ * has taken in packets for.  For 1 000 idle channels it takes about 20 us. */
 static void
-ask_channels(struct sg_session *session)
+update_channels(struct sg_session *session)
 {
     struct sg_channel *channel = session->channels;
 
     while (channel != NULL && !session->is_lost) {
-        sg_channel_take_news(channel);
+        sg_channel_update(channel);
         channel = sg_channel_next(channel);
     }
 }
 
 #endif
 
+/* Have libssh2 take in all of rx, and process what concerns the session. */
 static void
 pump(struct sg_session *session)
 {
@@ -220,10 +247,11 @@ pump(struct sg_session *session)
     if (session->is_probing) {
         probe(session);
     }
-    look_at_host_key(session);
+    check_host_key(session);
 }
 
-/* Each step may take in the answers to all. */
+/* A step for one channel may take in the answers to the opens of others.  So
+ * repeat the steps until they take in nothing. */
 static void
 open_many(struct sg_session *session)
 {
@@ -242,8 +270,11 @@ open_many(struct sg_session *session)
     } while (session->rx_len != left);
 }
 
-/* Strictly one at a time: libssh2 keeps an open's state in the session, and
- * would give a second caller the first one's channel. */
+/* Advance the channels of SG_QUEUE_OPEN.
+ *
+ * A libssh2 without the patch keeps the state of an open in the session, and
+ * would return the channel of the first open to the caller of a second one.
+ * So it gets strictly one open at a time, in the order of the queue. */
 static void
 open_channels(struct sg_session *session)
 {
@@ -257,7 +288,8 @@ open_channels(struct sg_session *session)
     }
 }
 
-/* What libssh2 did not take while keys were exchanged, it may take now. */
+/* A key exchange may have ended: let the channels of SG_QUEUE_REKEY repeat the
+ * calls that libssh2 has answered with EAGAIN. */
 static void
 try_again(struct sg_session *session)
 {
@@ -266,7 +298,8 @@ try_again(struct sg_session *session)
     }
 }
 
-/* In the order in which they came, a packet each: fair to all. */
+/* Let the channels of SG_QUEUE_WRITE write one packet each, in their order,
+ * as long as tx has room. */
 static void
 give_room(struct sg_session *session)
 {
@@ -277,8 +310,9 @@ give_room(struct sg_session *session)
     }
 }
 
+/* Publish the reason, detach all channels, and end the task. */
 static void
-lose(struct sg_session *session)
+end_session(struct sg_session *session)
 {
     struct sg_error *last = &session->last;
 
@@ -292,7 +326,8 @@ lose(struct sg_session *session)
     sg_loop_over(&session->task);
 }
 
-/* Every channel ends, after what was accepted has gone out. */
+/* Begin to close: each channel sends what it has accepted and closes.  `by` is
+ * when the session ends at the latest. */
 static void
 begin_close(struct sg_session *session, sg_deadline by)
 {
@@ -302,17 +337,21 @@ begin_close(struct sg_session *session, sg_deadline by)
     }
     session->is_closing = true;
     session->close_by = by;
-    sg_shared_set_failure(session->shared, ECONNRESET, "it was closed here");
+    sg_shared_set_failure(session->shared, ECONNRESET,
+                          "this program closed the connection");
     for (struct sg_channel *channel = session->channels, *next;
          channel != NULL; channel = next) {
         next = sg_channel_next(channel);
-        sg_channel_close(channel); /* and perhaps it has left */
+        sg_channel_close(channel); /* may remove it from the list */
     }
 }
 
-/* True when the session may go.  After the goodbye we read on until the
- * server has closed: a close with something unread behind it resets the
- * connection, and the goodbye would be lost. */
+/* Send SSH_MSG_DISCONNECT once all channels have ended, or close_by has
+ * passed.  Returns true when the session can be freed.
+ *
+ * After the disconnect, read until the server has closed the connection.
+ * Closing a socket with unread data resets a TCP connection, and the server
+ * might lose the disconnect. */
 static bool
 finish_close(struct sg_session *session)
 {
@@ -331,6 +370,8 @@ finish_close(struct sg_session *session)
     return is_late || session->rx_eof || session->rx_error != 0;
 }
 
+/* Return whether the session is lost, or the connection has ended and libssh2
+ * has taken in all that was received before the end. */
 static bool
 is_broken(const struct sg_session *session)
 {
@@ -339,12 +380,32 @@ is_broken(const struct sg_session *session)
                && session->rx_len == 0);
 }
 
-/* In, through libssh2 to the channels, and out. */
+/* Carry bytes from the socket through libssh2 to the channels, and out again.
+ *
+ * Why no readiness is lost: libssh2 holds packets that the poller does not
+ * know.  Any call of libssh2 takes in the packets of all channels and queues
+ * those of the other channels.  The socket does not become readable again for
+ * queued packets.  And EAGAIN from a call on one channel only means that
+ * nothing is queued for that channel.  So:
+ *
+ *  1. The only input of libssh2 is rx, so a change of rx_len shows that
+ *     libssh2 has taken in packets.  `has_news` records each change: within
+ *     this call, and since the last one, when the write of a channel or a
+ *     keepalive took in packets (rx_len differs from rx_len_seen).
+ *  2. If there is news, update_channels() visits every channel that may have
+ *     queued packets, after take_in() has emptied rx.  Each visited channel
+ *     reads its data and takes a turn.
+ *  3. libssh2 takes nothing while tx is above its hard limit.  Then rx is not
+ *     empty, and the next turn comes when the socket has become writable, so
+ *     that tx shrinks.
+ *  4. A recv takes place only into an empty rx.  The bytes that it leaves in
+ *     the socket make the socket ready again, because the poller is
+ *     level-triggered. */
 static void
 carry(struct sg_session *session)
 {
-    /* A channel's write takes in what lies there, too. */
-    bool has_news = session->rx_len != session->rx_left;
+    /* The write of a channel may have taken in packets (1. above). */
+    bool has_news = session->rx_len != session->rx_len_seen;
 
     if (session->socket.ready != 0 || session->tx_error != 0) {
         sg_session_receive(session);
@@ -357,21 +418,25 @@ carry(struct sg_session *session)
             pump(session);
         }
         open_channels(session);
-        /* Not because of a question alone: who waits for a key exchange, or a
-         * CLOSE, would try again in vain until the answer comes. */
+        /* A probe() without an answer is no news.  Otherwise each channel
+         * that waits for the end of a key exchange, or for a CLOSE, would try
+         * again in vain, turn after turn. */
         has_news = has_news || session->rx_len != before;
     }
     if (has_news) {
-        ask_channels(session);
+        update_channels(session);
         try_again(session);
     }
-    session->rx_left = session->rx_len;
+    session->rx_len_seen = session->rx_len;
     sg_session_send(session);
     sg_session_acknowledge(session);
     give_room(session);
 }
 
-/* What libssh2 has not taken holds up the rest (the hard limit of tx). */
+/* Tell the poller what the session waits for.  While rx is not empty, because
+ * tx is above its hard limit, the session does not read from the socket.
+ * libssh2_session_block_directions() is not used, because libssh2 does not
+ * keep it up to date in every case. */
 static int
 set_interest(struct sg_session *session)
 {
@@ -401,7 +466,7 @@ session_turn(struct sg_task *task)
     }
     carry(session);
     if (session->is_closing && finish_close(session)) {
-        lose(session);
+        end_session(session);
         return;
     }
     if (!session->is_closing) {
@@ -410,27 +475,28 @@ session_turn(struct sg_task *task)
     }
     if (is_broken(session)) {
         sg_session_check(session, LIBSSH2_ERROR_SOCKET_DISCONNECT);
-        lose(session);
+        end_session(session);
         return;
     }
     err = set_interest(session);
     if (err < 0) {
         sg_fail_errno(&session->last, err);
-        lose(session);
+        end_session(session);
         return;
     }
     sg_loop_run_at(task, sg_deadline_earlier(run_at, session->close_by));
     if (session->tx_error != 0
         || (session->rx_len != 0 && !sg_session_is_full(session))) {
-        sg_loop_run_again(task); /* to receive the rest, until the end; or what
-                                  a probe that was answered at once left */
+        /* After a failed send, receive until the end.  If rx is not empty, let
+         * libssh2 take the rest: a probe() stops reading at its answer. */
+        sg_loop_run_again(task);
     }
 }
 
 static void
 session_stop(struct sg_task *task, sg_deadline by)
 {
-    /* Half of the time for the channels, the rest to say goodbye. */
+    /* Half of the time is for the channels, the rest for the disconnect. */
     int64_t left = by - sg_sys_now();
 
     begin_close((struct sg_session *)task,
@@ -474,10 +540,10 @@ sg_session_start(struct sg_session *session, const struct sg_alive *alive,
         sg_sys_close(&pair[1]);
         return SG_ERR_SYSTEM;
     }
-    session->memory.is_wiped = false; /* no secrets any more */
+    session->memory.wipe_on_free = false; /* no more secrets */
     session->alive_interval = alive->interval;
     session->alive_count_max = alive->count_max;
-    session->heard = session->asked = sg_sys_now();
+    session->received_at = session->keepalive_sent_at = sg_sys_now();
     session->task.kind = &session_kind;
     session->control.fd = pair[0];
     *control = pair[1];

@@ -4,17 +4,20 @@
  */
 #include "ssh/window.h"
 
-/* libssh2 opens a window by itself when it reads while less than 3/4 of what
- * was said at the open is left.  So we say little then, and grant the rest
- * ourselves: only so much is out of our hands.  It is enough for the first
- * words of a server, which are not to wait for the grant. */
+/* Bytes.  When libssh2 reads and less than 3/4 of the initial window is left,
+ * it adjusts the window without asking.  So the initial window is small, and
+ * all but these bytes are granted by sg_window_grant().  The initial window
+ * is not zero, so that the first bytes of a server need not wait for a grant.
+ */
 #define INITIAL 4096
 
-/* So many channels have their 2 MiB; of more each gets less. */
-#define FEW 16
-#define SHARE_LEAST ((size_t)128 << 10)
-/* Growing stops here, so that there is something left for newcomers. */
-#define GROWN (SG_WINDOW_ALL / 4 * 3)
+/* Up to this number of channels, each has a share of SG_WINDOW_FIRST. */
+#define FULL_CHANNELS 16
+/* The smallest share, in bytes. */
+#define SHARE_MIN ((size_t)128 << 10)
+/* While a session has more than this outstanding (bytes), no channel gets more
+ * than its share.  The rest of SG_WINDOW_TOTAL is kept for new channels. */
+#define GROWTH_BOUND (SG_WINDOW_TOTAL / 4 * 3)
 
 static size_t
 smaller(size_t a, size_t b)
@@ -28,26 +31,33 @@ larger(size_t a, size_t b)
     return a < b ? b : a;
 }
 
-/* What is a channel's due, even when others have grown: so falling that a
- * thousand of them stay within the bound. */
+/* Return the share of a channel: the size in bytes that it may have even if
+ * other channels have grown.  For n channels it is
+ *
+ *     SG_WINDOW_FIRST * (FULL_CHANNELS / n)^2
+ *
+ * but at most SG_WINDOW_FIRST and at least SHARE_MIN.  The square makes a
+ * thousand channels, opened one after the other, need about 172 MiB. */
 static size_t
 get_share(const struct sg_windows *all)
 {
-    size_t n = all->channels > FEW ? all->channels : FEW;
-    size_t share = SG_WINDOW_FIRST / n * FEW / n * FEW;
+    size_t n = all->channels > FULL_CHANNELS ? all->channels : FULL_CHANNELS;
+    size_t share = SG_WINDOW_FIRST / n * FULL_CHANNELS / n * FULL_CHANNELS;
 
-    return share < SHARE_LEAST ? SHARE_LEAST : share;
+    return share < SHARE_MIN ? SHARE_MIN : share;
 }
 
 void
-sg_window_open(struct sg_window *window, struct sg_windows *all, size_t asked)
+sg_window_open(struct sg_window *window, struct sg_windows *all,
+               size_t requested)
 {
     all->channels++;
-    window->size = asked != 0 ? asked : get_share(all);
-    window->limit = asked != 0 ? asked : SG_WINDOW_LARGEST;
+    window->size = requested != 0 ? requested : get_share(all);
+    window->limit = requested != 0 ? requested : SG_WINDOW_MAX;
     window->kept_up = window->outstanding = 0;
 }
 
+/* Update both counts of outstanding bytes. */
 static void
 account(struct sg_window *window, struct sg_windows *all, size_t outstanding)
 {
@@ -74,9 +84,13 @@ sg_window_initial(const struct sg_window *window)
     return smaller(INITIAL, window->size / 4);
 }
 
-/* So much must be used until more is granted.  Over a distance, where windows
- * have grown, in small steps: in large ones only one of them is under way.
- * Else in large ones, for sshd is slow while much of the window is open. */
+/* Return the step: the bytes of the window that must be used before more is
+ * granted.
+ *
+ * A window that has grown belongs to a long round trip.  Its step is an
+ * eighth, so that several grants are on their way at any time.  For other
+ * windows the step is half of the size, because sshd is slow while a large
+ * part of the window is open. */
 static size_t
 get_step(size_t size)
 {
@@ -84,18 +98,20 @@ get_step(size_t size)
 }
 
 void
-sg_window_answered(struct sg_windows *all, int64_t took)
+sg_window_add_round_trip(struct sg_windows *all, int64_t took)
 {
     if (all->round_trip == 0 || took < all->round_trip) {
         all->round_trip = took;
     }
 }
 
-/* All of a window used within four round trips, in which two steps of half
- * of it have been granted, and hardly anything unread each time: it may be
- * what holds the sender back.  One that is small because it is one of many
- * grows without hurry, too: an sshd with a thousand channels is slow, and the
- * slower the smaller the pieces are that it works in. */
+/* Double the size if the window seems to limit the throughput: more than a
+ * window has been granted within four round trips, and at each grant at most
+ * a quarter of the window was unread.
+ *
+ * A window smaller than SG_WINDOW_FIRST, which is one of many, may take longer
+ * than four round trips.  An sshd with a thousand channels is slow, and small
+ * windows, which make it work in small pieces, make it slower. */
 static void
 consider_growing(struct sg_window *window, const struct sg_windows *all,
                  size_t grant, size_t unread, int64_t now)
@@ -105,7 +121,7 @@ consider_growing(struct sg_window *window, const struct sg_windows *all,
         return;
     }
     if (window->kept_up == 0) {
-        window->since = now;
+        window->kept_up_since = now;
     }
     window->kept_up += grant;
     if (window->kept_up <= window->size) {
@@ -113,7 +129,7 @@ consider_growing(struct sg_window *window, const struct sg_windows *all,
     }
     window->kept_up = 0;
     if ((window->size < SG_WINDOW_FIRST
-         || now - window->since <= 4 * all->round_trip)
+         || now - window->kept_up_since <= 4 * all->round_trip)
         && window->size < window->limit) {
         window->size = smaller(window->size * 2, window->limit);
     }
@@ -127,15 +143,18 @@ sg_window_grant(struct sg_window *window, struct sg_windows *all,
     size_t size, grant, left, least;
 
     account(window, all, outstanding);
-    left = all->outstanding < GROWN ? GROWN - all->outstanding : 0;
+    left = all->outstanding < GROWTH_BOUND ? GROWTH_BOUND - all->outstanding
+                                           : 0;
+    /* The channel's own size, but beyond its share only up to the bound. */
     size = smaller(window->size, larger(share, outstanding + left));
     if (outstanding > size - get_step(size)) {
         return 0;
     }
-    left = all->outstanding < SG_WINDOW_ALL ? SG_WINDOW_ALL - all->outstanding
-                                            : 0;
-    /* Beyond the bound each still gets so much that it goes on. */
-    least = outstanding < SG_WINDOW_LEAST ? SG_WINDOW_LEAST - outstanding : 0;
+    left = all->outstanding < SG_WINDOW_TOTAL
+               ? SG_WINDOW_TOTAL - all->outstanding
+               : 0;
+    /* Even beyond the bound a channel must not come to a halt. */
+    least = outstanding < SG_WINDOW_MIN ? SG_WINDOW_MIN - outstanding : 0;
     grant = smaller(size - outstanding, larger(left, least));
     consider_growing(window, all, grant, unread, now);
     account(window, all, outstanding + grant);

@@ -32,7 +32,8 @@ sg_sys_spawn(void (*child)(void *), void *arg)
 #ifdef SG_PORTABLE
     pid = fork();
 #else
-    /* No copy of the page tables, however large the program is. */
+    /* vfork() copies no page tables, so its cost does not grow with the
+     * program's memory. */
     pid = vfork();
 #endif
     if (pid == 0) {
@@ -70,7 +71,8 @@ sg_sys_wait(pid_t pid, int pidfd, bool block, bool keep, int *returncode)
     int result;
 
 #ifndef SG_PORTABLE
-    /* In <sys/wait.h> it is no macro, or missing. */
+    /* <sys/wait.h> declares P_PIDFD as an enumerator or not at all, so #ifdef
+     * cannot test for it. */
     const idtype_t by_pidfd = (idtype_t)3; /* P_PIDFD */
 
     result = waitid(pidfd >= 0 ? by_pidfd : P_PID,
@@ -95,40 +97,40 @@ sg_sys_kill(pid_t pid, int pidfd, bool group, int signal_number)
 {
 #if !defined(SG_PORTABLE) && defined(SYS_pidfd_send_signal)
     if (pidfd >= 0 && !group) {
-        return (int)answer(
+        return (int)or_errno(
             syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0));
     }
 #else
     (void)pidfd;
 #endif
-    return (int)answer(kill(group ? -pid : pid, signal_number));
+    return (int)or_errno(kill(group ? -pid : pid, signal_number));
 }
 
 int
 sg_sys_child_new_session(void)
 {
-    return (int)answer(setsid());
+    return (int)or_errno(setsid());
 }
 
 int
 sg_sys_child_dup(int fd, int target)
 {
     if (fd == target) {
-        return (int)answer(fcntl(fd, F_SETFD, 0));
+        return (int)or_errno(fcntl(fd, F_SETFD, 0));
     }
-    return (int)answer(dup2(fd, target));
+    return (int)or_errno(dup2(fd, target));
 }
 
 int
 sg_sys_child_chdir(const char *path)
 {
-    return (int)answer(chdir(path));
+    return (int)or_errno(chdir(path));
 }
 
-/* Handlers must be gone before the mask is lifted: with vfork(2) they would
- * run in the parent's memory.  What is ignored stays so across exec (as
- * nohup means it), but for the two signals that Python ignores for itself.
- */
+/* Reset the handlers before the mask is lifted: after vfork(2) a handler would
+ * run in the parent's memory.  An ignored signal stays ignored across exec, as
+ * nohup(1) needs it, apart from SIGPIPE and SIGXFSZ, which Python ignores for
+ * its own sake. */
 void
 sg_sys_child_signals(bool ignore_interrupt)
 {

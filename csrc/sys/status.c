@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What a function of the engine answers; see status.h.
+ * Statuses and the facts about a failure; see status.h.
  */
 #include "sys/status.h"
 
@@ -23,7 +23,7 @@ sg_fail_text(struct sg_error *error, enum sg_status status, int code,
     if (error != NULL && error->status == SG_OK) {
         n = n < SG_ERROR_TEXT - 1 ? n : SG_ERROR_TEXT - 1;
         error->code = code;
-        if (n > 0) { /* else `text` may be NULL */
+        if (n > 0) { /* `text` may be NULL if n is 0 */
             memcpy(error->text, text, n);
         }
         error->text[n] = '\0';
@@ -35,6 +35,21 @@ enum sg_status
 sg_fail_errno(struct sg_error *error, long negative_errno)
 {
     return sg_fail(error, SG_ERR_SYSTEM, (int)-negative_errno);
+}
+
+const char *
+sg_status_name(enum sg_status status)
+{
+    switch (status) {
+    case SG_OK:
+        return "OK";
+#define X(name, text)                                                         \
+    case name:                                                                \
+        return #name + strlen("SG_ERR_");
+        SG_STATUS_LIST(X)
+#undef X
+    }
+    return "UNKNOWN";
 }
 
 const char *

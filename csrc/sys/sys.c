@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Every system call of the engine; see sys.h.
+ * Time, trace, descriptors and sockets; see sys.h.
  *
- * `owned` is guarded by its mutex, which a fork() holds too: the child finds
- * a set that is whole.
+ * The mutex in `owned` guards the set of owned descriptors.  A fork() holds
+ * this mutex too, so the child never finds a half-changed set.
  */
 #include "sys/internal.h"
 
@@ -74,7 +74,7 @@ sg_sys_trace(const char *format, ...)
     }
     line[n] = '\n';
     if (write(STDERR_FILENO, line, (size_t)n + 1) < 0) {
-        return; /* a trace that can't be written is no reason to stop */
+        return; /* best effort; failure is ignored */
     }
 }
 
@@ -84,9 +84,9 @@ sg_sys_trace(const char *format, ...)
 
 static struct {
     pthread_mutex_t lock;
-    uint64_t *words; /* a bit for each descriptor number */
+    uint64_t *words; /* one bit per descriptor number */
     size_t n_words;
-    unsigned generation;
+    unsigned generation; /* see sg_sys_generation() */
 } owned = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static int
@@ -202,7 +202,7 @@ sg_sys_disown(int fd)
     pthread_mutex_unlock(&owned.lock);
 }
 
-/* SO_LINGER lets close() wait for the network. */
+/* Return true if SO_LINGER lets close() wait for the network. */
 static bool
 close_may_block(int fd)
 {
@@ -213,10 +213,12 @@ close_may_block(int fd)
            && linger.l_onoff && linger.l_linger > 0;
 }
 
-/* Forgotten and closed in one, so that a fork() between them can't leave the
- * child a copy.  But for a socket that may linger, for which nobody else
- * shall wait: there such a copy is possible, and the lesser evil.  close()
- * isn't called again after EINTR: on Linux it is closed then. */
+/* Remove the descriptor from the set and close it under one lock, so that a
+ * fork() between the two steps cannot leave the child a copy.  A socket that
+ * may linger is closed after unlocking, because all other threads would wait
+ * for the lock meanwhile; there the child may get a copy, which is the lesser
+ * evil.  close() is not repeated after EINTR: on Linux the descriptor is
+ * closed by then. */
 void
 sg_sys_close(int *fd)
 {
@@ -267,7 +269,6 @@ sg_sys_generation(void)
     return owned.generation;
 }
 
-
 void
 sg_sys_before_fork(void)
 {
@@ -302,9 +303,9 @@ sg_sys_pipe(int fd[2])
     }
     pthread_mutex_lock(&owned.lock);
 #ifdef SG_PORTABLE
-    err = (int)answer(pipe(fd));
+    err = (int)or_errno(pipe(fd));
 #else
-    err = (int)answer(pipe2(fd, O_CLOEXEC));
+    err = (int)or_errno(pipe2(fd, O_CLOEXEC));
 #endif
     if (err >= 0) {
         err = keep_pair_locked(fd);
@@ -327,7 +328,7 @@ sg_sys_socketpair(int fd[2])
     type |= SOCK_CLOEXEC;
 #endif
     pthread_mutex_lock(&owned.lock);
-    err = (int)answer(socketpair(AF_UNIX, type, 0, fd));
+    err = (int)or_errno(socketpair(AF_UNIX, type, 0, fd));
     if (err >= 0) {
         err = keep_pair_locked(fd);
     }
@@ -359,7 +360,7 @@ sg_sys_set_blocking(int fd, bool blocking)
         return -errno;
     }
     wanted = blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
-    return wanted == flags ? 0 : (int)answer(fcntl(fd, F_SETFL, wanted));
+    return wanted == flags ? 0 : (int)or_errno(fcntl(fd, F_SETFL, wanted));
 }
 
 bool
@@ -393,7 +394,7 @@ sg_sys_read(int fd, void *to, size_t n)
     int err = fault("read");
 
     n = shortened("read short", n);
-    return err < 0 ? err : answer(read(fd, to, n));
+    return err < 0 ? err : or_errno(read(fd, to, n));
 }
 
 ssize_t
@@ -402,7 +403,7 @@ sg_sys_write(int fd, const void *from, size_t n)
     int err = fault("write");
 
     n = shortened("write short", n);
-    return err < 0 ? err : answer(write(fd, from, n));
+    return err < 0 ? err : or_errno(write(fd, from, n));
 }
 
 static bool
@@ -413,9 +414,10 @@ is_pending(int number)
     return sigpending(&pending) == 0 && sigismember(&pending, number) == 1;
 }
 
-/* SIGPIPE comes to the thread that writes, so it can be held off and taken
- * away there.  One that was pending before, which takes a thread that blocks
- * it anyway, is not ours to take. */
+/* The kernel sends SIGPIPE to the thread that writes.  So block the signal in
+ * this thread and, after EPIPE, remove it with sigwait().  A SIGPIPE that was
+ * pending before the call stays pending: it belongs to the program.  (That
+ * needs a thread that had already blocked the signal.) */
 ssize_t
 sg_sys_write_quietly(int fd, const void *from, size_t n)
 {
@@ -442,7 +444,7 @@ sg_sys_recv(int fd, void *to, size_t n, int flags)
     int err = fault("recv");
 
     n = shortened("recv short", n);
-    return err < 0 ? err : answer(recv(fd, to, n, flags));
+    return err < 0 ? err : or_errno(recv(fd, to, n, flags));
 }
 
 ssize_t
@@ -451,7 +453,7 @@ sg_sys_send(int fd, const void *from, size_t n, int flags)
     int err = fault("send");
 
     n = shortened("send short", n);
-    return err < 0 ? err : answer(send(fd, from, n, flags | MSG_NOSIGNAL));
+    return err < 0 ? err : or_errno(send(fd, from, n, flags | MSG_NOSIGNAL));
 }
 
 ssize_t
@@ -469,7 +471,7 @@ sg_sys_recvmsg(int fd, struct msghdr *message, int flags)
 {
     int err = fault("recvmsg");
 
-    return err < 0 ? err : answer(recvmsg(fd, message, flags));
+    return err < 0 ? err : or_errno(recvmsg(fd, message, flags));
 }
 
 ssize_t
@@ -481,34 +483,36 @@ sg_sys_sendmsg(int fd, const struct msghdr *message, int flags)
     if (some.msg_iovlen > 1 && fault("sendmsg short") != 0) {
         some.msg_iovlen = 1;
     }
-    return err < 0 ? err : answer(sendmsg(fd, &some, flags | MSG_NOSIGNAL));
+    return err < 0 ? err : or_errno(sendmsg(fd, &some, flags | MSG_NOSIGNAL));
 }
 
 int
 sg_sys_shutdown(int fd, int how)
 {
-    return (int)answer(shutdown(fd, how));
+    return (int)or_errno(shutdown(fd, how));
 }
 
 int
 sg_sys_getsockopt(int fd, int level, int name, void *to, socklen_t *len)
 {
-    return (int)answer(getsockopt(fd, level, name, to, len));
+    return (int)or_errno(getsockopt(fd, level, name, to, len));
 }
 
 int
 sg_sys_setsockopt(int fd, int level, int name, const void *from, socklen_t len)
 {
-    return (int)answer(setsockopt(fd, level, name, from, len));
+    return (int)or_errno(setsockopt(fd, level, name, from, len));
 }
 
 int
 sg_sys_dup(int fd)
 {
-    return (int)answer(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    return (int)or_errno(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
-/* Take the descriptors out of one control message. */
+/* Append the descriptors of one control message to the *count in `to`, which
+ * has room for `room`, and close those that do not fit.  Return 0, or the
+ * negative errno of the last descriptor that could not be kept. */
 static int
 take_descriptors_locked(struct cmsghdr *header, int *to, size_t room,
                         size_t *count)
@@ -558,7 +562,7 @@ sg_sys_recv_descriptors(int fd, int *to, size_t room, size_t *count)
     flags |= MSG_CMSG_CLOEXEC;
 #endif
     pthread_mutex_lock(&owned.lock);
-    result = answer(recvmsg(fd, &message, flags | MSG_DONTWAIT));
+    result = or_errno(recvmsg(fd, &message, flags | MSG_DONTWAIT));
     if (result >= 0) {
         for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL;
              header = CMSG_NXTHDR(&message, header)) {
@@ -570,7 +574,7 @@ sg_sys_recv_descriptors(int fd, int *to, size_t room, size_t *count)
             }
         }
         if (*count == 0 && result >= 0 && message.msg_flags & MSG_CTRUNC) {
-            result = -EMFILE; /* there were some, and no room for them */
+            result = -EMFILE; /* the kernel has dropped the descriptors */
         }
     }
     pthread_mutex_unlock(&owned.lock);
@@ -604,8 +608,8 @@ sg_sys_splice(int from_fd, int pipe_fd, size_t n)
     return err < 0 ? err : -ENOSYS;
 #else
     return err < 0 ? err
-                   : answer(splice(from_fd, NULL, pipe_fd, NULL, n,
-                                   SPLICE_F_NONBLOCK | SPLICE_F_MOVE));
+                   : or_errno(splice(from_fd, NULL, pipe_fd, NULL, n,
+                                     SPLICE_F_NONBLOCK | SPLICE_F_MOVE));
 #endif
 }
 

@@ -18,7 +18,7 @@ sg_sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
     int err = fault("poll");
 
-    return err < 0 ? err : (int)answer(poll(fds, n, timeout_ms));
+    return err < 0 ? err : (int)or_errno(poll(fds, n, timeout_ms));
 }
 
 void
@@ -62,7 +62,7 @@ sg_sys_wakeup_set(const struct sg_wakeup *wakeup)
 {
     const uint64_t one = 1;
 
-    /* EAGAIN means that it is set already. */
+    /* EAGAIN means that the wake-up is set already. */
     while (write(wakeup->writer, &one, sizeof(one)) < 0 && errno == EINTR) {
     }
 }
@@ -106,7 +106,7 @@ sg_sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     int err = op == EPOLL_CTL_ADD ? fault("epoll_ctl") : 0;
 
-    return err < 0 ? err : (int)answer(epoll_ctl(epfd, op, fd, event));
+    return err < 0 ? err : (int)or_errno(epoll_ctl(epfd, op, fd, event));
 }
 
 int
@@ -116,6 +116,6 @@ sg_sys_epoll_wait(int epfd, struct epoll_event *events, int max,
     int err = fault("epoll_wait");
 
     return err < 0 ? err
-                   : (int)answer(epoll_wait(epfd, events, max, timeout_ms));
+                   : (int)or_errno(epoll_wait(epfd, events, max, timeout_ms));
 }
 #endif

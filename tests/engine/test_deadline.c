@@ -80,6 +80,20 @@ every_status_has_a_text(void)
     CHECK_TEXT(sg_status_text((enum sg_status)(-1000)), "unknown status");
 }
 
+static void
+every_status_has_a_name(void)
+{
+    CHECK_TEXT(sg_status_name(SG_OK), "OK");
+    CHECK_TEXT(sg_status_name(SG_ERR_TIMEOUT), "TIMEOUT");
+    CHECK_TEXT(sg_status_name(SG_ERR_REFUSED), "REFUSED");
+    CHECK_TEXT(sg_status_name(SG_ERR_OPEN_FAILURE), "OPEN_FAILURE");
+#define X(name, text)                                                         \
+    CHECK_TEXT(sg_status_name(name), &#name[strlen("SG_ERR_")]);
+    SG_STATUS_LIST(X)
+#undef X
+    CHECK_TEXT(sg_status_name((enum sg_status)(-1000)), "UNKNOWN");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -91,6 +105,7 @@ main(int argc, char **argv)
         CASE(milliseconds_are_rounded_up),
         CASE(first_failure_wins),
         CASE(every_status_has_a_text),
+        CASE(every_status_has_a_name),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

@@ -34,7 +34,7 @@ open_a_large_one(void)
 {
     struct sg_error error = {.status = SG_OK};
 
-    channel_ask_with(&script, &channel, SG_WINDOW_ALL);
+    channel_ask_with(&script, &channel, SG_WINDOW_TOTAL);
     channel_expect_open(&script, &channel);
     channel_confirm(&script, &channel, SCRIPT_WINDOW);
     CHECK_OK(channel_wait(&channel, &error), error);
@@ -51,7 +51,7 @@ eof_gives_the_window_back(void)
 
     script_open(&script);
     first = open_a_large_one();
-    CHECK_GE(first, SG_WINDOW_ALL / 2);
+    CHECK_GE(first, SG_WINDOW_TOTAL / 2);
     script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
     expect_end(channel.stream);
     round_trip();
@@ -83,7 +83,7 @@ closed_with_opens_in_line(void)
     CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
     error = (struct sg_error){.status = SG_OK};
     CHECK_EQ(channel_wait(&second, &error), SG_ERR_LOST);
-    CHECK_TEXT(error.text, "it was closed here");
+    CHECK_TEXT(error.text, "this program closed the connection");
     channel_confirm(&script, &channel, SCRIPT_WINDOW);
     while ((type = script_next(&script)) >= 0) {
         CHECK(script_answer(&script) || type != MSG_CHANNEL_OPEN);

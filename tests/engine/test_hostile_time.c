@@ -47,7 +47,7 @@ open_without_an_answer_for_long(void)
     }
     else {
         CHECK_EQ(error.status, SG_ERR_OPEN_FAILURE);
-        CHECK(strstr(error.text, "no answer") != NULL);
+        CHECK(strstr(error.text, "did not answer") != NULL);
     }
     channel_close(&channel);
     channel = old;

@@ -427,12 +427,12 @@ only_so_many_pipes_are_large_at_a_time(void)
         CHECK_EQ(size_of(&loans[i].out),
                  is_last ? SG_PIPE_SIZE : SG_GROWN_OUT);
     }
-    sg_loan_close(&loans[0]);
+    sg_loan_pipes_closed(&loans[0]);
     CHECK(sg_loan_grow(&loans[MANY - 1].in, SG_GROWN_IN));
     CHECK(sg_loan_grow(&loans[MANY - 1].out, SG_GROWN_OUT));
     for (int i = 0; i < MANY; i++) {
         if (i != 0) {
-            sg_loan_close(&loans[i]);
+            sg_loan_pipes_closed(&loans[i]);
         }
         sg_loan_destroy(&loans[i]);
         sg_sys_close(&loans[i].in.fd);

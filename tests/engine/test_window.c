@@ -122,9 +122,9 @@ size_after_much(int64_t pause)
     struct channel channel;
     size_t largest = 0;
 
-    sg_window_answered(&all, 3 * ROUND_TRIP);
-    sg_window_answered(&all, ROUND_TRIP); /* the shortest one counts */
-    sg_window_answered(&all, 2 * ROUND_TRIP);
+    sg_window_add_round_trip(&all, 3 * ROUND_TRIP);
+    sg_window_add_round_trip(&all, ROUND_TRIP); /* the shortest one counts */
+    sg_window_add_round_trip(&all, 2 * ROUND_TRIP);
     channel_open(&channel, &all, 0);
     grant(&channel, &all);
     for (int i = 0; i < 100; i++) {
@@ -140,7 +140,7 @@ size_after_much(int64_t pause)
 static void
 it_doubles_when_all_of_it_is_used_in_a_round_trip(void)
 {
-    CHECK_EQ(size_after_much(ROUND_TRIP), SG_WINDOW_LARGEST);
+    CHECK_EQ(size_after_much(ROUND_TRIP), SG_WINDOW_MAX);
     CHECK_EQ(size_after_much(4 * ROUND_TRIP + 1), SG_WINDOW_FIRST);
 }
 
@@ -165,7 +165,7 @@ it_does_not_grow_for_a_reader_that_lags(void)
     struct sg_windows all = {0};
     struct channel channel;
 
-    sg_window_answered(&all, 1);
+    sg_window_add_round_trip(&all, 1);
     channel_open(&channel, &all, 0);
     grant(&channel, &all);
     for (int i = 0; i < 1000; i++) {
@@ -261,10 +261,10 @@ the_bound_of_all_holds_and_everybody_gets_on(void)
             }
         }
         CHECK_LE(all.outstanding,
-                 SG_WINDOW_ALL + all.channels * SG_WINDOW_LEAST);
+                 SG_WINDOW_TOTAL + all.channels * SG_WINDOW_MIN);
     }
     for (size_t i = 0; i < MANY; i++) {
-        CHECK_LE(SG_WINDOW_LEAST, channels[i].credit);
+        CHECK_LE(SG_WINDOW_MIN, channels[i].credit);
         receive(&channels[i], channels[i].credit); /* and nobody reads */
         CHECK_EQ(grant(&channels[i], &all), 0);
     }

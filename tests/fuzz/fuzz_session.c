@@ -245,7 +245,7 @@ log_in(struct sg_session *session, int method, const struct sg_wait *wait,
 {
     static const unsigned char blob[51] = "\0\0\0\013ssh-ed25519\0\0\0\040";
     static const struct sg_signer signer = {.sign = sign};
-    static const struct sg_asker asker = {.ask = ask};
+    static const struct sg_responder responder = {.respond = ask};
     const char *methods;
 
     /* libssh2 1.10 believes every length of a keyboard-interactive request,
@@ -260,7 +260,7 @@ log_in(struct sg_session *session, int method, const struct sg_wait *wait,
         return sg_auth_signer(session, "user", blob, sizeof(blob), &signer,
                               wait, error);
     case 3:
-        return sg_auth_interactive(session, "user", &asker, wait, error);
+        return sg_auth_interactive(session, "user", &responder, wait, error);
     default:
         return sg_auth_none(session, "user", &methods, wait, error);
     }

@@ -132,7 +132,7 @@ def test_an_open_that_hangs_does_not_hide_the_answers(server) -> None:
         assert gateway.is_connected
         assert opener.is_alive()
         gateway.close()
-        with pytest.raises(GatewayLostError, match="closed here"):
+        with pytest.raises(GatewayLostError, match="this program closed"):
             opener.result()
 
 

@@ -208,7 +208,7 @@ def test_a_megabyte_then_the_end_of_the_gateway_arrives_whole(sshd) -> None:
         gateway.close()
         go.set()
         assert target.results() == [(len(data), hashlib.sha256(data).hexdigest())]
-        with pytest.raises(GatewayLostError, match="closed here") as caught:
+        with pytest.raises(GatewayLostError, match="this program closed") as caught:
             channel.recv(1)
         assert str(gateway) in str(caught.value)
         assert channel.recv(1) == b""

@@ -173,7 +173,7 @@ def test_close_ends_the_channels_with_the_reason(server) -> None:
             channel.settimeout(DEADLINE)
             with pytest.raises(GatewayLostError) as caught:
                 receive()
-            assert "closed here" in str(caught.value) and str(gateway) in str(caught.value)
+            assert "this program closed" in str(caught.value) and str(gateway) in str(caught.value)
             assert channel.recv(1) == b""
             with pytest.raises(BrokenPipeError):
                 channel.sendall(b"x")
@@ -210,7 +210,7 @@ def test_close_while_a_channel_is_being_opened(sshd) -> None:
             start = time.monotonic()
             gateway.close()
             took = time.monotonic() - start
-            with pytest.raises(GatewayLostError, match="closed here"):
+            with pytest.raises(GatewayLostError, match="this program closed"):
                 opener.result()
             assert took < 0.5, "in the background"
 

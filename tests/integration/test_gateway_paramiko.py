@@ -111,4 +111,4 @@ def test_the_loss_during_the_banner_is_told(where, sshd) -> None:
         transport.close()
         transport.join(logins.TIMEOUT)
         channel.close()
-    assert "closed here" in str(caught.value) or isinstance(caught.value, GatewayLostError)
+    assert "this program closed" in str(caught.value) or isinstance(caught.value, GatewayLostError)

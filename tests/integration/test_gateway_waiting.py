@@ -215,7 +215,7 @@ def test_close_during_a_black_hole_is_quick(server) -> None:
         until_blocked(opener)
         start = time.monotonic()
         gateway.close()
-        with pytest.raises(GatewayError, match="closed here"):
+        with pytest.raises(GatewayError, match="this program closed"):
             opener.result()
         assert time.monotonic() - start < DEADLINE
 
