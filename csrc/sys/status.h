@@ -83,8 +83,4 @@ const char *sg_status_name(enum sg_status status);
  * words may change, so no program may compare them. */
 const char *sg_status_text(enum sg_status status);
 
-/* The name of `status` from the list above without SG_ERR_, as "TIMEOUT";
- * "OK" for SG_OK.  Python compares it; sg_status_text() is for people. */
-const char *sg_status_name(enum sg_status status);
-
 #endif

@@ -44,6 +44,9 @@ class Connector(Protocol):
     def inner(self) -> Gateway | None:
         """The gateway in between, if there is one."""
 
+    #: True if ``connect()`` can be called again after a failed login.
+    can_repeat: bool
+
     def connect(self, gateway: Gateway, deadline: Deadline) -> Connection:
         """Return a connection to the server of *gateway*, which the caller owns.
 
@@ -55,6 +58,7 @@ class TcpConnector:
     """Connects by TCP to the host and port of the gateway."""
 
     inner = None
+    can_repeat = True
 
     def connect(self, gateway: Gateway, deadline: Deadline) -> Connection:
         try:
@@ -84,6 +88,7 @@ class SocketConnector:
     """
 
     inner = None
+    can_repeat = False
 
     def __init__(self, sock: Connection) -> None:
         import ssl  # not before it is needed: it takes long
@@ -111,6 +116,8 @@ class GatewayConnector:
       each host of a ProxyJump has its own ConnectTimeout.
     """
 
+    can_repeat = True
+
     def __init__(self, inner: Gateway, *, has_own_timeout: bool = False) -> None:
         self.inner = inner
         self._has_own_timeout = has_own_timeout
@@ -128,6 +135,7 @@ class ProxyConnector:
     """
 
     inner = None
+    can_repeat = True
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy

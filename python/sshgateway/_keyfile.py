@@ -202,5 +202,3 @@ def is_encrypted(content: bytearray) -> bool:
     if content.find(_BEGIN) < 0:
         return content.find(b"ENCRYPTED") >= 0  # PEM, PKCS8
     return _decoded(content, len(_MAGIC)) == _MAGIC and _fields(content)[0] != b"none"
-
-

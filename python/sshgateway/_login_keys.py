@@ -23,7 +23,6 @@ from sshgateway._keyfile import (
     read,
     wipe,
 )
-from sshgateway._messages import printable
 from sshgateway.agent import Agent, AgentError, AgentKey
 from sshgateway.known_hosts import key_type
 
@@ -40,13 +39,25 @@ class KeyUnusable(Exception):  # noqa: N818
 class LoginKey(Protocol):
     """A public key or certificate, and a way to sign by it."""
 
-    #: The public key or certificate that the server gets to see.
-    blob: bytes
-    #: In words, for messages.
-    what: str
-    #: True if a person may have to touch, confirm or type something before it signs, so that
-    #: it must not sign unless the server would accept it.
-    needs_person: bool
+    @property
+    def known_blob(self) -> bytes | None:
+        """``blob``, or None if ``prepare()`` has to find it first."""
+
+    @property
+    def blob(self) -> bytes:
+        """The public key or certificate that the server gets to see."""
+
+    @property
+    def what(self) -> str:
+        """In words, for messages."""
+
+    @property
+    def needs_person(self) -> bool:
+        """True if a person may have to touch, confirm or type something before it signs, so
+        that it must not sign unless the server would accept it."""
+
+    def prepare(self, session: _core.Session) -> None:
+        """Find the public key, if no file has it. Raises KeyUnusable."""
 
     def algorithm(self, server_sig_algs: str | None) -> str:
         """The algorithm to sign by. Raises KeyUnusable if the server takes none of the key's."""
@@ -91,18 +102,18 @@ class FileKey:
         self.file = file
         self.passphrase = passphrase
         self.needs_person = needs_person
-        self._blob = certificate or file.public
+        self.known_blob = certificate or file.public
         self.is_certificate = certificate is not None
 
     @property
     def blob(self) -> bytes:
-        assert self._blob is not None  # complete() found it
-        return self._blob
+        assert self.known_blob is not None  # prepare() found it
+        return self.known_blob
 
     @property
     def what(self) -> str:
         words = f"key file {self.file.path}"
-        return f"{words} {describe(self._blob)}" if self._blob is not None else words
+        return f"{words} {describe(self.known_blob)}" if self.known_blob is not None else words
 
     def read(self) -> bytearray:
         """The content of the file, for the caller to wipe. Raises KeyUnusable."""
@@ -111,13 +122,13 @@ class FileKey:
         except OSError as error:
             raise KeyUnusable(error.strerror or str(error)) from None
 
-    def complete(self, session: _core.Session) -> None:
+    def prepare(self, session: _core.Session) -> None:
         """Find the public key, if no file has it. Raises KeyUnusable."""
-        if self._blob is not None or not session.by_messages:
+        if self.known_blob is not None or not session.by_messages:
             return
         content = self.read()
         try:
-            self._blob = session.key_public(content, self.passphrase)
+            self.known_blob = session.key_public(content, self.passphrase)
         except ValueError as error:
             raise KeyUnusable(self._why(str(error))) from None
         finally:
@@ -148,8 +159,12 @@ class ObjectKey:
         self._key = key
         own = getattr(getattr(key, "public_blob", None), "key_blob", None)
         self.blob: bytes = certificate or own or key.asbytes()
+        self.known_blob: bytes | None = self.blob
         self.what = f"{what} {describe(self.blob)}"
         self.needs_person = isinstance(key, AgentKey)
+
+    def prepare(self, session: _core.Session) -> None:
+        """Nothing is missing."""
 
     def algorithm(self, server_sig_algs: str | None) -> str:
         return _algorithm(self.blob, server_sig_algs)
@@ -245,7 +260,7 @@ class Keyring:
         """The keys, each found when it is needed. Locked files come last."""
         seen: set[bytes] = set()
         for key in self._all():
-            blob = getattr(key, "_blob", None) or getattr(key, "blob", None)
+            blob = key.known_blob
             if blob is None or blob not in seen:
                 seen.update([blob] if blob is not None else [])
                 yield key

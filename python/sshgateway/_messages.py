@@ -309,20 +309,41 @@ def authentication_failed(
     tried: Sequence[str],
     accepted: Sequence[str] = (),
     locked_keys: Sequence[str] = (),
+    *,
+    accepted_in_part: Sequence[str] = (),
+    hung_up: str | None = None,
+    banner: str = "",
 ) -> AuthenticationError:
-    """The server accepted none of the logins.
+    """The server accepted none of the logins, or not all that it requires.
 
     - tried: the attempts, in words.
     - accepted: the methods that the server named last.
     - locked_keys: the key files whose passphrase is missing or may be wrong.
+    - accepted_in_part: what the server accepted before it wanted more.
+    - hung_up: the reason, if the server ended the connection.
+    - banner: the last text that the server showed.
     """
     attempts = [printable(attempt) for attempt in tried]
-    text = f"gateway {gateway!r} accepted no login; tried: {'; '.join(attempts) or 'nothing'}"
     methods = list(attempts)
-    if accepted:
+    too_many = hung_up is not None and _is_about_tries(hung_up)
+    if too_many:
+        text = f"gateway {gateway!r} ended the login after too many attempts"
+    elif hung_up is not None:
+        text = f"gateway {gateway!r} hung up during the login ({printable(hung_up)})"
+    else:
+        text = f"gateway {gateway!r} accepted no login"
+    if accepted_in_part:
+        text = f"{text}; it accepted {', '.join(accepted_in_part)} and wanted more"
+    text += f"; tried: {'; '.join(attempts) or 'nothing'}"
+    if accepted and not too_many:
         methods.append(f"the server still accepts: {printable(', '.join(accepted))}")
         text += f"; {methods[-1]}"
-    text += "; check the user name, and give a password=, pkey=, key_filename= or an agent's key"
+    if banner:
+        text += f"; its banner: {printable(banner)}"
+    if too_many:
+        text += "; give identities_only=True and the key_filename= of the right key"
+    else:
+        text += f"; {_login_advice(accepted)}"
     return AuthenticationError(
         _errno.EACCES,
         text,
@@ -331,6 +352,22 @@ def authentication_failed(
         accepted=list(accepted),
         locked_keys=list(dict.fromkeys(locked_keys)),
     )
+
+
+def _is_about_tries(words: str) -> bool:
+    """sshd's words, because its reason code is the general SSH_DISCONNECT_PROTOCOL_ERROR."""
+    return "too many authentication failures" in words.lower()
+
+
+def _login_advice(accepted: Sequence[str]) -> str:
+    """What to do, by what the server accepts."""
+    cures = {
+        "publickey": "a key (pkey=, key_filename=, or one in the agent)",
+        "keyboard-interactive": "prompt= to answer its questions",
+        "password": "password=",
+    }
+    named = [cure for method, cure in cures.items() if not accepted or method in accepted]
+    return f"check the user name, and give {' or '.join(named) or 'what it accepts'}"
 
 
 def gateway_lost(errno: int, gateway: object, reason: str) -> GatewayLostError:

@@ -16,7 +16,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,12 +37,19 @@ from sshgateway._messages import SessionFailed
 from sshgateway._status import Status
 from sshgateway._usage import Usage
 from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
-from sshgateway.login import Login, Prompt
+from sshgateway.login import (
+    METHODS,
+    Login,
+    LoginInterrupted,
+    Prompt,
+    printable_lines,
+)
 
 __all__ = ["Gateway", "GatewayStats", "parse_host"]
 
 _log = logging.getLogger(__name__)
 _STRICT = ("yes", "accept-new", "no")
+_LONGEST_BANNER = 65536  # characters
 _Path = str | os.PathLike[str]
 
 
@@ -95,6 +102,10 @@ class Gateway:
         look_for_keys: bool = True,
         identities_only: bool = False,
         prompt: Prompt | None = None,
+        certificate_filename: _Path | Sequence[_Path] | None = None,
+        preferred_authentications: Sequence[str] = METHODS,
+        number_of_password_prompts: int = 3,
+        banner: Callable[[str], object] | None = None,
         known_hosts: Sequence[_Path] | None = None,
         host_key_alias: str | None = None,
         strict_host_key_checking: str = "yes",
@@ -141,6 +152,9 @@ class Gateway:
             look_for_keys=look_for_keys,
             identities_only=identities_only,
             prompt=prompt,
+            certificate_filename=certificate_filename,
+            preferred_authentications=preferred_authentications,
+            number_of_password_prompts=number_of_password_prompts,
         )
         self._known_hosts = KnownHosts(known_hosts)
         self._name = lookup_name(self.hostname, self.port, host_key_alias)
@@ -150,6 +164,7 @@ class Gateway:
             self._connector = SocketConnector(sock)
         elif gateway is not None:
             self._connector = GatewayConnector(gateway)
+        self._on_banner = banner
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -161,6 +176,7 @@ class Gateway:
         self._session: _core.Session | None = None
         self._inner: Connection | None = None
         self._inner_reason: str | None = None
+        self._banners: list[str] = []
         self.methods = {}
         self._counted: _core.Session | None = None
 
@@ -271,13 +287,33 @@ class Gateway:
     def _connect(self, deadline: Deadline) -> None:
         self._drop()
         began = time.monotonic()
+        try:
+            self._connect_once(deadline)
+        except LoginInterrupted:
+            # The server counted the keys that were offered together (MaxAuthTries).
+            _log.debug("gateway %s: connecting again, to offer one key at a time", self)
+            self._connect_once(deadline, offers_at_once=1)
+        _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
+
+    def _connect_once(self, deadline: Deadline, **how: Any) -> None:
         _log.debug("gateway %s: connecting", self)
+        if not self._connector.can_repeat:
+            how["offers_at_once"] = 1
         inner = self._connector.connect(self, deadline)
         session = None
+        self._banners = []
         try:
             session = _core.Session(descriptor_of(inner))
-            may_be_overheard = self._shake_hands(session, deadline)
-            login = self._login.run(session, str(self), deadline.left, may_be_overheard)
+            is_impostor = self._shake_hands(session, deadline)
+            login = self._login.run(
+                session,
+                str(self),
+                deadline.left,
+                keys_only=is_impostor,
+                hop=self._depth() + 1,
+                on_banner=self._take_banner,
+                **how,
+            )
             key = fingerprint(session.host_key)
             self.methods = session.methods | {"fingerprint": key, "login": login}
             session.start(*self._alive)
@@ -292,7 +328,28 @@ class Gateway:
         self._session = self._counted = session
         self._inner = inner
         self._inner_reason = None
-        _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
+
+    def _depth(self) -> int:
+        """How many gateways there are in between."""
+        depth, inner = 0, self._connector.inner
+        while inner is not None:
+            depth, inner = depth + 1, inner._connector.inner
+        return depth
+
+    @property
+    def banner(self) -> str:
+        """What the server showed before the login (SSH_MSG_USERAUTH_BANNER, RFC 4252 5.4).
+
+        Made printable, and cut to 64 KiB; "" if there was none.
+        """
+        return "".join(self._banners)[:_LONGEST_BANNER]
+
+    def _take_banner(self, text: str) -> None:
+        shown = printable_lines(text)
+        if sum(map(len, self._banners)) < _LONGEST_BANNER:
+            self._banners.append(shown)
+        if self._on_banner is not None:
+            self._on_banner(shown)
 
     def _shake_hands(self, session: _core.Session, deadline: Deadline) -> bool:
         """Version and key exchange; then, before any secret goes out, the host key.

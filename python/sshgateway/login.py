@@ -13,7 +13,7 @@ from typing import Any
 
 from sshgateway import _core, _messages
 from sshgateway._exchange import Exchange, exchange_with
-from sshgateway._keyfile import CERTIFICATE, describe
+from sshgateway._keyfile import CERTIFICATE
 from sshgateway._login_keys import AGENT_LIST_TIMEOUT, FileKey, Keyring, KeyUnusable, LoginKey
 from sshgateway._messages import printable
 from sshgateway._status import Status
@@ -183,6 +183,10 @@ class _Attempt:
     #: How often each method was used since the last partial success.
     uses: dict[str, int] = field(default_factory=dict)
     passphrases: dict[str, str | None] = field(default_factory=dict)
+    #: Keys that were found and not tried yet.
+    waiting: list[LoginKey] = field(default_factory=list)
+    #: Keys that the server did not judge, because it did not take the method then.
+    put_back: list[LoginKey] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.methods = self.methods or list(self.login.methods)
@@ -226,13 +230,13 @@ class _Attempt:
                 continue
             if method == "publickey" and self._peek_key() is not None:
                 return self._use_keys
-            if method == "keyboard-interactive" and self._may_repeat(method, 1):
+            if method == "keyboard-interactive" and self._may_repeat(method):
                 return self._use_interactive
-            if method == "password" and self._may_repeat(method, 0):
+            if method == "password" and self._may_repeat(method):
                 return self._use_password
         return None
 
-    def _may_repeat(self, method: str, _unused: int) -> bool:
+    def _may_repeat(self, method: str) -> bool:
         """A given password is sent once; a person is asked again."""
         login = self.login
         uses = self.uses.get(method, 0)
@@ -274,8 +278,8 @@ class _Attempt:
     def _begin_next_stage(self) -> None:
         """After a partial success every method may be used again, as in OpenSSH."""
         self.uses.clear()
-        self._waiting = [*self._put_back, *self._waiting]
-        self._put_back = []
+        self.waiting = [*self.put_back, *self.waiting]
+        self.put_back = []
 
     # ---- publickey ----------------------------------------------------------
 
@@ -293,18 +297,15 @@ class _Attempt:
             note=self.tried.append,
         )
         self._source: Iterator[LoginKey] = iter(self.keyring)
-        self._waiting: list[LoginKey] = []
-        #: Keys that the server did not judge, because it did not take the method then.
-        self._put_back: list[LoginKey] = []
 
     def _peek_key(self) -> LoginKey | None:
-        while not self._waiting:
+        while not self.waiting:
             key = next(self._source, None)
             if key is None:
                 return None
             if not self._is_beyond_libssh2(key) and self._can_be_unlocked(key):
-                self._waiting.append(key)
-        return self._waiting[0]
+                self.waiting.append(key)
+        return self.waiting[0]
 
     def _can_be_unlocked(self, key: LoginKey) -> bool:
         if not isinstance(key, FileKey) or not key.file.is_encrypted or key.passphrase is not None:
@@ -319,9 +320,9 @@ class _Attempt:
 
     def _use_keys(self) -> None:
         """Sign by the next key, or offer the next few."""
-        key = self._waiting[0]
+        key = self.waiting[0]
         if not key.needs_person:
-            self._waiting.pop(0)
+            self.waiting.pop(0)
             self._sign(key)
             return
         offered = self._take_offers()
@@ -342,7 +343,7 @@ class _Attempt:
 
     def _take_offers(self) -> list[LoginKey]:
         """The next keys of the agent, up to the number that may be offered at once."""
-        first = self._waiting[0]
+        first = self.waiting[0]
         # Servers other than OpenSSH's may drop a request when the next one arrives early:
         # asyncssh does.
         version = self.session.methods["server_version"]
@@ -352,7 +353,7 @@ class _Attempt:
         while len(taken) < most and (key := self._peek_key()) is not None:
             if not key.needs_person or (taken and isinstance(key, FileKey)):
                 break
-            taken.append(self._waiting.pop(0))
+            taken.append(self.waiting.pop(0))
         return taken
 
     def _sign(self, key: LoginKey) -> None:
@@ -361,8 +362,7 @@ class _Attempt:
         if self.agent is not None:
             self.agent.timeout = self.left()
         try:
-            if isinstance(key, FileKey):
-                key.complete(self.session)
+            key.prepare(self.session)
             reply = self.exchange.sign(key)
         except KeyUnusable as error:
             self._refused_key(key, str(error))
@@ -373,7 +373,7 @@ class _Attempt:
     def _judge(self, key: LoginKey, reason: str = "") -> None:
         """A refusal is none of the key itself if the server did not take the method."""
         if self.can_continue is not None and "publickey" not in self.can_continue:
-            self._put_back.append(key)
+            self.put_back.append(key)
             return
         self._refused_key(key, reason)
 
@@ -391,8 +391,7 @@ class _Attempt:
 
     def _is_beyond_libssh2(self, key: LoginKey) -> bool:
         """Note why the libssh2 in use cannot log in by a key, if it cannot."""
-        blob = getattr(key, "_blob", None) or getattr(key, "blob", None)
-        why = _why_not(blob) if blob is not None else None
+        why = _why_not(key.known_blob) if key.known_blob is not None else None
         if why is not None:
             self._refused_key(key, why)
         return why is not None
@@ -403,7 +402,6 @@ class _Attempt:
         uses = self.uses["password"] = self.uses.get("password", 0) + 1
         password = self.login.password if uses == 1 else None
         if password is None:
-            user, _, host = self.gateway.partition("@")
             text = f"{self.gateway}'s password: "
             password = self._ask(Question(text, False, "password"))
         if password is None:
