@@ -182,7 +182,11 @@ class _Attempt:
     unanswered: list[str] = field(default_factory=list)
     #: How often each method was used since the last partial success.
     uses: dict[str, int] = field(default_factory=dict)
+    #: What a person typed, by key file, and how often that was wrong.
     passphrases: dict[str, str | None] = field(default_factory=dict)
+    wrong_passphrases: dict[str, int] = field(default_factory=dict)
+    #: Key files whose passphrase is missing or may be wrong.
+    locked_keys: list[str] = field(default_factory=list)
     #: Keys that were found and not tried yet.
     waiting: list[LoginKey] = field(default_factory=list)
     #: Keys that the server did not judge, because it did not take the method then.
@@ -312,6 +316,7 @@ class _Attempt:
             return True
         if self.login.prompt is None:
             self._refused_key(key, "it needs a passphrase")
+            self.locked_keys.append(key.file.path)
             return False
         return True
 
@@ -357,18 +362,20 @@ class _Attempt:
         return taken
 
     def _sign(self, key: LoginKey) -> None:
-        if isinstance(key, FileKey) and not self._unlock(key):
-            return
         if self.agent is not None:
             self.agent.timeout = self.left()
-        try:
-            key.prepare(self.session)
-            reply = self.exchange.sign(key)
-        except KeyUnusable as error:
-            self._refused_key(key, str(error))
+        while self._unlock(key):
+            try:
+                key.prepare(self.session)
+                reply = self.exchange.sign(key)
+            except KeyUnusable as error:
+                if self._may_unlock_again(key):
+                    continue
+                self._refused_key(key, str(error))
+                return
+            if self._take(reply, key.what):
+                self._judge(key, getattr(reply, "reason", ""))
             return
-        if self._take(reply, key.what):
-            self._judge(key, getattr(reply, "reason", ""))
 
     def _judge(self, key: LoginKey, reason: str = "") -> None:
         """A refusal is none of the key itself if the server did not take the method."""
@@ -377,17 +384,32 @@ class _Attempt:
             return
         self._refused_key(key, reason)
 
-    def _unlock(self, key: FileKey) -> bool:
-        path = key.file.path
-        if not key.file.is_encrypted or key.passphrase is not None:
+    def _unlock(self, key: LoginKey) -> bool:
+        """Ask for the passphrase of a file that needs one. False if it was not given."""
+        if not isinstance(key, FileKey) or not key.file.is_encrypted or key.passphrase is not None:
             return True
+        path = key.file.path
         if path not in self.passphrases:
             text = f"Enter passphrase for key '{printable(path)}': "
             self.passphrases[path] = self._ask(Question(text, False, "passphrase"))
         key.passphrase = self.passphrases[path]
         if key.passphrase is None:
             self._refused_key(key, "its passphrase was not given")
+            self.locked_keys.append(path)
         return key.passphrase is not None
+
+    def _may_unlock_again(self, key: LoginKey) -> bool:
+        """After a key could not be read: True if a person may have mistyped its passphrase."""
+        if not isinstance(key, FileKey) or not key.file.is_encrypted:
+            return False
+        path = key.file.path
+        if self.passphrases.pop(path, None) is not None:
+            self.wrong_passphrases[path] = self.wrong_passphrases.get(path, 0) + 1
+            if self.wrong_passphrases[path] < self.login.number_of_password_prompts:
+                key.passphrase = None
+                return True
+        self.locked_keys.append(path)
+        return False
 
     def _is_beyond_libssh2(self, key: LoginKey) -> bool:
         """Note why the libssh2 in use cannot log in by a key, if it cannot."""
@@ -494,6 +516,7 @@ class _Attempt:
             self.gateway,
             self.tried,
             self.can_continue or (),
+            self.locked_keys,
             accepted_in_part=self.accepted,
             hung_up=failure.text if failure is not None else None,
         )

@@ -130,7 +130,6 @@ def test_the_passphrase_of_a_key_that_the_server_refuses_is_not_doubted(server, 
     """fab-classic asks for another one where it is."""
     generate(tmp_path / "wrong", "ed25519", SECRET)
     error = refusal(gateways.to(server, key_filename=tmp_path / "wrong", passphrase=SECRET))
-    assert "combination invalid" in str(error)
     assert "passphrase right" not in str(error)
     assert error.locked_keys == []
 
