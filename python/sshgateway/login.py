@@ -249,17 +249,19 @@ class _Attempt:
         return uses < given + asked
 
     def _learn_methods(self) -> bool:
-        """With the system's libssh2 only: ask for the methods again, once all are used up.
+        """Ask for the methods, if the server's answer may change what can be tried.
 
-        True if the server's list has changed, which means that something was accepted in part.
+        That is so if no request was sent yet; and with the system's libssh2, once all methods
+        are used up, because a change of the list means that something was accepted in part.
         """
-        if self.exchange.reports_methods or self.can_continue is None:
-            return False
         before = self.can_continue
+        if before is not None and self.exchange.reports_methods:
+            return False
         self._take(self.exchange.none(), "none")
         if self._is_done or self.can_continue == before:
             return self._is_done
-        self._begin_next_stage()
+        if before is not None:
+            self._begin_next_stage()
         return True
 
     def _take(self, reply: Reply, what: str) -> bool:
