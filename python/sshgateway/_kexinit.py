@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sshgateway import _core
 from sshgateway._userauth import MalformedMessage, Reader, text_of
 
-__all__ = ["Hello", "missing_algorithm"]
+__all__ = ["Hello", "is_busy", "missing_algorithm"]
 
 _KEXINIT = 20
 
@@ -81,3 +81,12 @@ def missing_algorithm(hello: Hello) -> tuple[str, str, tuple[str, ...]] | None:
         if not is_aead and not set(offer.split(",")).intersection(theirs):
             return name, offer, theirs
     return None
+
+
+def is_busy(hello: Hello) -> bool:
+    """True if the server says that it has no room for one more login.
+
+    sshd writes one of these words instead of its version. There is no code to compare.
+    """
+    words = (hello.lines[-1] if hello.lines else "").strip().lower()
+    return words in ("exceeded maxstartups", "not allowed at this time")
