@@ -44,7 +44,7 @@ class Hello:
 
     @classmethod
     def parse(cls, hello: bytes) -> Hello:
-        lines = []
+        lines: list[str] = []
         while (end := hello.find(b"\n")) >= 0:
             line = text_of(hello[:end].rstrip(b"\r"))
             hello = hello[end + 1 :]
