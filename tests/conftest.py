@@ -24,13 +24,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-import fresh  # noqa: F401  takes LD_PRELOAD out of the environment
 import pytest
-from footprint import Snapshot
-from http_proxy import HttpProxy
-from sshd import PrivateSshd
 
 import sshgateway
+from support import fresh  # noqa: F401  takes LD_PRELOAD out of the environment
+from support.footprint import Snapshot
+from support.http_proxy import HttpProxy
+from support.sshd import PrivateSshd
 
 LIMIT = 120.0  # seconds a test may take; the marker "limit" gives it more
 GRACE = 30.0  # seconds from the first stage to the second

@@ -9,17 +9,23 @@ import sys
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
-import pages
-from contestants import ALL, USUAL, Contestant
-from curvework import curve_works
-from gateway import CIPHERS, proxies, site
-from gatewaywork import gateway_works
-from machine import Machine
-from proxywork import all_works, through_works
-from report import footer, judged, table
-from results import Report, Results
-from roads import ROADS
-from run import Run, Works
+if not __package__:
+    # "python tests/bench" runs this file with tests/bench as the first import path; the
+    # packages bench and support are in tests.
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from bench.contestants.base import Contestant
+from bench.contestants.gateway import ROADS
+from bench.contestants.proxycommand import ALL, USUAL
+from bench.machine import Machine
+from bench.report import pages
+from bench.report.results import Report, Results
+from bench.report.tables import footer, judged, table
+from bench.runner import Run, Works
+from bench.servers import CIPHERS, proxies, site
+from bench.works.curves import curve_works
+from bench.works.gateway import gateway_works
+from bench.works.proxycommand import proxycommand_works, real_proxy_works
 
 
 def measure(options: argparse.Namespace) -> Report:
@@ -61,11 +67,11 @@ def _proxy_command(options: argparse.Namespace) -> Iterator[Group]:
     contestants = [ALL[name] for name in _chosen_names(options, ALL, USUAL)]
     if not contestants:
         return
-    if works := _chosen_works(options, all_works(options.quick)):
+    if works := _chosen_works(options, proxycommand_works(options.quick)):
         yield "ProxyCommand", contestants, works
-    if _chosen_works(options, through_works(options.quick, {name: [] for name in CIPHERS})):
+    if _chosen_works(options, real_proxy_works(options.quick, {name: [] for name in CIPHERS})):
         with proxies() as programs:
-            works = _chosen_works(options, through_works(options.quick, programs))
+            works = _chosen_works(options, real_proxy_works(options.quick, programs))
             yield "ProxyCommand with ssh", contestants, works
 
 

@@ -15,9 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from contestants import Contestant
-from meter import busy, own
-from work import HERE
+from bench.contestants.base import Contestant
+from bench.meter import busy, own
 
 BUILD_INFO = "import json, sshgateway; print(json.dumps(sshgateway.build_info()))"
 
@@ -111,7 +110,7 @@ def _ours(path: Path | None) -> str:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         run = subprocess.run(command, capture_output=True, text=True)
     except OSError:

@@ -15,11 +15,13 @@ import select
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, Self
 
-from contestants import Contestant
-from work import HERE, Figures, Work
+from bench.contestants.base import Contestant
+from bench.works.base import Figures, Work
 
+TESTS = Path(__file__).parents[1]
 LIMIT = 120.0  # seconds for one work, once
 
 
@@ -59,9 +61,9 @@ class Worker:
 
     def _start(self) -> None:
         path = [str(self._contestant.path)] if self._contestant.path else []
-        path += filter(None, [os.environ.get("PYTHONPATH")])
+        path += [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py")],
+            [sys.executable, "-P", "-m", "bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},

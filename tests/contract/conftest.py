@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import gateways
 import pytest
-import streams
-from sshd import PrivateSshd
-from streams import KINDS, ORACLE, Stream
+
+from support import gateways, streams
+from support.sshd import PrivateSshd
+from support.streams import KINDS, ORACLE, Stream
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -10,8 +10,9 @@ import socket
 import sys
 
 import pytest
-from outcome import outcome, source
-from streams import Stream, recv_exactly
+
+from support.outcome import outcome, source
+from support.streams import Stream, recv_exactly
 
 HUGE = 2**100
 

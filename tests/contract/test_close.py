@@ -13,8 +13,9 @@ import threading
 import weakref
 
 import pytest
-from outcome import outcome, source
-from streams import (
+
+from support.outcome import outcome, source
+from support.streams import (
     Stream,
     digest,
     fill,
@@ -24,7 +25,7 @@ from streams import (
     recv_all,
     recv_exactly,
 )
-from waiting import Worker, until_blocked
+from support.waiting import Worker, until_blocked
 
 
 def read_file(sock):

@@ -15,8 +15,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import gateways
 import pytest
+
+from support import gateways
 
 CLASSES = (
     "BasicTCPTest",

@@ -11,9 +11,10 @@ import socket
 import stat
 
 import pytest
-from outcome import outcome
-from streams import Stream, digest, fill, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, readable
+
+from support.outcome import outcome
+from support.streams import Stream, digest, fill, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, readable
 
 
 def test_fileno_is_an_open_socket(stream: Stream) -> None:

@@ -8,9 +8,10 @@ import os
 import socket
 
 import pytest
-from outcome import outcome
-from streams import Stream, digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker
+
+from support.outcome import outcome
+from support.streams import Stream, digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker
 
 LINES = ["first\n", "zweite Zeile: äöü\n", "第三行\n", "no newline at the end"]
 

@@ -8,8 +8,9 @@ import pickle
 import weakref
 
 import pytest
-from outcome import outcome
-from streams import Stream
+
+from support.outcome import outcome
+from support.streams import Stream
 
 
 def test_it_is_always_true(stream: Stream) -> None:

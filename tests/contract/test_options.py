@@ -8,8 +8,9 @@ import socket
 import struct
 
 import pytest
-from outcome import outcome, source
-from streams import Stream, recv_exactly
+
+from support.outcome import outcome, source
+from support.streams import Stream, recv_exactly
 
 SOL = socket.SOL_SOCKET
 

@@ -7,8 +7,9 @@ import array
 import socket
 
 import pytest
-from streams import SIZES, Stream, digest, payload, recv_all, recv_exactly
-from waiting import Worker, readable
+
+from support.streams import SIZES, Stream, digest, payload, recv_all, recv_exactly
+from support.waiting import Worker, readable
 
 RECEIVERS = {
     "recv": lambda s, n: s.recv(n),

@@ -10,9 +10,10 @@ import os
 import socket
 
 import pytest
-from outcome import outcome, source
-from streams import SIZES, Stream, digest, fill, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, until
+
+from support.outcome import outcome, source
+from support.streams import SIZES, Stream, digest, fill, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 SENDERS = {
     "send": lambda s, data: s.send(data),

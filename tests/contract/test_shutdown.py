@@ -7,9 +7,10 @@ import errno
 import socket
 
 import pytest
-from outcome import outcome
-from streams import Stream, digest, payload, recv_all, recv_exactly
-from waiting import Worker, readable
+
+from support.outcome import outcome
+from support.streams import Stream, digest, payload, recv_all, recv_exactly
+from support.waiting import Worker, readable
 
 
 def test_shut_wr_is_the_end_of_file_at_the_peer(stream: Stream) -> None:
@@ -84,7 +85,7 @@ def test_shut_rd_keeps_sending(stream: Stream) -> None:
 
 
 def test_shut_rd_wakes_a_reader(stream: Stream) -> None:
-    from waiting import until_blocked
+    from support.waiting import until_blocked
 
     reader = Worker(stream.sock.recv, 10)
     until_blocked(reader)

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from streams import Stream, digest, fill, payload, recv_exactly
-from waiting import DEADLINE, Worker, readable
+
+from support.streams import Stream, digest, fill, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, readable
 
 pytestmark = pytest.mark.usefixtures("alarm")
 

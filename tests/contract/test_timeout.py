@@ -10,9 +10,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from outcome import outcome
-from streams import Stream, fill, payload, recv_exactly
-from waiting import DEADLINE, Worker, readable
+
+from support.outcome import outcome
+from support.streams import Stream, fill, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, readable
 
 SHORT = 0.03  # seconds: long enough to be measured, short enough for many tests
 

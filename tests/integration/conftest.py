@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import certificate
-import fresh
-import logins
 import paramiko
 import pytest
-import web
+
+from support import certificate, fresh, logins, web
 
 # --- A web server -----------------------------------------------------------------------
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import shlex
 import subprocess
 
-import logins
 import pytest
-from waiting import DEADLINE, gone, until
 
 from sshgateway import ProxyCommand
+from support import logins
+from support.waiting import DEADLINE, gone, until
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from footprint import Snapshot, children, cpu_seconds, descriptors
-from streams import digest, payload
-from waiting import DEADLINE, Worker, exited, until, until_process_state
 
 import sshgateway
+from support.footprint import Snapshot, children, cpu_seconds, descriptors
+from support.streams import digest, payload
+from support.waiting import DEADLINE, Worker, exited, until, until_process_state
 
 SUBJECT = sshgateway.ProxyCommand
 

@@ -10,10 +10,10 @@ import socket
 import sys
 
 import pytest
-from streams import digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, at_last, exited, readable, until, until_blocked
 
 from sshgateway import ProxyCommand, ProxyCommandError
+from support.streams import digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, at_last, exited, readable, until, until_blocked
 
 
 def shell(script: str, **options) -> ProxyCommand:

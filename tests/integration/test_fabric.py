@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fabric
-import fabrics
-import fresh
-import gateways
 import pytest
-import scripted
-from sshd import PrivateSshd
+
+from support import fabrics, fresh, gateways, scripted
+from support.sshd import PrivateSshd
 
 #: Fabric 2.6 and the Paramiko that goes with it, in Debian 12 too.
 OLD = [Path(sys.prefix, "fabric-2.6"), Path(sys.prefix, "paramiko-2.12")]

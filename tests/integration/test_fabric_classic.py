@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fresh
-import gateways
 import pytest
-import scripted
-from sshd import PrivateSshd, make_key
+
+from support import fresh, gateways, scripted
+from support.sshd import PrivateSshd, make_key
 
 FABFILE = fresh.SUPPORT / "fabfile_classic.py"
 FOLDERS = {

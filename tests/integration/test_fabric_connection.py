@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import fabric
-import fabrics
-import gateways
 import paramiko
 import pytest
-import scripted
-from sshd import PrivateSshd, make_key
 from test_fabric import in_another_process, in_this_process
 
 import sshgateway
 from sshgateway import ChannelOpenError, HostKeyError
+from support import fabrics, gateways, scripted
+from support.sshd import PrivateSshd, make_key
 
 FIFTEEN = [f"127.0.0.{number}" for number in range(1, 16)]
 

@@ -9,10 +9,10 @@ import sys
 import time
 
 import pytest
-from streams import digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import ProxyCommand, ProxyCommandError
+from support.streams import digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 # A child that does SENDS, with s, its standard output as a socket.
 CHILD = """
@@ -111,7 +111,7 @@ def test_timeouts_work(pair) -> None:
 
 
 def test_close_wakes_a_reader(pair) -> None:
-    from waiting import until_blocked
+    from support.waiting import until_blocked
 
     sock, _ = pair
     sock.settimeout(None)

@@ -11,16 +11,15 @@ import threading
 import time
 from collections.abc import Iterator
 
-import gateways
 import pytest
-import scripted
-from footprint import children
-from gateways import Target
-from sshd import PrivateSshd
-from streams import payload, recv_exactly
-from waiting import DEADLINE, Worker, at_last, until
 
 from sshgateway import Gateway, GatewayLostError
+from support import gateways, scripted
+from support.footprint import children
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import payload, recv_exactly
+from support.waiting import DEADLINE, Worker, at_last, until
 
 INTERVAL = 0.2
 

@@ -8,13 +8,13 @@ import socket
 import threading
 from collections.abc import Iterator
 
-import gateways
 import pytest
-from sshd import PrivateSshd
-from streams import payload, recv_all
-from waiting import DEADLINE, Worker
 
 from sshgateway import GatewayLostError
+from support import gateways
+from support.sshd import PrivateSshd
+from support.streams import payload, recv_all
+from support.waiting import DEADLINE, Worker
 
 MEGABYTE = 1 << 20
 

@@ -7,14 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import gateways
 import paramiko
 import pytest
-from server import peer_environment
-from ssh_agent import SshAgent
-from sshd import PrivateSshd, make_key
 
 from sshgateway import AuthenticationError, Gateway, _core
+from support import gateways
+from support.server import peer_environment
+from support.ssh_agent import SshAgent
+from support.sshd import PrivateSshd, make_key
 
 OLD_LIBSSH2 = _core.LIBSSH2_NUMBER < 0x010B00
 

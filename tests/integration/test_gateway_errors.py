@@ -11,13 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import gateways
 import paramiko
 import pytest
-import scripted
-from gateways import Target, closed_port, to_address
-from sshd import PrivateSshd
-from waiting import DEADLINE
 
 import sshgateway
 from sshgateway import (
@@ -25,6 +20,10 @@ from sshgateway import (
     Gateway,
     GatewayError,
 )
+from support import gateways, scripted
+from support.gateways import Target, closed_port, to_address
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE
 
 
 def failure(gateway: Gateway, expected: type[BaseException], **options) -> BaseException:

@@ -9,12 +9,11 @@ import os
 import stat
 import subprocess
 
-import gateways
 import pytest
-import scripted
-from sshd import PrivateSshd, make_key
 
 from sshgateway import AuthenticationError, Gateway, HostKeyError
+from support import gateways, scripted
+from support.sshd import PrivateSshd, make_key
 
 
 def fingerprint(public: str) -> str:

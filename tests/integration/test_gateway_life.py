@@ -11,16 +11,15 @@ import time
 import weakref
 from collections.abc import Iterator
 
-import gateways
 import pytest
-import scripted
-from footprint import native_threads
-from gateways import Target
-from sshd import PrivateSshd
-from streams import fill, recv_all
-from waiting import DEADLINE, Worker, at_last, readable, until
 
 from sshgateway import AuthenticationError, Gateway, GatewayError, GatewayLostError
+from support import gateways, scripted
+from support.footprint import native_threads
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import fill, recv_all
+from support.waiting import DEADLINE, Worker, at_last, readable, until
 
 
 @pytest.fixture(scope="module")

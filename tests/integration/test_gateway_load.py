@@ -12,18 +12,16 @@ import socket
 import threading
 import time
 
-import fresh
-import gateways
 import paramiko
 import pytest
-import scripted
-from crowd import Crowd
-from gateways import Target
-from sshd import PrivateSshd
-from streams import digest, payload, recv_exactly
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import ChannelOpenError, GatewayLostError, build_info
+from support import fresh, gateways, scripted
+from support.crowd import Crowd
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import digest, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 TARGETS = 20
 MEGABYTE = 1_000_000

@@ -7,14 +7,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import gateways
 import paramiko
 import pytest
-import scripted
-from ssh_agent import SshAgent
-from sshd import PrivateSshd
 
 from sshgateway import AuthenticationError, Gateway, _core
+from support import gateways, scripted
+from support.ssh_agent import SshAgent
+from support.sshd import PrivateSshd
 
 OLD_LIBSSH2 = _core.LIBSSH2_NUMBER < 0x010B00
 SECRET = "open sesame"

@@ -9,15 +9,14 @@ import select
 import socket
 import threading
 
-import gateways
 import pytest
-import scripted
-from gateways import Target
-from sshd import PrivateSshd
-from streams import digest, fill, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, readable
 
 from sshgateway import errors
+from support import gateways, scripted
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import digest, fill, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, readable
 
 MEGABYTE = 1_000_000
 

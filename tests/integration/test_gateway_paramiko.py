@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import threading
 
-import gateways
-import logins
 import paramiko
 import pytest
 
 from sshgateway import ChannelOpenError, GatewayLostError
+from support import gateways, logins
 
 
 @pytest.fixture(scope="module")

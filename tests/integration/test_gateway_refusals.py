@@ -7,12 +7,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterator
 
-import gateways
 import pytest
-import scripted
-from gateways import Target, closed_port
-from sshd import PrivateSshd
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import (
     ChannelOpenError,
@@ -21,6 +16,10 @@ from sshgateway import (
     GatewayLostError,
     build_info,
 )
+from support import gateways, scripted
+from support.gateways import Target, closed_port
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, Worker, until
 
 #: The system's libssh2 keeps the number of the reason alone.
 SERVERS_WORDS = build_info()["libssh2"] == "pinned"

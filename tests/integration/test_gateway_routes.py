@@ -9,15 +9,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-import fresh
-import gateways
 import paramiko
 import pytest
-import scripted
-from gateways import Target, closed_port
-from sshd import PrivateSshd
-from streams import digest, payload, recv_exactly
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import (
     ChannelOpenError,
@@ -27,6 +20,11 @@ from sshgateway import (
     HostKeyError,
     ProxyCommand,
 )
+from support import fresh, gateways, scripted
+from support.gateways import Target, closed_port
+from support.sshd import PrivateSshd
+from support.streams import digest, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +245,7 @@ import os, sys
 sys.addaudithook(lambda event, args: event in FORBIDDEN and os._exit(77))
 FORBIDDEN = {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
 import json
-from footprint import children
+from support.footprint import children
 from sshgateway import Gateway
 settings, host, port = json.loads(sys.argv[1])
 with Gateway(**settings) as gateway:

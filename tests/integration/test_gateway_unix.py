@@ -6,12 +6,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-import gateways
 import pytest
-from streams import digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker
 
 from sshgateway import DirectTcpipChannel, Gateway
+from support import gateways
+from support.streams import digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 
-import gateways
 import pytest
-import scripted
-from gateways import Target
-from sshd import PrivateSshd
-from waiting import DEADLINE, Worker, readable, until, until_blocked
 
 from sshgateway import ChannelOpenError, GatewayError, build_info
+from support import gateways, scripted
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, Worker, readable, until, until_blocked
 
 OPENS_MANY = build_info()["libssh2"] == "pinned"
 

@@ -7,15 +7,14 @@ import contextlib
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
-import gateways
 import pytest
-import scripted
-from gateways import Target
-from sshd import PrivateSshd
-from streams import digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, at_last, until
+
+from support import delay_relay, gateways, scripted
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, at_last, until
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -102,8 +101,7 @@ def test_it_does_not_grow_where_the_round_trip_is_short(sshd) -> None:
 @contextlib.contextmanager
 def distant(address, delay: float):
     """A port that leads to *address*, *delay* seconds away."""
-    script = Path(__file__).parents[1] / "support" / "delay.py"
-    command = [sys.executable, str(script), str(address[1]), str(delay)]
+    command = [sys.executable, delay_relay.__file__, str(address[1]), str(delay)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as relay:
         assert relay.stdin is not None and relay.stdout is not None
         yield "127.0.0.1", int(relay.stdout.readline())

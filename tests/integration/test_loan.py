@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from waiting import DEADLINE, Worker, gone, until, until_blocked
 
 from sshgateway import ProxyCommand, ProxyCommandError
+from support.waiting import DEADLINE, Worker, gone, until, until_blocked
 
 
 def waits_of_others() -> int:

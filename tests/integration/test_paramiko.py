@@ -7,12 +7,12 @@ import os
 import shlex
 import signal
 
-import logins
 import paramiko
 import pytest
 
 import sshgateway.paramiko
 from sshgateway import ProxyCommand
+from support import logins
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import fresh
-import gateways
 import pytest
-from sshd import PrivateSshd
-from web import BODY
 
 import sshgateway
+from support import fresh, gateways
+from support.sshd import PrivateSshd
+from support.web import BODY
 
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 PAGES = Path(__file__).parents[2] / "docs" / "recipes"

@@ -14,13 +14,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import gateways
 import pytest
-import scripted
-from gateways import Target, closed_port
-from sshd import PrivateSshd
-from streams import recv_exactly
-from waiting import DEADLINE, Worker, until
 
 import sshgateway
 from sshgateway import (
@@ -36,6 +30,11 @@ from sshgateway import (
     create_connection,
 )
 from sshgateway.route import find_way
+from support import gateways, scripted
+from support.gateways import Target, closed_port
+from support.sshd import PrivateSshd
+from support.streams import recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 NAMES = ("first", "second", "third", "target")
 LONG = 4 * DEADLINE

@@ -10,16 +10,14 @@ import threading
 import time
 from collections.abc import Iterator
 
-import fresh
-import gateways
 import paramiko
 import pytest
-import scripted
-from gateways import Target
-from sshd import PrivateSshd
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import Gateway, GatewayError, GatewayLostError, close_all, shared, shared_gateway
+from support import fresh, gateways, scripted
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, Worker, until
 
 
 @pytest.fixture(scope="module")
@@ -252,8 +250,8 @@ def test_one_that_is_being_opened_is_not_idle(sshd, monkeypatch) -> None:
 
 FORK = """
 import json, os, sys, threading, warnings
-import gateways
-from gateways import Target
+from support import gateways
+from support.gateways import Target
 from sshgateway import close_all, shared, shared_gateway
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 settings = json.loads(sys.argv[1])

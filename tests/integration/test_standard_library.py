@@ -11,13 +11,12 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import gateways
 import pytest
-import web
-from streams import digest, open_proxycommand, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker
 
 from sshgateway import Gateway, ProxyCommand
+from support import gateways, web
+from support.streams import digest, open_proxycommand, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker
 
 Connect = Callable[[tuple[str, int]], Any]
 

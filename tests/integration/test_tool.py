@@ -16,17 +16,15 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import fresh
-import gateways
 import pytest
-import scripted
-from gateways import Target, closed_port
-from sshd import PrivateSshd
-from streams import payload, recv_exactly
-from terminal import Terminal
-from waiting import DEADLINE, Worker, exited, until
 
 import sshgateway
+from support import fresh, gateways, scripted
+from support.gateways import Target, closed_port
+from support.sshd import PrivateSshd
+from support.streams import payload, recv_exactly
+from support.terminal import Terminal
+from support.waiting import DEADLINE, Worker, exited, until
 
 LONG = 8 * DEADLINE
 COMMAND = [sys.executable, "-W", "error", "-m", "sshgateway"]

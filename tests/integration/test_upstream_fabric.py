@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import fresh
 import pytest
+
+from support import fresh
 
 pytestmark = [pytest.mark.slow, pytest.mark.limit(400)]
 

@@ -8,12 +8,11 @@ import re
 import subprocess
 import time
 
-import fresh
-import gateways
 import pytest
-import scripted
-from gateways import Target
-from waiting import DEADLINE, at_last
+
+from support import fresh, gateways, scripted
+from support.gateways import Target
+from support.waiting import DEADLINE, at_last
 
 LIMIT = 2.0  # seconds an exit may take, the quickest of three
 

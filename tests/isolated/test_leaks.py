@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import fresh
 import pytest
+
+from support import fresh
 
 # A sanitizer's quarantine and shadow grow as it likes.
 SANITIZED = fresh.PRELOAD is not None  # whose quarantine keeps freed memory

@@ -8,9 +8,10 @@ import re
 import subprocess
 import time
 
-import fresh
 import pytest
-from waiting import DEADLINE, at_last, exited
+
+from support import fresh
+from support.waiting import DEADLINE, at_last, exited
 
 
 def test_a_forks_child_cannot_touch_the_parents_stream() -> None:

@@ -7,9 +7,10 @@ import json
 import os
 import subprocess
 
-import fresh
 import pytest
-from terminal import Terminal
+
+from support import fresh
+from support.terminal import Terminal
 
 
 def in_terminal(*arguments: str) -> Terminal:

@@ -17,10 +17,10 @@ import fabric.main
 import fabric.network
 import fabric.state
 import fabric.tasks
-import gateways
 from fabric.api import env, hide, parallel, run, settings, task
 
 import sshgateway.fabric_classic
+from support import gateways
 
 WHERE: dict[str, Any] = json.loads(os.environ["WHERE"])
 

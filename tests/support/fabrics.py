@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fabric
-import gateways
 import paramiko
+
+from support import gateways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sshd import PrivateSshd
+    from support.sshd import PrivateSshd
 
 #: Seconds to wait for what Paramiko does in the background.
 TIMEOUT = 20.0

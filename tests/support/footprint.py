@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-import waiting
+from support import waiting
 
 
 def descriptors() -> dict[int, str]:

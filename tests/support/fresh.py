@@ -17,13 +17,14 @@ import sshgateway
 PRELOAD = os.environ.pop("LD_PRELOAD", None)
 
 SUPPORT = Path(__file__).parent
-SCRIPTS = SUPPORT.parent / "isolated" / "scripts"
+TESTS = SUPPORT.parent
+SCRIPTS = TESTS / "isolated" / "scripts"
 
 
 def environment(*first: str, **extra: str) -> dict[str, str]:
     """Ours, with *first*, our helpers and the sshgateway under test on the path."""
     package = Path(sshgateway.__file__).parents[1]
-    path = [*first, str(SUPPORT), str(package)]
+    path = [*first, str(TESTS), str(package)]
     path += filter(None, [os.environ.get("PYTHONPATH")])
     preload = {"LD_PRELOAD": PRELOAD} if PRELOAD else {}
     return {**os.environ, **preload, "PYTHONPATH": os.pathsep.join(path), **extra}

@@ -12,13 +12,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-import waiting
-from footprint import children
+from support import waiting
+from support.footprint import children
 
 if TYPE_CHECKING:
-    from sshd import PrivateSshd
-
     from sshgateway import Gateway
+    from support.sshd import PrivateSshd
 
 #: Seconds to connect and log in, on a loaded machine too.
 OPEN = 4 * waiting.DEADLINE

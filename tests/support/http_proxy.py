@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from server import Server, find_program
+from support.server import Server, find_program
 
 
 class HttpProxy(Server):

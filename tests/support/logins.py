@@ -24,12 +24,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of cryptography, about older Paramikos
     import paramiko
 
-import gateways
+from support import gateways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sshd import PrivateSshd
+    from support.sshd import PrivateSshd
 
 MEGABYTE = 1_000_000
 TIMEOUT = 60.0  # seconds; generous, for loaded machines

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import paramiko
-import waiting
-from gateways import Target, to_address
+
+from support import waiting
+from support.gateways import Target, to_address
 
 if TYPE_CHECKING:
-    from sshd import PrivateSshd
-
     from sshgateway import Gateway
+    from support.sshd import PrivateSshd
 
 SUCCESS: int = paramiko.AUTH_SUCCESSFUL
 FAILURE: int = paramiko.AUTH_FAILED

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from server import find_program, peer_environment
-from waiting import readable
+from support.server import find_program, peer_environment
+from support.waiting import readable
 
 
 class SshAgent:

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from server import HOST, Server, ServerError, find_program
+from support.server import HOST, Server, ServerError, find_program
 
 NO_LOGIN = ("nologin", "false")
 

@@ -17,8 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import gateways
-import waiting
+from support import gateways, waiting
 
 #: Lengths that cross every boundary of interest: nothing, one byte, small,
 #: around a SSH packet, more than a pipe or a socket buffer.

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from waiting import DEADLINE, readable
+from support.waiting import DEADLINE, readable
 
 
 class Terminal:

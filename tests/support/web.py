@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streams import digest, payload
+from support.streams import digest, payload
 
 BODY = payload(300_000)
 

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from footprint import descriptors
-from server import Server
-from waiting import DEADLINE, Worker, until, until_blocked
 
 from sshgateway.agent import Agent, AgentError, AgentKey, socket_path
 from sshgateway.errors import Error
 from sshgateway.known_hosts import fingerprint
+from support.footprint import descriptors
+from support.server import Server
+from support.waiting import DEADLINE, Worker, until, until_blocked
 
 KINDS = {"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa"}
 DATA = b"what is signed" * 20

@@ -10,11 +10,19 @@ import subprocess
 import sys
 
 import pytest
-from streams import recv_all
-from waiting import Worker, exited, gone, readable, until, until_blocked, until_process_state
 
 import sshgateway
 from sshgateway import ProxyCommand
+from support.streams import recv_all
+from support.waiting import (
+    Worker,
+    exited,
+    gone,
+    readable,
+    until,
+    until_blocked,
+    until_process_state,
+)
 
 
 def shell(script: str, **options) -> ProxyCommand:

@@ -6,16 +6,17 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import pages
-import plot
 import pytest
-from contestants import ALL
-from goals import verdicts
-from proxywork import End, Footprint
-from report import number, table
-from results import Report, Results, Row
-from work import Down, Metric
-from worker import Worker, WorkFailedError
+
+from bench.contestants.proxycommand import ALL
+from bench.report import pages, plot
+from bench.report.goals import verdicts
+from bench.report.results import Report, Results, Row
+from bench.report.tables import number, table
+from bench.worker import Worker, WorkFailedError
+from bench.works.base import Metric
+from bench.works.proxycommand import End, Footprint
+from bench.works.streams import Down
 
 RATE = Metric("rate", "MB/s", higher_is_better=True)
 CPU = Metric("CPU, client side", "ms/MB", when_none="never")

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from streams import recv_all
 
 from sshgateway import ProxyCommand
+from support.streams import recv_all
 
 PYTHON = sys.executable
 

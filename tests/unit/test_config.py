@@ -11,11 +11,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from waiting import exited
 
 from sshgateway import ConfigError, config
 from sshgateway.config import Host, lookup, route, route_by
 from sshgateway.proxy import check_host, check_user, expand
+from support.waiting import exited
 
 
 @pytest.fixture

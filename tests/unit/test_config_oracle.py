@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from server import find_program
 
 from sshgateway import ConfigError, config
 from sshgateway.route import Way, find_way
+from support.server import find_program
 
 pytestmark = pytest.mark.limit(120)
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import socket
 
 import pytest
-from waiting import Worker
 
 from sshgateway import _core
+from support.waiting import Worker
 
 
 def test_a_session_in_use_is_nobody_elses() -> None:

@@ -10,11 +10,11 @@ import signal
 import time
 
 import pytest
-from waiting import DEADLINE, until
 
 import sshgateway
 from sshgateway import Error, ProxyCommand, ProxyCommandError, errors
 from sshgateway.known_hosts import KnownHosts
+from support.waiting import DEADLINE, until
 
 
 def error_of(call) -> ProxyCommandError:

@@ -16,8 +16,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from footprint import descriptors
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import errors
 from sshgateway.known_hosts import (
@@ -28,6 +26,8 @@ from sshgateway.known_hosts import (
     key_type,
     lookup_name,
 )
+from support.footprint import descriptors
+from support.waiting import DEADLINE, Worker, until
 
 GATEWAY = "deploy@bastion:22"
 

@@ -8,9 +8,8 @@ import sys
 import termios
 import threading
 
-from waiting import until_blocked
-
 from sshgateway import ProxyCommand
+from support.waiting import until_blocked
 
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # our session's terminal, as a login has
 

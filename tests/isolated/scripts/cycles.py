@@ -5,9 +5,8 @@ import contextlib
 import gc
 import sys
 
-from footprint import Snapshot, rss_kib
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot, rss_kib
 
 CYCLES = int(sys.argv[1])
 BESIDE = sys.argv[2] == "beside"  # another stream is open, so the loop's thread stays

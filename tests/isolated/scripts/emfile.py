@@ -8,9 +8,8 @@ import socket
 import sys
 import tempfile
 
-from footprint import Snapshot, descriptors
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot, descriptors
 
 SENDER = (
     "import os, socket; s = socket.socket(fileno=1); a, b = socket.socketpair();"

@@ -9,9 +9,8 @@ import sys
 import traceback
 import warnings
 
-from footprint import children, descriptors
-
 from sshgateway import ProxyCommand
+from support.footprint import children, descriptors
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)  # 3.12: fork with threads
 

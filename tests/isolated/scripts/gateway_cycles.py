@@ -7,12 +7,11 @@ import socket
 import sys
 import threading
 
-import gateways
-from footprint import Snapshot, rss_kib
-from gateways import Target
-from sshd import PrivateSshd
-
 from sshgateway import ChannelOpenError, Gateway, GatewayError
+from support import gateways
+from support.footprint import Snapshot, rss_kib
+from support.gateways import Target
+from support.sshd import PrivateSshd
 
 WHAT, CYCLES = sys.argv[1], int(sys.argv[2])
 

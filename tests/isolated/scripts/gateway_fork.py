@@ -12,12 +12,11 @@ import threading
 import traceback
 import warnings
 
-import gateways
-import scripted
-from footprint import descriptors, native_threads
-from gateways import Target
-from sshd import PrivateSshd
-from waiting import until
+from support import gateways, scripted
+from support.footprint import descriptors, native_threads
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.waiting import until
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)  # 3.12: fork with threads
 

@@ -7,13 +7,12 @@ import socket
 import sys
 import threading
 
-import gateways
-import scripted
-from footprint import cpu_seconds
-from gateways import Target
-from sshd import PrivateSshd
-from streams import fill
-from waiting import readable, until
+from support import gateways, scripted
+from support.footprint import cpu_seconds
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import fill
+from support.waiting import readable, until
 
 PERIOD = 0.4  # seconds of waiting
 ALLOWED = 0.05  # seconds of CPU meanwhile: a spinning loop takes all of PERIOD

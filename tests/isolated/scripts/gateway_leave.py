@@ -9,9 +9,8 @@ import json
 import sys
 import threading
 
-from waiting import until_blocked
-
 from sshgateway import Gateway
+from support.waiting import until_blocked
 
 way, settings, address = sys.argv[1], json.loads(sys.argv[2]), tuple(json.loads(sys.argv[3]))
 gateway = Gateway(**settings)

@@ -10,15 +10,13 @@ import gc
 import random
 import sys
 
-import gateways
-import scripted
-from crowd import Crowd
-from footprint import Snapshot, allocated_kib
-from gateways import Target
-from sshd import PrivateSshd
-from waiting import DEADLINE, until
-
 from sshgateway import GatewayError, GatewayLostError
+from support import gateways, scripted
+from support.crowd import Crowd
+from support.footprint import Snapshot, allocated_kib
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, until
 
 WAY, COUNT = sys.argv[1], int(sys.argv[2])
 LARGEST = 400_000  # bytes after which the connection is cut; a login takes 4 000

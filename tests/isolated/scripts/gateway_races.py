@@ -5,10 +5,10 @@ import errno
 import sys
 import threading
 
-import gateways
-from footprint import Snapshot
-from gateways import Target
-from sshd import PrivateSshd
+from support import gateways
+from support.footprint import Snapshot
+from support.gateways import Target
+from support.sshd import PrivateSshd
 
 ROUNDS = int(sys.argv[1])
 failures: list[str] = []

@@ -3,10 +3,10 @@
 
 import sys
 
-import gateways
-from footprint import rss_kib
-from streams import recv_exactly
-from waiting import DEADLINE, until
+from support import gateways
+from support.footprint import rss_kib
+from support.streams import recv_exactly
+from support.waiting import DEADLINE, until
 
 PORT, WINDOW = int(sys.argv[1]), int(sys.argv[2])
 

@@ -11,12 +11,12 @@ import socket
 import sys
 import time
 
-import gateways
-from crowd import Crowd, many_descriptors
-from footprint import Snapshot, cpu_seconds, native_threads, rss_kib
-from sshd import PrivateSshd
-from streams import recv_exactly
-from waiting import DEADLINE, at_last, readable, until
+from support import gateways
+from support.crowd import Crowd, many_descriptors
+from support.footprint import Snapshot, cpu_seconds, native_threads, rss_kib
+from support.sshd import PrivateSshd
+from support.streams import recv_exactly
+from support.waiting import DEADLINE, at_last, readable, until
 
 COUNT, ROUNDS = int(sys.argv[1]), int(sys.argv[2])
 EACH_ROUND = 8  # channels that are replaced

@@ -7,11 +7,11 @@ A reader may keep up for so many MB first, so that its window grows.
 import select
 import sys
 
-import gateways
-from crowd import Crowd, many_descriptors
-from footprint import Snapshot, cpu_seconds, rss_kib
-from sshd import PrivateSshd
-from waiting import DEADLINE, readable
+from support import gateways
+from support.crowd import Crowd, many_descriptors
+from support.footprint import Snapshot, cpu_seconds, rss_kib
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, readable
 
 COUNT, FIRST = int(sys.argv[1]), int(sys.argv[2]) * 1_000_000
 PERIOD = 0.5  # seconds of waiting

@@ -8,10 +8,9 @@ import signal
 import socket
 import sys
 
-from footprint import cpu_seconds
-from waiting import readable, until
-
 from sshgateway import ProxyCommand
+from support.footprint import cpu_seconds
+from support.waiting import readable, until
 
 PERIOD = 0.25  # seconds of waiting
 ALLOWED = 0.05  # seconds of CPU meanwhile: a spinning loop takes all of PERIOD

@@ -10,9 +10,8 @@ import signal
 import sys
 import threading
 
-from waiting import until_blocked, until_process_state
-
 from sshgateway import ProxyCommand
+from support.waiting import until_blocked, until_process_state
 
 KINDS = {
     "cat": "cat",

@@ -6,9 +6,8 @@ import select
 import sys
 import threading
 
-from footprint import Snapshot, descriptors, native_threads
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot, descriptors, native_threads
 
 COUNT = int(sys.argv[1])
 THREADS = 8

@@ -9,11 +9,10 @@ import os
 import socket
 import sys
 
-from footprint import children
-from streams import digest, payload
-from waiting import exited
-
 from sshgateway import ProxyCommand
+from support.footprint import children
+from support.streams import digest, payload
+from support.waiting import exited
 
 READER = """
 import hashlib, os, sys, time

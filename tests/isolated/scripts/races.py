@@ -5,9 +5,8 @@ import errno
 import sys
 import threading
 
-from footprint import Snapshot
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot
 
 ROUNDS = int(sys.argv[1])
 failures: list[str] = []

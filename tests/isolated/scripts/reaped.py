@@ -6,10 +6,9 @@ import signal
 import sys
 import threading
 
-from footprint import Snapshot
-from waiting import gone
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot
+from support.waiting import gone
 
 before = Snapshot.take()
 if sys.argv[1] == "ignored":

@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from contestants import Contestant, opened
-from meter import Stopwatch, footprint
-from work import MB, PEER, TIMEOUT, Down, Echo, Figures, Metric, Up, Work, require
+from bench.contestants.base import Contestant, opened
+from bench.meter import Stopwatch, footprint
+from bench.works.base import MB, PEER, TIMEOUT, Figures, Metric, Work, require
+from bench.works.streams import Down, Echo, Up
 
 
 @dataclass
@@ -166,7 +167,7 @@ class Footprint:
 WORDS = "no route to host"
 
 
-def all_works(quick: bool) -> list[tuple[Work, int]]:
+def proxycommand_works(quick: bool) -> list[tuple[Work, int]]:
     """Every work with how often it is done."""
     size = (64 if quick else 256) * MB
     killed = (-signal.SIGKILL, "")
@@ -185,7 +186,7 @@ def all_works(quick: bool) -> list[tuple[Work, int]]:
     ]
 
 
-def through_works(quick: bool, proxies: dict[str, list[str]]) -> list[tuple[Work, int]]:
+def real_proxy_works(quick: bool, proxies: dict[str, list[str]]) -> list[tuple[Work, int]]:
     """The same with real proxy commands, which lead to a peer.py: by their names."""
     size, count = (48 * MB, 500) if quick else (192 * MB, 2000)
     rounds = 3 if quick else 7

@@ -9,7 +9,8 @@ import collections
 import contextlib
 
 import asyncssh
-from gateway import Address, Login
+
+from bench.servers import Address, Login
 
 
 class Stream(asyncssh.SSHTCPSession[bytes]):

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
-from contestants import Contestant
-from meter import Stopwatch, footprint, wake_ups
-from roads import TIMEOUT, OneOfMany, Opened, Road
-from work import MB, Down, Figures, Metric, nothing, require
+from bench.contestants.base import Contestant
+from bench.contestants.gateway import TIMEOUT, OneOfMany, Opened, Road
+from bench.meter import Stopwatch, footprint, wake_ups
+from bench.works.base import MB, Figures, Metric, nothing, require
+from bench.works.streams import Down
 
 MESSAGE = bytes(range(256)) * 2
 ECHO_ON_ALL = f"{len(MESSAGE)}-byte echo on all"
@@ -139,7 +140,7 @@ def idle(way: Opened) -> Figures:
     }
 
 
-def crowd_works(quick: bool) -> list[tuple[ManyChannels, int]]:
+def many_channels_works(quick: bool) -> list[tuple[ManyChannels, int]]:
     rounds = 1 if quick else 3
     size = (16 if quick else 64) * MB
     return [(ManyChannels(count, size), rounds) for count in ((500,) if quick else (500, 1000))]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A TCP relay on loopback that holds every byte back for a while, both ways.
 
-    delay.py PORT SECONDS
+    delay_relay.py PORT SECONDS
 
 It listens on a port of its own, which it writes to stdout, and leads to PORT,
 until its stdin ends.  It takes whatever comes at once, so that nothing but the

@@ -8,10 +8,10 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from contestants import Contestant
-from results import Results
-from work import Figures, Work, nothing
-from worker import Worker, WorkFailedError
+from bench.contestants.base import Contestant
+from bench.report.results import Results
+from bench.worker import Worker, WorkFailedError
+from bench.works.base import Figures, Work, nothing
 
 #: Each with how often it is done.
 Works = list[tuple[Work, int]]

@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from contestants import Contestant, Ending, Link
-from gateway import CIPHERS, Address, Login, Site
-from work import HERE
+from bench.contestants.base import Contestant, Ending, Link
+from bench.servers import CIPHERS, Address, Login, Site
 
 TIMEOUT = 20.0
 OPEN_TIMEOUT = 5.0  # of a channel
 VENV = Path(sys.prefix)
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass
@@ -126,7 +126,7 @@ class OursOnSystem(Ours):
 
     name = "sshgateway-system"
     about = "the same on the system's libssh2, unpatched"
-    path = HERE.parents[1] / "build" / "system" / "lib"
+    path = ROOT / "build" / "system" / "lib"
 
 
 class Paramiko(Road):
@@ -157,7 +157,7 @@ class AsyncSsh(Road):
     carries_paramiko = False
 
     def connect(self) -> Opened:
-        from asyncway import Way
+        from bench.contestants.asyncssh_loop import Way
 
         way = Way(self.site.gateway, self.port)
         return Opened(way.stream, way.close, wait=way.wait, ask=way.ask)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from work import Figures, Metric
+from bench.works.base import Figures, Metric
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from results import Report, Row
+from bench.report.results import Report, Row
 
 SSH = ("ssh", "ssh-gcm")
 PARAMIKO = ("paramiko", "paramiko-2.12")

@@ -8,10 +8,10 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import plot
-from goals import verdicts
-from report import cell, heading, number, side_by_side
-from results import YARDSTICKS, Report, Results, Row
+from bench.report import plot
+from bench.report.goals import verdicts
+from bench.report.results import YARDSTICKS, Report, Results, Row
+from bench.report.tables import cell, heading, number, side_by_side
 
 #: Better by less is not told.
 NOISE = 0.01

@@ -10,11 +10,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from contestants import Contestant, Link, opened
-from crowdwork import connected, echo_on_all
-from gateway import ROUND_TRIPS
-from roads import Road
-from work import MB, PEER, TIMEOUT, Down, Figures, Metric, Up, Work, nothing
+from bench.contestants.base import Contestant, Link, opened
+from bench.contestants.gateway import Road
+from bench.servers import ROUND_TRIPS
+from bench.works.base import MB, PEER, TIMEOUT, Figures, Metric, Work, nothing
+from bench.works.many_channels import connected, echo_on_all
+from bench.works.streams import Down, Up
 
 CHANNELS = (1, 10, 100, 1000)
 SIZES = (64, 512, 4096, 32768, 262144, 1048576)

@@ -9,15 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from work import HERE, PEER
-
-sys.path.append(str(Path(__file__).parents[1] / "support"))
-
-from crowd import Crowd, many_descriptors
-from scripted import black_hole
-from sshd import PrivateSshd
+from bench.works.base import PEER
+from support import delay_relay
+from support.crowd import Crowd, many_descriptors
+from support.scripted import black_hole
+from support.sshd import PrivateSshd
 
 Address = tuple[str, int]
 DESCRIPTORS = 5000  # for a thousand channels, on every side
@@ -107,9 +104,8 @@ def proxies() -> Iterator[dict[str, list[str]]]:
 @contextlib.contextmanager
 def _distance(sshd: PrivateSshd, round_trip: int) -> Iterator[int]:
     """A port from which that sshd is so many milliseconds away."""
-    delay = str(HERE.parent / "support" / "delay.py")
     one_way = str(round_trip / 2000)
-    with _listening([sys.executable, delay, str(sshd.port), one_way]) as port:
+    with _listening([sys.executable, delay_relay.__file__, str(sshd.port), one_way]) as port:
         with sshd.known_hosts.open("a") as file:
             file.write(f"[{sshd.host}]:{port} {sshd.host_key}\n")
         yield port

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from goals import verdicts
-from results import Report, Results, Row
+from bench.report.goals import verdicts
+from bench.report.results import Report, Results, Row
 
 #: Metrics side by side; a work that has more goes on below.
 COLUMNS = 4

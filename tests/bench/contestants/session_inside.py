@@ -6,8 +6,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from contestants import Contestant, Link
-from roads import Opened, Road, link_to, login
+from bench.contestants.base import Contestant, Link
+from bench.contestants.gateway import Opened, Road, link_to, login
 
 
 def login_inside(road: Road) -> tuple[Opened, Any]:

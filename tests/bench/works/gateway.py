@@ -9,13 +9,14 @@ import time
 from dataclasses import dataclass, field
 from typing import cast
 
-from contestants import Contestant
-from crowdwork import crowd_works
-from gateway import Address
-from inside import Inside, login_inside
-from meter import Stopwatch, cpu_of
-from roads import TIMEOUT, Opened, Road
-from work import MB, Down, Echo, Figures, Metric, Up, Work, nothing, require
+from bench.contestants.base import Contestant
+from bench.contestants.gateway import TIMEOUT, Opened, Road
+from bench.contestants.session_inside import Inside, login_inside
+from bench.meter import Stopwatch, cpu_of
+from bench.servers import Address
+from bench.works.base import MB, Figures, Metric, Work, nothing, require
+from bench.works.many_channels import many_channels_works
+from bench.works.streams import Down, Echo, Up
 
 STREAM = [
     Metric("rate", "MB/s", higher_is_better=True),
@@ -212,7 +213,7 @@ def gateway_works(quick: bool) -> list[tuple[Work, int]]:
         (InSession(Up(inside, f"{within}, up", STREAM)), rounds),
         (FirstLogin(), 3 if quick else 15),
         (FurtherChannel(30 if quick else 100), rounds),
-        *crowd_works(quick),
+        *many_channels_works(quick),
         (BlackHole(20 if quick else 100), few),
         (FromAfar(Down((24 if quick else 64) * MB, metrics=STREAM), 100), few),
     ]
