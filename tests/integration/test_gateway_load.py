@@ -25,9 +25,8 @@ from support.waiting import DEADLINE, Worker, until
 
 TARGETS = 20
 MEGABYTE = 1_000_000
-SANITIZED = (
-    fresh.PRELOAD is not None
-)  # AddressSanitizer's shadow memory and quarantine grow independently of our code
+# AddressSanitizer's shadow memory and quarantine grow independently of our code.
+SANITIZED = fresh.PRELOAD is not None
 
 
 @pytest.fixture
@@ -206,10 +205,8 @@ def test_close_ends_waiting_for_a_black_hole(server, crowd) -> None:
 
 # --- A gateway that is lost -----------------------------------------------------------------
 
-INTERVAL, COUNT_MAX = (
-    0.5,
-    4,
-)  # server_alive_interval and _count_max; long enough for a loaded machine
+# server_alive_interval and server_alive_count_max, long enough for a loaded machine.
+INTERVAL, COUNT_MAX = 0.5, 4
 WITHIN = INTERVAL * (COUNT_MAX + 1) + DEADLINE
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Gateways and channels leave nothing: descriptors, threads, memory, processor time."""
+"""Gateways and channels leave nothing: no descriptor, thread, memory or CPU use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from support import fresh
 
-# A sanitizer's quarantine and shadow grow as it likes.
+# AddressSanitizer's quarantine and shadow memory grow independently of our code.
 SANITIZED = fresh.PRELOAD is not None
 
 
@@ -38,5 +38,5 @@ def test_no_state_of_a_gateway_costs_cpu() -> None:
 
 @pytest.mark.slow
 @pytest.mark.limit(120)
-def test_close_races_with_everything() -> None:
+def test_close_in_a_race_with_every_other_call() -> None:
     fresh.run("gateway_races", "60", timeout=100)

@@ -536,9 +536,8 @@ def test_unexpected_bytes_are_not_taken_as_the_next_answer(short_path: Path) -> 
             first.recv(100)
             first.sendall(keys_answer(ED25519) + keys_answer())
             with contextlib.suppress(ConnectionResetError):  # the client left bytes unread
-                assert (
-                    first.recv(100) == b""
-                )  # the client asks its next question on another connection
+                # The client asks its next question on another connection.
+                assert first.recv(100) == b""
         second, _ = listener.accept()
         with second:
             second.recv(100)

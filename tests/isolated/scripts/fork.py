@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""After fork the child cannot touch the parent's streams; its own work."""
+"""After a fork the child cannot touch the parent's streams, but can open its own."""
 
 import gc
 import io

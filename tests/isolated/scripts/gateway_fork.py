@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""After fork the child cannot touch the parent's gateway; it can open it, or its own.
+"""After a fork the child cannot use the parent's connection, but can make its own.
 
-Not a byte goes out from the child on the parent's connections, and it keeps
-none of them open.
+The child sends nothing on the parent's connections and keeps none of them open.
 """
 
 import gc
@@ -48,7 +47,7 @@ def in_child(gateway, channel, numbers: set[int], target: Target) -> None:
         raise AssertionError(f"{name} works in the child")
     channel.close()
     assert channel.fileno() == -1
-    # The same object opens anew, here.
+    # In the child, the same object opens a new connection.
     with gateway.open_channel("direct-tcpip", target.address) as own:
         echoes(own, b"in the child")
     gateway.close()
@@ -62,7 +61,7 @@ def closes_at_once(gateway, channel, *_) -> None:
 
 
 def drops(*_) -> None:
-    """Finalizers are silent."""
+    """Finalizers in the child do not warn."""
     global gateway, channel
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Leave the interpreter with a gateway and channels open, in one of several ways.
+"""Leaves the interpreter with a gateway and channels open, in one of several ways.
 
-Prints "leaving" last.
+Its last line is "leaving".
 """
 
 import atexit
@@ -46,7 +46,7 @@ elif way == "data":
         channel.setblocking(False)
         channel.send(b"x" * 10_000_000)
 elif way == "atexit":
-    # It works in functions of atexit, also to open anew.
+    # Functions registered with atexit can use a gateway, and can open one again.
     @atexit.register
     def last_words() -> None:
         channels[0].sendall(b"x")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A server fills a window with packets of a byte each, and nobody reads; prints the memory."""
+"""A server fills a window with packets of one byte that are not read; prints the memory."""
 
 import sys
 
@@ -15,7 +15,7 @@ with gateway:
     before = rss_kib()
     channel = gateway.open_channel("direct-tcpip", ("any", 1), None, WINDOW)
     with channel:
-        enough = gateway.stats.bytes_received + 35 * WINDOW  # of the smallest packets
+        enough = gateway.stats.bytes_received + 35 * WINDOW  # a packet has at least 35 bytes
         until(lambda: gateway.stats.bytes_received > enough, "the window is full", 40)
         kib = rss_kib() - before
         channel.settimeout(4 * DEADLINE)

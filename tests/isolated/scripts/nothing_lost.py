@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""1 MB, then the end in one of several ways: a slow reader gets it all.
+"""Sends 1 MB, then ends the stream in one of several ways; a slow reader gets all of it.
 
-The reader pauses for less than `linger` at a time, and longer than it in sum:
-before, and after, all that is left fits into its pipe (64 KiB).
+Each pause of the reader is shorter than `linger`, but all together are longer.  Its last
+part fits into its pipe (64 KiB), where progress can no longer be seen.
 """
 
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Close against recv, send, fork of children and other closes, over and over."""
+"""Close in a race with recv, send, forks and other closes, many times."""
 
 import errno
 import sys
@@ -13,7 +13,7 @@ failures: list[str] = []
 
 
 def expect_end(call) -> None:
-    """Data, the end, EBADF, or a broken pipe: nothing else, and no hang."""
+    """Run *call*: it may return data or the end, or raise EBADF or EPIPE; nothing else."""
     try:
         while call():
             pass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Somebody else reaps our children: the end is clean, the exit status unknown."""
+"""Other code reaps our children: streams end cleanly, with an unknown exit status."""
 
 import os
 import signal
