@@ -43,7 +43,7 @@ class SshAgent:
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
-        assert readable(self._process.stdout)  # it prints the path when it listens
+        assert readable(self._process.stdout)  # it prints its path when it listens
         return self
 
     def __exit__(self, *_: object) -> None:
