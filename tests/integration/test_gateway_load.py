@@ -188,7 +188,7 @@ def test_a_black_hole_delays_only_later_opens(server, crowd) -> None:
         with behind.result() as channel:
             echoes(channel, payload(100_000))
         echoes(before, payload(100_000))
-        until(lambda: gateway.stats.channels_open == 1, "nobody's channels are closed")
+        until(lambda: gateway.stats.channels_open == 1, "the abandoned channels are closed")
         assert gateway.stats.channels_opened == 3, (
             "the open that completed too late is counted too"
         )

@@ -214,12 +214,12 @@ def test_bytes_and_channels_are_counted(sshd) -> None:
         ):
             assert len(data) < after - before < 1.1 * len(data) + 2000
         first.close()
-        until(lambda: gateway.stats.channels_open == 1, "it is counted off")
+        until(lambda: gateway.stats.channels_open == 1, "the closed channel is no longer counted")
         with contextlib.suppress(OSError):
             gateway.open_channel("direct-tcpip", ("127.0.0.1", gateways.closed_port()))
         assert gateway.stats.channels_opened == 2, "a refused channel must not be counted"
         second.close()
-    until(lambda: gateway.stats.channels_open == 0, "all are counted off")
+    until(lambda: gateway.stats.channels_open == 0, "no channel is counted")
     assert gateway.stats.bytes_sent >= now.bytes_sent, (
         "the counters of the last connection must be kept"
     )

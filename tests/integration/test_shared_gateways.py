@@ -218,7 +218,7 @@ def test_an_idle_gateway_is_closed(server, monkeypatch) -> None:
             with channel.dup() as detached:
                 channel.close()
                 end = time.monotonic() + 0.5
-                until(lambda: time.monotonic() > end, "as long with a descriptor of it")
+                until(lambda: time.monotonic() > end, "half a second with only a duplicate open")
                 assert gateway.is_connected
                 echoes(detached)
         until(lambda: not gateway.is_connected, "closed")

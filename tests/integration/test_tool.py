@@ -394,7 +394,7 @@ WRONG = {
     "a dumb hop": (
         "Host second\nPort {silent}\nConnectTimeout 1", "second", ["did not answer", "firewall"],
     ),
-    "a name nobody knows": (
+    "an unknown name": (
         "Host first\nHostName nowhere.invalid", "first", ["nowhere.invalid", "HostName"],
     ),
     "a broken proxy command": (

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The contestants: each provides a connected stream, in its own way."""
+"""The contestants: each provides a connected stream."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the bench asks of a contestant: Contestant, and the Link that its open() returns."""
+"""The interface of a contestant: Contestant, and the Link that its open() returns."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Ending = tuple[int | None, str]
 class Link:
     """A connected stream.
 
-    ``send`` and ``recv`` are the contestant's own functions, with nothing of
-    ours around them: what we added would be measured with them.
+    ``send`` and ``recv`` are the contestant's own functions without a wrapper, because a
+    wrapper would be measured with them.
     """
 
     send: Callable[[memoryview | bytes], int]
     recv: Callable[[int], bytes]
-    #: recv gives up after that many seconds; None: never
+    #: Set the seconds after which recv gives up; None means no limit.
     settimeout: Callable[[float | None], None]
-    #: What a program calls when it is done with the stream.
+    #: The call by which a program ends its use of the stream.
     close: Callable[[], None]
-    #: After close: wait until the program is reaped, and give back the rest.
+    #: Called after close: wait until the child is reaped, and release the rest.
     finish: Callable[[], None]
-    #: Wait in recv for the end of the stream and tell how the program ended:
-    #: return code and stderr.  TimeoutError when recv doesn't tell.
+    #: Wait in recv for the end of the stream; return the child's return code and stderr.
+    #: Raises TimeoutError when recv does not report the end.
     recv_end: Callable[[], Ending]
-    #: Processes besides ours that carry or take the bytes.
+    #: Processes besides this one that carry or read the bytes.
     pids: list[int] = field(default_factory=list)
 
     def send_all(self, data: memoryview | bytes) -> None:
@@ -52,24 +52,24 @@ class Link:
 class Contestant(Protocol):
     name: str
     about: str
-    #: The distribution that is measured: its version is told.
+    #: The distribution under test, whose version is reported.
     package: str = ""
-    #: Where that is, unless it is what this interpreter imports anyway.
+    #: The directory to import it from, unless it is on the normal path.
     path: Path | None = None
-    #: recv_end() tells what the program wrote to stderr.
+    #: recv_end() returns the stderr of the program.
     tells_stderr: bool
-    #: So many bytes can wait for recv when the program has ended.
+    #: The number of bytes that recv can still return after the program has ended.
     holds: int
 
     def open(self, program: list[str]) -> Link:
-        """A stream to that program, which is started for it."""
+        """Start the program and return a stream to its stdin and stdout."""
 
 
 @contextlib.contextmanager
 def opened(
     contestant: Contestant, program: list[str], timeout: float | None = None
 ) -> Iterator[Link]:
-    """A link that leaves nothing behind."""
+    """A link that is closed, and whose processes have ended, after the block."""
     link = contestant.open(program)
     try:
         link.settimeout(timeout)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The figures of a run: kept, judged, printed and drawn."""
+"""The figures of a run: stored, judged, printed and drawn."""

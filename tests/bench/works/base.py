@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is measured: each work, done once by a contestant, gives figures.
+"""The interface of a work, which a contestant does once and which returns figures.
 
-A work that is done wrongly (bytes lost, the wrong end told) raises; how long
-it takes never does.  To add one, write a dataclass with ``title``, ``metrics``
-and ``run()``, and put it into one of the lists: ``proxywork.all_works()``,
-``gatewaywork.gateway_works()``, ``curvework.curve_works()``.
+A work that goes wrong (lost bytes, a wrong exit status) raises; the time it takes never
+makes it raise.  To add a work, write a dataclass with ``title``, ``metrics`` and
+``run()``, and add it to one of the lists: ``proxycommand_works()``, ``gateway_works()``
+or ``curve_works()``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from bench.contestants.base import Contestant
 MB = 1_000_000
 PEER = [sys.executable, "-S", "-E", "-s", peer.__file__]
 
-#: What Paramiko has on its socket; ours gives up waiting, which must not show.
+#: Paramiko's own timeout on its socket.  Ours has the same, which must not cost time.
 TIMEOUT = 20.0
 
-#: One run's figures by the metric's name; None: did not come about.
+#: The figures of one round by the name of the metric; None: not obtained.
 Figures = dict[str, float | None]
 
 
@@ -35,15 +35,15 @@ class Metric:
     name: str
     unit: str
     higher_is_better: bool = False
-    #: What the table says where the figure is None.
+    #: The text for the table if the figure is None.
     when_none: str = "-"
-    #: Where on a curve.
+    #: The position on the x axis of a curve.
     x: float | None = None
 
 
 class Work(Protocol):
-    """It is done in the contestant's own process; one that has ``fresh = True`` in a
-    new one each time, whose memory nobody has used before."""
+    """A work runs in the contestant's worker, or with ``fresh = True`` in a new worker each
+    time, whose memory is unused."""
 
     @property
     def title(self) -> str: ...
@@ -53,7 +53,7 @@ class Work(Protocol):
 
 
 def nothing(work: Work) -> Figures:
-    """The figures of who has no part in it."""
+    """The figures of a contestant that does not take part in a work."""
     return {metric.name: None for metric in work.metrics}
 
 

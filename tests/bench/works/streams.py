@@ -27,18 +27,18 @@ def stream_figures(watch: Stopwatch, size: int) -> Figures:
 
 @dataclass
 class Down:
-    """The child writes, we receive."""
+    """The peer writes, and this process receives."""
 
     size: int
     title: str = "raw stream down"
     metrics: list[Metric] = field(
         default_factory=lambda: [Metric("rate", "MB/s", higher_is_better=True), *CPU_METRICS]
     )
-    #: What recv is asked for; PIECE is what tools that copy streams use.
+    #: The size that recv is asked for; PIECE is the size that tools for copying use.
     chunk: int = peer.PIECE
-    #: peer.py, or what leads to one.
+    #: peer.py, or a program that leads to one.
     program: list[str] = field(default_factory=lambda: PEER)
-    #: Bytes a second; 0: as fast as it can.
+    #: Bytes per second; 0 means no limit.
     pace: int = 0
 
     def run(self, contestant: Contestant) -> Figures:
@@ -62,7 +62,7 @@ class Down:
 
 @dataclass
 class Up:
-    """We send, the child reads all and says so."""
+    """This process sends, and the peer checks all bytes and sends a verdict."""
 
     size: int
     title: str = "raw stream up"
@@ -94,7 +94,7 @@ class Up:
 
 @dataclass
 class Echo:
-    """A request and its answer, 64 bytes each, one after the other."""
+    """A request of 64 bytes and its answer, repeated one after the other."""
 
     count: int
     size: int = 64
