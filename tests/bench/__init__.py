@@ -13,12 +13,12 @@ once by a contestant and returns figures.
 ``servers``      the sshds, byte servers and delays that a run needs, all on loopback
 ``meter``        clocks: time, CPU time, memory, threads, descriptors
 ``machine``      describes the machine and the versions of a run
-``contestants``  ``base`` is what a contestant must provide; ``proxycommand``: streams
+``contestants``  ``base``: the interface of a contestant; ``proxycommand``: streams
                  through a local program; ``gateway``: streams through an SSH gateway;
                  ``session_inside``: a Paramiko session inside such a stream;
                  ``asyncssh_loop``: asyncssh driven from one thread
-``works``        ``base`` is what a work must provide; ``streams``: bulk data and echo;
-                 ``proxycommand`` and ``gateway``: the lists of what is measured of each;
+``works``        ``base``: the interface of a work; ``streams``: bulk data and echo;
+                 ``proxycommand`` and ``gateway``: works of each, and the lists of all;
                  ``many_channels``: hundreds of channels on one gateway; ``curves``:
                  figures over a growing number, size or distance
 ``report``       ``results``: the figures, and their JSON file; ``goals``: the required

@@ -12,15 +12,15 @@ in interpreters of their own.
 ``ssh_agent``           a private ssh-agent(1)
 ``http_proxy``          a private tinyproxy
 ``web``                 a web server, and an HTTP conversation with it
-``scripted``            servers that misbehave as a test says, and Paramiko's server
+``scripted``            servers that misbehave, and Paramiko's server
 ``crowd``               one process that serves thousands of connections
 ``delay_relay``         a TCP relay that delays every byte
 ``certificate``         a TLS certificate for loopback
 ``gateways``            Gateways to a private sshd, and targets behind them
 ``streams``             the kinds of stream that tests/contract runs on
-``outcome``             what a call did, in a form that two sockets' calls compare by
-``logins``              logins with Paramiko
-``fabrics``             what Fabric 2 and 3 do with our gateways
+``outcome``             compares the outcomes of the same call on two sockets
+``logins``              flows of logins with Paramiko
+``fabrics``             flows of Fabric 2 and 3 with our gateways
 ``fabfile_classic``     tasks for Fabric 1; ``fab`` is the program that runs them
 ``fresh``               runs a script in a fresh interpreter
 ``terminal``            a program in a pseudo-terminal
