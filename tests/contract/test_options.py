@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Names and options: what the stream reports about itself, and what can be set."""
+"""Names and options: the names that the stream reports, and the options it accepts."""
 
 from __future__ import annotations
 
