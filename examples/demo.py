@@ -21,9 +21,9 @@ import paramiko
 
 from sshgateway import DirectTcpipChannel, Gateway, ProxyCommand
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-from server import free_port
-from sshd import PrivateSshd
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.server import free_port
+from support.sshd import PrivateSshd
 
 COMMAND = 'echo "Hello from the $PLACE, on $(uname -sr)."'
 

@@ -9,7 +9,15 @@ import sys
 import sysconfig
 from pathlib import Path
 
-FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-iquotecsrc", "-iquotetests/engine"]
+FLAGS = [
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    "-pthread",
+    "-Wall",
+    "-Wextra",
+    "-iquotecsrc",
+    "-iquotetests/engine",
+]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# The engine without Python, and its tests: each tests/engine/test_*.c is one
-# program, linked with all of csrc but csrc/python. See "make test-engine".
+# Builds and runs the engine's tests, without Python. Each tests/engine/test_*.c
+# is one program, linked with all of csrc except csrc/python. See "make
+# test-engine".
 
 CC ?= cc
 CFLAGS = -g -O1 -fno-omit-frame-pointer
@@ -14,8 +15,9 @@ warnings := -Wall -Wextra -Wstrict-prototypes -Wpointer-arith -Wwrite-strings \
   -Wvla -Wshadow -Wformat=2 -Wundef -Werror
 sanitizers := $(subst $(comma),-,$(SAN))
 
-# The same libssh2 as in setup.py; ours is built with the sanitizers too, but
-# not with that of threads, for a session's libssh2 is one thread's alone.
+# Use the same libssh2 as setup.py. The pinned libssh2 is built with the same
+# sanitizers, except the thread sanitizer, because only one thread uses the
+# libssh2 of a session.
 libssh2 := $(or $(filter system pinned,$(SSHGATEWAY_LIBSSH2)),$(if \
   $(wildcard build/libssh2-pinned/made-of),pinned,system))
 pkg_config := $(or $(PKG_CONFIG),pkg-config)
@@ -48,7 +50,7 @@ tests := $(filter-out $(LEAVE_OUT:%=$(dir)/%),$(tests))
 run: $(tests)
 	@VALGRIND=$(VALGRIND) SAN=$(SAN) JOBS=$(JOBS) sh tools/run_engine.sh '$(variant)' $(tests)
 
-# What fails, and who wants to make it fail.
+# System calls that fail, and hostile servers.
 faults := $(addprefix $(dir)/,test_faults test_faults_session test_hostile \
   test_hostile_end test_hostile_keys)
 
@@ -63,7 +65,8 @@ $(dir)/%.o: %.c tools/engine.mk $(made_of)
 $(dir)/test_%: $(dir)/tests/engine/test_%.o $(engine)
 	@$(CC) $(flags) $(wrapped:%=-Wl,--wrap=%) -o $@ $^ $(libs)
 
-# A server that is a script, under null cryptography; and memory that fails.
+# Tests with a scripted server and null cryptography, and with allocations that
+# fail.
 scripted := $(addprefix $(dir)/,test_hostile test_hostile_end test_hostile_keys \
   test_hostile_time test_faults_session)
 $(scripted): $(dir)/tests/engine/nullcrypt.o

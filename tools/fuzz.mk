@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# libFuzzer targets, each tests/fuzz/fuzz_*.c a program with all of csrc but
-# csrc/python. See "make test-fuzz" and "make fuzz".
+# Builds and runs the libFuzzer targets. Each tests/fuzz/fuzz_*.c is one program,
+# linked with all of csrc except csrc/python. See "make test-fuzz" and "make fuzz".
 #
-#   SECONDS  for each of them
-#   PYTHON   for those in Python
+#   SECONDS  the time for each target
+#   PYTHON   the interpreter of targets in Python
 #
-# The pinned libssh2 is built for it by the same clang with the same sanitizers,
-# so that its code guides the fuzzer and its faults are seen. The system's, which
-# is taken with SSHGATEWAY_LIBSSH2=system or where ours is not, is neither.
+# The pinned libssh2 is built by the same clang with the same sanitizers, so that
+# its coverage guides the fuzzer and its faults are detected. The system's libssh2
+# is used with SSHGATEWAY_LIBSSH2=system, or if the pinned one has not been built;
+# it has neither coverage nor sanitizers.
 
 CLANG ?= clang-14
 SECONDS ?= 20
@@ -41,7 +42,7 @@ targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-# A leak inside libssh2 is not a finding: detect_leaks would report each.
+# Leaks are not findings here, because detect_leaks would report those of libssh2.
 export ASAN_OPTIONS := detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1
 
 .PHONY: run run-fuzz_known_hosts $(addprefix run-,$(targets))
@@ -58,7 +59,7 @@ $(corpus)/%: $(dir)/%
 	@mkdir -p $@
 	@if grep -q -- --seeds tests/fuzz/$*.c; then $(dir)/$* --seeds $@; fi
 
-# From an archive, so that a target has only what it needs of the engine.
+# An archive, so that each target links only the objects of the engine it uses.
 $(dir)/engine.a: $(engine)
 	@rm -f $@
 	@ar rc $@ $^
@@ -67,7 +68,8 @@ $(dir)/fuzz_session: $(dir)/tests/engine/nullcrypt.o
 $(dir)/fuzz_%: $(dir)/tests/fuzz/fuzz_%.o $(dir)/engine.a
 	@$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(dir)/engine.a $(libs)
 
-# The loop runs in place, and bytes come in pieces: see fuzz_session.c.
+# The loop runs in the fuzzer's thread, and data arrives in pieces: see
+# fuzz_session.c.
 $(dir)/csrc/engine/loop.o: flags += -Dpthread_create=fuzz_thread
 $(dir)/csrc/sys/sys.o: flags += -Drecv=fuzz_recv
 

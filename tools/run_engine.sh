@@ -1,21 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# run_engine.sh VARIANT PROGRAM...: run the engine's tests, count, and fail if
-# one fails or there is none.  They mostly wait: JOBS of them at a time.
+# run_engine.sh VARIANT PROGRAM...: run the engine's tests and count them. Fails
+# if a test fails or there is none. JOBS tests run at a time, because they mostly
+# wait.
 set -u
 
 variant=$1
 shift
 
-# A shadow of memory at fixed addresses does not go with address randomisation
-# on every kernel.
+# The shadow memory of the thread sanitizer lies at fixed addresses, which on some
+# kernels conflicts with address space randomisation.
 RUN=
 if [ "${SAN:-}" = thread ] && setarch -R true 2>/dev/null; then
     RUN='setarch -R'
 fi
 if [ -n "${VALGRIND:-}" ]; then
     RUN='valgrind -q --error-exitcode=99 --leak-check=full'
-    RUN="$RUN --child-silent-after-fork=yes" # or each failed exec reports
+    RUN="$RUN --child-silent-after-fork=yes" # a failed exec would report leaks
     command -v valgrind >/dev/null || {
         echo 'valgrind is not installed (apt-get install valgrind)' >&2
         exit 1

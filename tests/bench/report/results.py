@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Figures gathered and summed up: what goes into the JSON, and comes out of it."""
+"""The figures of a run, their statistics, and their JSON file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from work import Figures, Metric
+from bench.works.base import Figures, Metric
 
 Json = dict[str, Any]
 
-#: No rivals of ours: what it costs without a gateway, or in another build.
+#: Not rivals: they show the cost without a gateway, or with another build.
 YARDSTICKS = ("direct", "pipes", "sshgateway-dup", "sshgateway-system")
 
 
@@ -34,8 +34,8 @@ class Row:
         return statistics.median(known) if known else None
 
     def ratio(self, ours: str, theirs: str) -> float | None:
-        """How ours is to theirs: the median of the rounds' ratios, as what
-        disturbs one contestant often disturbs the one after it too."""
+        """Our figure divided by theirs: the median of the ratios of each round, because a
+        disturbance of one contestant often disturbs the next one too."""
         ratios = [
             a / b
             for a, b in zip(self.figures.get(ours, []), self.figures.get(theirs, []), strict=False)
@@ -68,7 +68,7 @@ class Row:
 
 
 def _rounded(figure: float | None) -> float | None:
-    """Five digits: what is beyond them is noise."""
+    """Rounded to five digits, because the rest is noise."""
     return None if figure is None else float(f"{figure:.5g}")
 
 
@@ -76,7 +76,7 @@ def _rounded(figure: float | None) -> float | None:
 class Results:
     """All rows of a group of contestants, in the order they were measured.
 
-    ``contestants``: about each of them, by name; the first is compared with the others.
+    ``contestants``: name -> description; the first is compared with the others.
     """
 
     title: str
@@ -99,7 +99,7 @@ class Results:
         return works
 
     def taking_part(self, rows: list[Row]) -> list[str]:
-        """Who has a figure in any of them; one that failed has, too: a None."""
+        """The contestants that have a figure in any row; a failed work counts as None."""
         return [name for name in self.contestants if any(row.known(name) for row in rows)]
 
     def as_json(self) -> Json:
@@ -118,7 +118,7 @@ class Results:
 
 @dataclass
 class Report:
-    """All of a run."""
+    """The results of a whole run."""
 
     command: str
     machine: Json
@@ -131,7 +131,7 @@ class Report:
                 yield group, work, rows
 
     def about(self) -> list[tuple[str, str]]:
-        """Who took part and what it is, each once."""
+        """Name and description of each contestant, without repetition."""
         pairs = [pair for group in self.groups for pair in group.contestants.items()]
         return list(dict.fromkeys(pairs))
 
@@ -159,7 +159,7 @@ class Report:
 
 
 def _dumps(value: Any, indent: str = "") -> str:
-    """As json.dumps(indent=1), but what fits into a line is one."""
+    """Like json.dumps(indent=1), but a value that fits on one line stays on one line."""
     line = json.dumps(value)
     if len(indent + line) <= 99 or not isinstance(value, dict | list):
         return line

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tables: of a report, on a terminal."""
+"""Tables of a report for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from goals import verdicts
-from results import Report, Results, Row
+from bench.report.goals import verdicts
+from bench.report.results import Report, Results, Row
 
-#: Metrics side by side; a work that has more goes on below.
+#: Metrics side by side; a work with more metrics continues below.
 COLUMNS = 4
 
 
 def number(figure: float) -> str:
-    """Three digits that mean something."""
+    """The figure with three significant digits."""
     if figure == 0:
         return "0"
     if abs(figure) < 0.005:
@@ -22,7 +22,7 @@ def number(figure: float) -> str:
 
 
 def cell(row: Row, name: str) -> str:
-    """The median and, of more than one round, the lowest and the highest."""
+    """The median and, if there were several rounds, the lowest and the highest figure."""
     median = row.median(name)
     if median is None:
         return row.metric.when_none
@@ -72,10 +72,10 @@ def judged(report: Report) -> Iterator[str]:
 
 def footer(report: Report) -> Iterator[str]:
     machine = report.machine
-    yield "Medians (lowest..highest), the contestants taking turns; x: ours to theirs, by round."
+    yield "Medians (lowest..highest) of rounds in turn; x: median of ours / theirs of each round."
     for name, about in report.about():
         yield f"{name}: {about}. {machine['contestants'].get(name, '')}".rstrip()
-    yield "The far side: tests/bench/peer.py (bare reads and writes); for connect and end a shell."
+    yield "The far end is tests/bench/peer.py (reads and writes only), or a shell (connect, end)."
     yield (
         f"{machine['cpus']} x {machine['cpu']}, {machine['kernel']}, {machine['python']}, "
         f"{machine['openssh']}, {machine['openssl']}, commit {machine['commit']}."

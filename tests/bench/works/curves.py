@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is measured over and over as something grows; see work.py.
+"""Works that measure a figure over a growing number, size or distance.
 
-A metric is a point of a curve here: its ``x`` says where.
+Each metric is a point of a curve; its ``x`` is the position.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from contestants import Contestant, Link, opened
-from crowdwork import connected, echo_on_all
-from gateway import ROUND_TRIPS
-from roads import Road
-from work import MB, PEER, TIMEOUT, Down, Figures, Metric, Up, Work, nothing
+from bench.contestants.base import Contestant, Link, opened
+from bench.contestants.gateway import GatewayContestant
+from bench.servers import ROUND_TRIPS
+from bench.works.base import MB, PEER, TIMEOUT, Figures, Metric, Work, nothing
+from bench.works.many_channels import connected, echo_on_all
+from bench.works.streams import Down, Up
 
 CHANNELS = (1, 10, 100, 1000)
 SIZES = (64, 512, 4096, 32768, 262144, 1048576)
-FIRST = 100_000  # bytes; so many times more until it takes long enough
+FIRST = 100_000  # bytes; multiplied by MORE until a measurement takes long enough
 MORE = 4
-#: Without multiplexing a channel is a process.
+#: The limit for contestants that start a process per channel.
 PROCESSES_AT_MOST = 10
 
 
 @dataclass
 class ByChannels:
-    """An echo on all channels of one gateway, the more of them."""
+    """A message echoed on all channels of one gateway, for a growing number of channels."""
 
     rounds: int
     title: str = "curve: 512-byte echo on all channels"
@@ -37,23 +38,25 @@ class ByChannels:
     )
 
     def run(self, contestant: Contestant) -> Figures:
-        road = cast(Road, contestant)
+        via = cast(GatewayContestant, contestant)
         figures = nothing(self)
-        with connected(road) as way:
+        with connected(via) as gateway:
             streams: list[Any] = []
             for metric, count in zip(self.metrics, CHANNELS, strict=True):
-                if not road.multiplexes and count > PROCESSES_AT_MOST:
+                if not via.multiplexes and count > PROCESSES_AT_MOST:
                     break
                 while len(streams) < count:
-                    streams.append(way.stream(road.site.echo))
-                figures[metric.name] = echo_on_all(road, streams, self.rounds)[0] * 1000
+                    streams.append(gateway.stream(via.site.echo))
+                figures[metric.name] = echo_on_all(via, streams, self.rounds)[0] * 1000
         return figures
 
 
 @dataclass
 class BySize:
-    """A stream up, in messages of one size: the larger they are.  So long that what
-    there is once, such as an acknowledgement that takes its time, does not show."""
+    """A stream up in messages of one size, for growing sizes.
+
+    Each measurement is long enough to hide single delays, such as a late acknowledgement.
+    """
 
     seconds: float
     title: str = "curve: raw stream up by the size of a send"
@@ -65,7 +68,7 @@ class BySize:
 
     def run(self, contestant: Contestant) -> Figures:
         with opened(contestant, PEER, TIMEOUT) as link:
-            Up(FIRST).send(contestant, link, FIRST)  # an ssh has only been started
+            Up(FIRST).send(contestant, link, FIRST)  # an ssh has only been started by now
             return {
                 metric.name: self._rate(contestant, link, size)
                 for metric, size in zip(self.metrics, SIZES, strict=True)
@@ -84,7 +87,7 @@ class BySize:
 
 @dataclass
 class ByDistance:
-    """A stream down, the farther the gateway is away."""
+    """A stream down, for a growing distance to the gateway."""
 
     size: int
     title: str = "curve: raw stream down by the round trip"
@@ -95,11 +98,11 @@ class ByDistance:
     )
 
     def run(self, contestant: Contestant) -> Figures:
-        road = cast(Road, contestant)
-        if not road.has_gateway:
+        via = cast(GatewayContestant, contestant)
+        if not via.has_gateway:
             return nothing(self)
         return {
-            metric.name: Down(self.size).run(road.from_afar(ms))["rate"]
+            metric.name: Down(self.size).run(via.from_afar(ms))["rate"]
             for metric, ms in zip(self.metrics, ROUND_TRIPS, strict=True)
         }
 

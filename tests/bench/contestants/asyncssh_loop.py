@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""asyncssh, for who waits for one thing at a time: its loop runs in the caller's thread
-for as long as recv() or send() has to wait, so that nothing is handed over to another."""
+"""asyncssh for a caller that waits for one thing at a time.
+
+Its event loop runs in the caller's thread while recv() or send() has to wait, so no data
+has to pass from one thread to another.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import collections
 import contextlib
 
 import asyncssh
-from gateway import Address, Login
+
+from bench.servers import Address, Login
 
 
 class Stream(asyncssh.SSHTCPSession[bytes]):
@@ -20,7 +24,7 @@ class Stream(asyncssh.SSHTCPSession[bytes]):
         self._is_waited_for = False
         self._must_wait_to_send = False
 
-    # ---- what asyncssh calls ----
+    # ---- called by asyncssh ----
 
     def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
         self._channel = chan
@@ -50,7 +54,7 @@ class Stream(asyncssh.SSHTCPSession[bytes]):
         if self._is_waited_for:
             self._loop.stop()
 
-    # ---- what we call ----
+    # ---- called by the bench ----
 
     def _wait(self) -> None:
         self._is_waited_for = True
@@ -81,7 +85,7 @@ class Stream(asyncssh.SSHTCPSession[bytes]):
         self._channel.close()
 
 
-class Way:
+class Connection:
     def __init__(self, sshd: Login, port: int) -> None:
         self._loop = asyncio.new_event_loop()
         self._asked: list[asyncio.Task[None]] = []

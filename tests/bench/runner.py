@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The contestants taking turns, each in a process of its own."""
+"""Runs the works: the contestants take turns, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from contestants import Contestant
-from results import Results
-from work import Figures, Work, nothing
-from worker import Worker, WorkFailedError
+from bench.contestants.base import Contestant
+from bench.report.results import Results
+from bench.worker import Worker, WorkFailedError
+from bench.works.base import Figures, Work, nothing
 
-#: Each with how often it is done.
+#: Each work with its number of rounds.
 Works = list[tuple[Work, int]]
 
 
 class Progress:
-    """A line on stderr that tells what is going on now."""
+    """A line on stderr that shows what is being measured."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -67,7 +67,7 @@ class Run:
         return results
 
     def _figures(self, worker: Worker, who: str, work: Work) -> Figures:
-        """Who fails has none, and the others go on."""
+        """A contestant that fails has no figures, and the others continue."""
         try:
             return worker.run(work)
         except WorkFailedError as error:

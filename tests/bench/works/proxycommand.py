@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is measured of a ProxyCommand alone: its beginning, its end, what it takes; and
-the lists of all that is measured of it.  See work.py."""
+"""The works of a ProxyCommand: start, end, idle cost and memory; and the lists of all
+works that are measured of it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import time
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from contestants import Contestant, opened
-from meter import Stopwatch, footprint
-from work import MB, PEER, TIMEOUT, Down, Echo, Figures, Metric, Up, Work, require
+from bench.contestants.base import Contestant, opened
+from bench.meter import Stopwatch, footprint
+from bench.works.base import MB, PEER, TIMEOUT, Figures, Metric, Work, require
+from bench.works.streams import Down, Echo, Up
 
 
 @dataclass
 class Connect:
-    """From the constructor to the first byte; from close to the reaped child."""
+    """From the constructor to the first byte, and from close to the reaped child."""
 
     title: str = "connect"
     metrics: list[Metric] = field(
@@ -49,10 +50,10 @@ class Connect:
 
 @dataclass
 class End:
-    """How soon recv tells that, and how, the program ended."""
+    """The time until recv reports the end of the program and its exit status."""
 
     title: str
-    #: What the shell does at the word from us.
+    #: The shell command that is executed after our signal to go on.
     last: str
     expected: tuple[int | None, str]
     timeout: float = 1.0
@@ -90,7 +91,7 @@ class End:
 
 @dataclass
 class Idle:
-    """The CPU time of a stream on which nothing happens."""
+    """The CPU time of an idle stream."""
 
     seconds: float
     title: str = "an idle stream"
@@ -121,7 +122,7 @@ class Idle:
 
 @dataclass
 class Footprint:
-    """What a stream takes of this process, with many of them open."""
+    """The memory, descriptors and threads of one stream, measured with many open."""
 
     count: int
     title: str = ""
@@ -166,8 +167,8 @@ class Footprint:
 WORDS = "no route to host"
 
 
-def all_works(quick: bool) -> list[tuple[Work, int]]:
-    """Every work with how often it is done."""
+def proxycommand_works(quick: bool) -> list[tuple[Work, int]]:
+    """Every work with its number of rounds."""
     size = (64 if quick else 256) * MB
     killed = (-signal.SIGKILL, "")
     few = 2 if quick else 5
@@ -185,8 +186,8 @@ def all_works(quick: bool) -> list[tuple[Work, int]]:
     ]
 
 
-def through_works(quick: bool, proxies: dict[str, list[str]]) -> list[tuple[Work, int]]:
-    """The same with real proxy commands, which lead to a peer.py: by their names."""
+def real_proxy_works(quick: bool, proxies: dict[str, list[str]]) -> list[tuple[Work, int]]:
+    """Streams and echo through real proxy commands, which lead to a peer.py."""
     size, count = (48 * MB, 500) if quick else (192 * MB, 2000)
     rounds = 3 if quick else 7
     works: list[tuple[Work, int]] = []

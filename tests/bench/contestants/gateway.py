@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who is measured through an SSH gateway: each contestant's way through the one to
-what is behind it.
+"""Contestants that reach the target through an SSH gateway.
 
-To add one, write a class with ``name``, ``about`` and ``connect()``, and put it
-into ``ROADS``.
+To add one, write a class with ``name``, ``about`` and ``connect()``, and add it to
+``GATEWAY_CONTESTANTS``.
 """
 
 from __future__ import annotations
@@ -20,30 +19,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from contestants import Contestant, Ending, Link
-from gateway import CIPHERS, Address, Login, Site
-from work import HERE
+from bench.contestants.base import Contestant, Ending, Link
+from bench.servers import CIPHERS, Address, Login, Site
 
 TIMEOUT = 20.0
-OPEN_TIMEOUT = 5.0  # of a channel
+OPEN_TIMEOUT = 5.0  # seconds to open a channel
 VENV = Path(sys.prefix)
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass
-class Opened:
-    """A way that is open: a stream to any address, as often as wanted."""
+class OpenGateway:
+    """An open connection to a gateway, which opens any number of streams to any address."""
 
     stream: Callable[[Address], Any]
     close: Callable[[], None]
-    #: Processes besides ours that carry the bytes on the client's side.
+    #: Processes besides this one that carry the bytes on the client's side.
     pids: list[int] = field(default_factory=list)
-    #: Let so many seconds go by; whose loop is ours to run, runs it.
+    #: Wait for a number of seconds; a contestant with a loop in this thread runs it.
     wait: Callable[[float], None] = time.sleep
-    #: Ask for a stream and don't wait for it; None: a thread will.
+    #: Begin to open a stream without waiting for it; None: begin() starts a thread.
     ask: Callable[[Address], None] | None = None
 
     def begin(self, address: Address) -> None:
-        """Ask for a stream that is not going to come."""
+        """Begin to open a stream that will not be answered."""
 
         def stream() -> None:
             with contextlib.suppress(Exception):
@@ -59,36 +58,36 @@ def _no_end() -> Ending:
     raise NotImplementedError
 
 
-class Road(Contestant):
-    """A contestant: its streams lead to the target through the gateway."""
+class GatewayContestant(Contestant):
+    """A contestant whose streams lead through the gateway to the target."""
 
     tells_stderr = False
     holds = 0
-    #: A further stream is cheap, and it is known when it is open.
+    #: One connection carries many streams, and reports when each is open.
     multiplexes = True
-    #: There is a gateway on the way.
+    #: A gateway lies between this process and the target.
     has_gateway = True
-    #: Paramiko takes its streams as sockets.
+    #: Paramiko accepts its streams as sockets.
     carries_paramiko = True
 
     def __init__(self, site: Site, port: int | None = None) -> None:
-        """*port*: of the gateway, when not its own."""
+        """*port*: the port of the gateway, if it is not the site's own."""
         self.site = site
         self.port = port or site.gateway.port
 
-    def from_afar(self, round_trip: int) -> Road:
+    def from_afar(self, round_trip: int) -> GatewayContestant:
         return type(self)(self.site, self.site.distant[round_trip])
 
-    def connect(self) -> Opened:
+    def connect(self) -> OpenGateway:
         raise NotImplementedError
 
     def open(self, program: list[str]) -> Link:
-        """To peer.py, which the target runs whatever is asked for."""
+        """Return a stream to peer.py; the target runs it whatever *program* is."""
         return self.link(self.connect())
 
-    def link(self, way: Opened) -> Link:
-        stream = way.stream(self.site.target)
-        return link_to(stream, stream.close, way.close, way.pids)
+    def link(self, gateway: OpenGateway) -> Link:
+        stream = gateway.stream(self.site.target)
+        return link_to(stream, stream.close, gateway.close, gateway.pids)
 
 
 def link_to(
@@ -97,12 +96,12 @@ def link_to(
     return Link(stream.send, stream.recv, stream.settimeout, close, finish, _no_end, pids)
 
 
-class Ours(Road):
+class Ours(GatewayContestant):
     name = "sshgateway"
     about = "sshgateway.Gateway.open_channel"
     package = "sshgateway"
 
-    def connect(self) -> Opened:
+    def connect(self) -> OpenGateway:
         from sshgateway import Gateway
 
         sshd = self.site.gateway
@@ -118,26 +117,26 @@ class Ours(Road):
             channel_timeout=OPEN_TIMEOUT,
         )
         gateway.open()
-        return Opened(functools.partial(gateway.open_channel, "direct-tcpip"), gateway.close)
+        return OpenGateway(functools.partial(gateway.open_channel, "direct-tcpip"), gateway.close)
 
 
 class OursOnSystem(Ours):
-    """Built by make ready-bench, where the other has a libssh2 of its own."""
+    """Built by make ready-bench, if the normal build has the pinned libssh2."""
 
     name = "sshgateway-system"
     about = "the same on the system's libssh2, unpatched"
-    path = HERE.parents[1] / "build" / "system" / "lib"
+    path = ROOT / "build" / "system" / "lib"
 
 
-class Paramiko(Road):
+class Paramiko(GatewayContestant):
     name = "paramiko"
     about = "paramiko.Transport.open_channel"
     package = "paramiko"
 
-    def connect(self) -> Opened:
+    def connect(self) -> OpenGateway:
         client = login(self.site.gateway, None, self.port)
         transport = client.get_transport()
-        return Opened(
+        return OpenGateway(
             lambda address: transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0)),
             client.close,
         )
@@ -149,29 +148,29 @@ class Paramiko2(Paramiko):
     path = VENV / "paramiko-2.12"
 
 
-class AsyncSsh(Road):
+class AsyncSsh(GatewayContestant):
     name = "asyncssh"
     about = "asyncssh.SSHClientConnection.create_connection, in one thread"
     package = "asyncssh"
     path = VENV / "peers"
     carries_paramiko = False
 
-    def connect(self) -> Opened:
-        from asyncway import Way
+    def connect(self) -> OpenGateway:
+        from bench.contestants.asyncssh_loop import Connection
 
-        way = Way(self.site.gateway, self.port)
-        return Opened(way.stream, way.close, wait=way.wait, ask=way.ask)
+        ssh = Connection(self.site.gateway, self.port)
+        return OpenGateway(ssh.stream, ssh.close, wait=ssh.wait, ask=ssh.ask)
 
 
-class Ssh(Road):
-    """A whole ssh for each stream, on a bare socketpair: nothing but it counts."""
+class Ssh(GatewayContestant):
+    """One ssh process per stream, on a bare socketpair, so that only ssh is measured."""
 
     name = "ssh"
     about = "ssh -W on a socketpair, default cipher"
     options: ClassVar[list[str]] = CIPHERS["ssh -W"]
     multiplexes = False
 
-    def connect(self) -> Opened:
+    def connect(self) -> OpenGateway:
         processes: list[subprocess.Popen[bytes]] = []
         pids: list[int] = []
 
@@ -189,7 +188,7 @@ class Ssh(Road):
                 process.terminate()
                 process.wait()
 
-        return Opened(stream, close, pids)
+        return OpenGateway(stream, close, pids)
 
     def _command(self, address: Address) -> list[str]:
         sshd = self.site.gateway
@@ -204,13 +203,13 @@ class SshGcm(Ssh):
     options: ClassVar[list[str]] = CIPHERS["ssh -W, aes128-gcm"]
 
 
-class Direct(Road):
+class Direct(GatewayContestant):
     name = "direct"
     about = "no gateway: a TCP connection"
     has_gateway = False
 
-    def connect(self) -> Opened:
-        return Opened(self._stream, lambda: None)
+    def connect(self) -> OpenGateway:
+        return OpenGateway(self._stream, lambda: None)
 
     @staticmethod
     def _stream(address: Address) -> socket.socket:
@@ -219,30 +218,30 @@ class Direct(Road):
         return sock
 
 
-ROADS: dict[str, type[Road]] = {
+GATEWAY_CONTESTANTS: dict[str, type[GatewayContestant]] = {
     each.name: each
     for each in (Ours, OursOnSystem, Paramiko, Paramiko2, AsyncSsh, Ssh, SshGcm, Direct)
 }
 
 
 class OneOfMany(Contestant):
-    """A contestant whose gateway is open already; who opened it closes it."""
+    """A contestant whose gateway is already open; its opener closes it."""
 
     tells_stderr = False
     holds = 0
 
-    def __init__(self, road: Road, way: Opened) -> None:
-        self.name, self.about = road.name, road.about
-        self._road, self._way = road, way
+    def __init__(self, via: GatewayContestant, gateway: OpenGateway) -> None:
+        self.name, self.about = via.name, via.about
+        self._via, self._gateway = via, gateway
 
     def open(self, program: list[str]) -> Link:
-        link = self._road.link(self._way)
+        link = self._via.link(self._gateway)
         link.finish = lambda: None
         return link
 
 
 def login(sshd: Login, sock: Any, port: int | None = None) -> Any:
-    """A Paramiko client of that server, over that stream or to that port."""
+    """A Paramiko client of that server, over *sock* or a connection to *port*."""
     import paramiko
 
     client = paramiko.SSHClient()

@@ -1,71 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is measured: each work, done once by a contestant, gives figures.
-
-A work that is done wrongly (bytes lost, the wrong end told) raises; how long
-it takes never does.  To add one, write a dataclass with ``title``, ``metrics``
-and ``run()``, and put it into one of the lists: ``proxywork.all_works()``,
-``gatewaywork.gateway_works()``, ``curvework.curve_works()``.
-"""
+"""A stream down, a stream up, and an echo: the works that every contestant does."""
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
-import peer
-from contestants import Contestant, Link, opened
-from meter import Stopwatch
-
-MB = 1_000_000
-HERE = Path(__file__).parent
-PEER = [sys.executable, "-S", "-E", "-s", str(HERE / "peer.py")]
-
-#: What Paramiko has on its socket; ours gives up waiting, which must not show.
-TIMEOUT = 20.0
-
-#: One run's figures by the metric's name; None: did not come about.
-Figures = dict[str, float | None]
-
-
-class WrongResultError(Exception):
-    """A contestant did not do the work it was timed for."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    name: str
-    unit: str
-    higher_is_better: bool = False
-    #: What the table says where the figure is None.
-    when_none: str = "-"
-    #: Where on a curve.
-    x: float | None = None
-
-
-class Work(Protocol):
-    """It is done in the contestant's own process; one that has ``fresh = True`` in a
-    new one each time, whose memory nobody has used before."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def metrics(self) -> list[Metric]: ...
-    def run(self, contestant: Contestant) -> Figures: ...
-
-
-def nothing(work: Work) -> Figures:
-    """The figures of who has no part in it."""
-    return {metric.name: None for metric in work.metrics}
-
-
-def require(truth: bool, contestant: Contestant, complaint: str) -> None:
-    if not truth:
-        raise WrongResultError(f"{contestant.name}: {complaint}")
-
+from bench import peer
+from bench.contestants.base import Contestant, Link, opened
+from bench.meter import Stopwatch
+from bench.works.base import MB, PEER, TIMEOUT, Figures, Metric, WrongResultError, require
 
 CPU_METRICS = [Metric("CPU, this process", "ms/MB"), Metric("CPU, the child", "ms/MB")]
 
@@ -82,18 +27,18 @@ def stream_figures(watch: Stopwatch, size: int) -> Figures:
 
 @dataclass
 class Down:
-    """The child writes, we receive."""
+    """The peer writes, and this process receives."""
 
     size: int
     title: str = "raw stream down"
     metrics: list[Metric] = field(
         default_factory=lambda: [Metric("rate", "MB/s", higher_is_better=True), *CPU_METRICS]
     )
-    #: What recv is asked for; PIECE is what tools that copy streams use.
+    #: The size that recv is asked for; PIECE is the size that tools for copying use.
     chunk: int = peer.PIECE
-    #: peer.py, or what leads to one.
+    #: peer.py, or a program that leads to one.
     program: list[str] = field(default_factory=lambda: PEER)
-    #: Bytes a second; 0: as fast as it can.
+    #: Bytes per second; 0 means no limit.
     pace: int = 0
 
     def run(self, contestant: Contestant) -> Figures:
@@ -117,7 +62,7 @@ class Down:
 
 @dataclass
 class Up:
-    """We send, the child reads all and says so."""
+    """This process sends, and the peer checks all bytes and sends a verdict."""
 
     size: int
     title: str = "raw stream up"
@@ -149,7 +94,7 @@ class Up:
 
 @dataclass
 class Echo:
-    """A request and its answer, 64 bytes each, one after the other."""
+    """A request of 64 bytes and its answer, repeated one after the other."""
 
     count: int
     size: int = 64

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who is measured: each gives a connected stream to a program.
+"""Contestants that start the program themselves: streams over a child's pipes or socket.
 
-A contestant is told which program shall be at the far side, its stdin and
-stdout being the stream.  How the stream gets there is its own affair: as a
-child's pipes here; through a gateway, say, for one that is added later.  To
-add one, write a class with ``name``, ``about`` and ``open()``, and put it into
-``ALL``.
+The program at the other end has the stream as its stdin and stdout.  To add a
+contestant, write a class with ``name``, ``about`` and ``open()``, and add it to ``ALL``.
 """
 
 from __future__ import annotations
@@ -16,67 +13,11 @@ import os
 import shlex
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-from meter import await_reaped
-
-Ending = tuple[int | None, str]
-
-
-@dataclass
-class Link:
-    """A connected stream.
-
-    ``send`` and ``recv`` are the contestant's own functions, with nothing of
-    ours around them: what we added would be measured with them.
-    """
-
-    send: Callable[[memoryview | bytes], int]
-    recv: Callable[[int], bytes]
-    #: recv gives up after that many seconds; None: never
-    settimeout: Callable[[float | None], None]
-    #: What a program calls when it is done with the stream.
-    close: Callable[[], None]
-    #: After close: wait until the program is reaped, and give back the rest.
-    finish: Callable[[], None]
-    #: Wait in recv for the end of the stream and tell how the program ended:
-    #: return code and stderr.  TimeoutError when recv doesn't tell.
-    recv_end: Callable[[], Ending]
-    #: Processes besides ours that carry or take the bytes.
-    pids: list[int] = field(default_factory=list)
-
-    def send_all(self, data: memoryview | bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self.send(view) :]
-
-    def recv_exactly(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            piece = self.recv(size - len(data))
-            if not piece:
-                raise EOFError(f"the stream ended after {len(data)} of {size} bytes")
-            data += piece
-        return data
-
-
-class Contestant(Protocol):
-    name: str
-    about: str
-    #: The distribution that is measured: its version is told.
-    package: str = ""
-    #: Where that is, unless it is what this interpreter imports anyway.
-    path: Path | None = None
-    #: recv_end() tells what the program wrote to stderr.
-    tells_stderr: bool
-    #: So many bytes can wait for recv when the program has ended.
-    holds: int
-
-    def open(self, program: list[str]) -> Link:
-        """A stream to that program, which is started for it."""
+from bench.contestants.base import Contestant, Ending, Link
+from bench.meter import await_reaped
 
 
 class Ours(Contestant):
@@ -114,8 +55,8 @@ class Ours(Contestant):
 
 
 class OursAsSocket(Contestant):
-    """The same by way of the kernel's socket alone, as asyncio, ssl and all
-    that take a descriptor use it."""
+    """The same through the kernel's socket alone, as asyncio, ssl and every other user of
+    the descriptor sees it."""
 
     name = "sshgateway-dup"
     package = "sshgateway"
@@ -146,10 +87,10 @@ class OursAsSocket(Contestant):
 
 
 class Paramiko(Contestant):
-    """Its defects are worked around where a careful user could.
+    """Defects are worked around where a careful user could do so.
 
-    It never sees the end of a stream, so nothing is read past what is due; its
-    close() only sends SIGTERM, so the rest is done here.
+    It never reports the end of a stream, so nothing is read past the expected data.  Its
+    close() only sends SIGTERM, so finish() does the rest.
     """
 
     name = "paramiko"
@@ -180,7 +121,7 @@ class Paramiko(Contestant):
 
 
 class Pipes(Contestant):
-    """What it costs at least: the child's own pipes, and nothing in between."""
+    """The lower bound of the cost: the child's own pipes, without anything between."""
 
     name = "pipes"
     about = "subprocess.Popen, os.read and os.write on blocking pipes"
@@ -206,7 +147,7 @@ class Pipes(Contestant):
         assert process.stdout is not None and process.stderr is not None
         if os.read(process.stdout.fileno(), 1):
             raise ValueError("data instead of the end")
-        # As long as ours, in case it lives on.
+        # As long as ours waits, in case the program lives on.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.2)
             return process.returncode, process.stderr.read().decode()
@@ -214,7 +155,7 @@ class Pipes(Contestant):
 
 
 def _finish(process: subprocess.Popen[bytes]) -> None:
-    """Reap, and close what is open."""
+    """Reap the child and close its pipes."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):
@@ -228,19 +169,5 @@ def _finish(process: subprocess.Popen[bytes]) -> None:
 ALL: dict[str, Contestant] = {
     each.name: each for each in (Ours(), OursAsSocket(), Paramiko(), Pipes())
 }
-#: Who takes part when nobody is named.  The first is compared with the others.
+#: The contestants of a normal run.  The first is compared with the others.
 USUAL = (Ours.name, OursAsSocket.name, Paramiko.name, Pipes.name)
-
-
-@contextlib.contextmanager
-def opened(
-    contestant: Contestant, program: list[str], timeout: float | None = None
-) -> Iterator[Link]:
-    """A link that leaves nothing behind."""
-    link = contestant.open(program)
-    try:
-        link.settimeout(timeout)
-        yield link
-    finally:
-        link.close()
-        link.finish()

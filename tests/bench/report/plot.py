@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Plots as SVG: bars, and curves with logarithmic axes.
+"""Charts as SVG: bars, and curves with linear or logarithmic axes.
 
-The same figures give the same bytes.  Colours are neither light nor dark, for the
+The same figures give the same bytes.  No colour is very light or very dark, because the
 background may be either.
 """
 
@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 INK = "#767676"
 FAINT = "#9a9a9a"
-#: By the contestant's name: a colour, and the shape that marks its points.
+#: For each contestant: its colour, and the shape of its points.
 LOOKS = {
     "sshgateway": ("#dc3f2e", "circle"),
     "sshgateway-system": ("#d98a1f", "circle"),
@@ -41,11 +41,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Panel:
-    """Bars of one scale, with its unit in the heading; one too long for it is cut."""
+    """Bars on one scale, with the unit in the heading; a bar that is too long is cut off."""
 
     heading: str
     bars: Sequence[Bar]
-    #: What it has room for.
+    #: The largest value on the scale.
     most: float
 
 
@@ -58,7 +58,7 @@ class Curve:
 @dataclass(frozen=True)
 class Axis:
     label: str
-    #: Where, and what is written there; none: powers of ten, or 1, 2 and 5 of them.
+    #: Positions and their labels; if empty, powers of ten, or 1, 2 and 5 times these.
     ticks: Sequence[tuple[float, str]] = ()
     is_logarithmic: bool = True
 
@@ -88,7 +88,7 @@ def _look(name: str) -> tuple[str, str]:
 
 
 def bars(title: str, panels: Sequence[Panel]) -> str:
-    """Panels two by two; a bar is the median, its whisker from lowest to highest."""
+    """Draw two panels per row; a bar is the median, its whisker spans lowest to highest."""
     body: list[str] = []
     top = 0.0
     for left in range(0, len(panels), 2):
@@ -124,7 +124,7 @@ def _panel(panel: Panel, left: float, top: float) -> Iterator[str]:
 
 
 def _whisker(low: float, high: float, y: float) -> str:
-    """Its caps stick out of the bar, so that it is seen on every colour."""
+    """The caps extend beyond the bar, so that they are visible on every colour."""
     top, bottom = y - 7, y + 7
     return (
         f'<path d="M{low:.1f} {top:.1f}V{bottom:.1f}M{low:.1f} {y:.1f}H{high:.1f}'
@@ -140,7 +140,7 @@ def short(figure: float) -> str:
 
 
 class Scale:
-    """From values to pixels."""
+    """Maps values to pixels."""
 
     def __init__(self, axis: Axis, values: Sequence[float], start: float, end: float) -> None:
         self._is_logarithmic = axis.is_logarithmic
@@ -163,7 +163,7 @@ class Scale:
 
 
 def _marks(low: float, high: float) -> list[float]:
-    """Powers of ten that enclose it; with 2 and 5 of them where these are few."""
+    """Powers of ten that enclose the range, with 2 and 5 times these if it is short."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     digits = (1, 2, 5) if high < 100 * low else (1,)
     marks = [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
@@ -177,7 +177,7 @@ def _plain(value: float) -> str:
 
 
 def curves(title: str, x: Axis, y: Axis, lines: Sequence[Curve]) -> str:
-    """All in one picture, with a legend at its right."""
+    """Draw all curves in one picture, with a legend at its right."""
     left, right, top, bottom = 78, WIDTH - 170, 16, 330
     points = [point for line in lines for point in line.points]
     across = Scale(x, [px for px, _ in points], left + 12, right - 12)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is measured through a gateway; see work.py."""
+"""The works that are done through a gateway."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import time
 from dataclasses import dataclass, field
 from typing import cast
 
-from contestants import Contestant
-from crowdwork import crowd_works
-from gateway import Address
-from inside import Inside, login_inside
-from meter import Stopwatch, cpu_of
-from roads import TIMEOUT, Opened, Road
-from work import MB, Down, Echo, Figures, Metric, Up, Work, nothing, require
+from bench.contestants.base import Contestant
+from bench.contestants.gateway import TIMEOUT, GatewayContestant, OpenGateway
+from bench.contestants.session_inside import Inside, login_inside
+from bench.meter import Stopwatch, cpu_of
+from bench.servers import Address
+from bench.works.base import MB, Figures, Metric, Work, nothing, require
+from bench.works.many_channels import many_channels_works
+from bench.works.streams import Down, Echo, Up
 
 STREAM = [
     Metric("rate", "MB/s", higher_is_better=True),
@@ -32,7 +33,7 @@ ECHO = [
 
 @dataclass
 class InSession:
-    """A work done by a Paramiko session inside."""
+    """A work done by a Paramiko session inside the contestant's stream."""
 
     work: Down | Up
 
@@ -45,13 +46,13 @@ class InSession:
         return self.work.metrics
 
     def run(self, contestant: Contestant) -> Figures:
-        road = cast(Road, contestant)
-        return self.work.run(Inside(road)) if road.carries_paramiko else nothing(self)
+        via = cast(GatewayContestant, contestant)
+        return self.work.run(Inside(via)) if via.carries_paramiko else nothing(self)
 
 
 @dataclass
 class FromAfar:
-    """A work done over a distance to the gateway."""
+    """A work done with a delay between client and gateway."""
 
     work: Down
     round_trip: int
@@ -65,15 +66,15 @@ class FromAfar:
         return self.work.metrics
 
     def run(self, contestant: Contestant) -> Figures:
-        road = cast(Road, contestant)
-        if not road.has_gateway:
+        via = cast(GatewayContestant, contestant)
+        if not via.has_gateway:
             return nothing(self)
-        return self.work.run(road.from_afar(self.round_trip))
+        return self.work.run(via.from_afar(self.round_trip))
 
 
 @dataclass
 class FirstLogin:
-    """From nothing to a Paramiko client of the inner sshd."""
+    """The time from nothing to a Paramiko client of the inner sshd."""
 
     title: str = "gateway: first login"
     metrics: list[Metric] = field(
@@ -84,15 +85,15 @@ class FirstLogin:
     )
 
     def run(self, contestant: Contestant) -> Figures:
-        road = cast(Road, contestant)
-        if not road.carries_paramiko:
+        via = cast(GatewayContestant, contestant)
+        if not via.carries_paramiko:
             return nothing(self)
         watch = Stopwatch()
-        way, client = login_inside(road)
+        gateway, client = login_inside(via)
         watch.stop()
-        others = cpu_of(way.pids)
+        others = cpu_of(gateway.pids)
         client.close()
-        way.close()
+        gateway.close()
         return {
             "gateway, channel, inner login": watch.seconds * 1000,
             "CPU, client side": (watch.cpu + others) * 1000,
@@ -101,7 +102,7 @@ class FirstLogin:
 
 @dataclass
 class FurtherChannel:
-    """One more stream on a gateway that is open."""
+    """One more stream on an open gateway."""
 
     count: int
     title: str = "gateway: further channel"
@@ -110,27 +111,29 @@ class FurtherChannel:
     )
 
     def run(self, contestant: Contestant) -> Figures:
-        road = cast(Road, contestant)
-        way = road.connect()
+        via = cast(GatewayContestant, contestant)
+        gateway = via.connect()
         opened, answered = [], []
-        count = self.count if road.multiplexes else 3
+        count = self.count if via.multiplexes else 3
         try:
             for i in range(count + 1):
-                figures = self._once(contestant, way, road.site.target)
+                figures = self._once(contestant, gateway, via.site.target)
                 if i > 0:
                     opened.append(figures[0])
                     answered.append(figures[1])
         finally:
-            way.close()
+            gateway.close()
         return {
-            "until open": statistics.median(opened) * 1000 if road.multiplexes else None,
+            "until open": statistics.median(opened) * 1000 if via.multiplexes else None,
             "until first answer": statistics.median(answered) * 1000,
         }
 
     @staticmethod
-    def _once(contestant: Contestant, way: Opened, target: Address) -> tuple[float, float]:
+    def _once(
+        contestant: Contestant, gateway: OpenGateway, target: Address
+    ) -> tuple[float, float]:
         start = time.perf_counter()
-        stream = way.stream(target)
+        stream = gateway.stream(target)
         opened = time.perf_counter() - start
         try:
             stream.settimeout(TIMEOUT)
@@ -145,8 +148,8 @@ class FurtherChannel:
 
 @dataclass
 class BlackHole:
-    """Channels are opened, one after the other, while one to a target that never
-    answers is being opened."""
+    """Opens channels one after the other while another open, to a target that never
+    answers, is pending."""
 
     count: int
     title: str = ""
@@ -161,27 +164,27 @@ class BlackHole:
         self.title = self.title or f"gateway: {self.count} channels behind a black hole"
 
     def run(self, contestant: Contestant) -> Figures:
-        road = cast(Road, contestant)
-        if not (road.multiplexes and road.has_gateway):
+        via = cast(GatewayContestant, contestant)
+        if not (via.multiplexes and via.has_gateway):
             return nothing(self)
-        way = road.connect()
+        gateway = via.connect()
         alone, behind = self.metrics
         try:
-            self._opened(road, way)
-            figures: Figures = {alone.name: self._opened(road, way), behind.name: None}
-            way.begin(road.site.hole)
-            while not is_being_connected(road.site.hole):
-                way.wait(0.01)
+            self._opened(via, gateway)
+            figures: Figures = {alone.name: self._opened(via, gateway), behind.name: None}
+            gateway.begin(via.site.hole)
+            while not is_being_connected(via.site.hole):
+                gateway.wait(0.01)
             with contextlib.suppress(OSError):
-                figures[behind.name] = self._opened(road, way)
-            require(is_being_connected(road.site.hole), road, "the black hole has answered")
+                figures[behind.name] = self._opened(via, gateway)
+            require(is_being_connected(via.site.hole), via, "the black hole has answered")
         finally:
-            way.close()
+            gateway.close()
         return figures
 
-    def _opened(self, road: Road, way: Opened) -> float:
+    def _opened(self, via: GatewayContestant, gateway: OpenGateway) -> float:
         start = time.perf_counter()
-        streams = [way.stream(road.site.echo) for _ in range(self.count)]
+        streams = [gateway.stream(via.site.echo) for _ in range(self.count)]
         seconds = time.perf_counter() - start
         for stream in streams:
             stream.close()
@@ -189,7 +192,7 @@ class BlackHole:
 
 
 def is_being_connected(address: Address) -> bool:
-    """Whether anybody on this machine waits for that one to accept."""
+    """Returns whether a process on this machine waits for a connection to that address."""
     syn_sent = "02"
     wanted = f":{address[1]:04X}"
     with open("/proc/net/tcp") as connections:
@@ -212,7 +215,7 @@ def gateway_works(quick: bool) -> list[tuple[Work, int]]:
         (InSession(Up(inside, f"{within}, up", STREAM)), rounds),
         (FirstLogin(), 3 if quick else 15),
         (FurtherChannel(30 if quick else 100), rounds),
-        *crowd_works(quick),
+        *many_channels_works(quick),
         (BlackHole(20 if quick else 100), few),
         (FromAfar(Down((24 if quick else 64) * MB, metrics=STREAM), 100), few),
     ]

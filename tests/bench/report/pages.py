@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What docs/performance.rst includes: tables, plots and the figures, from a report."""
+"""The files that docs/performance.rst includes: tables, charts and the figures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import plot
-from goals import verdicts
-from report import cell, heading, number, side_by_side
-from results import YARDSTICKS, Report, Results, Row
+from bench.report import plot
+from bench.report.goals import verdicts
+from bench.report.results import YARDSTICKS, Report, Results, Row
+from bench.report.tables import cell, heading, number, side_by_side
 
-#: Better by less is not told.
+#: Smaller relative differences are not listed.
 NOISE = 0.01
 
 STREAMS = (
@@ -28,17 +28,17 @@ WAITS = (
     "gateway: further channel",
     "gateway: 1000 channels",
 )
-#: Of each of these, in that order.
+#: The metric to show for each of these works.
 WAITING = ("median", "gateway, channel, inner login", "until first answer", "512-byte echo on all")
 
-#: The bars: a picture, its title, and of which works it shows which metrics.
+#: The bar charts: file name, title, works, and the metrics to show of each work.
 BARS = {
     "rates": ("Throughput", STREAMS, ("rate",)),
     "cpu": ("CPU time of the client's side", STREAMS, ("CPU, client side",)),
     "waiting": ("Waiting", WAITS, WAITING),
 }
 
-#: The curves: a picture, and its work, the labels of its axes, and whether x is logarithmic.
+#: The curves: file name, work, labels of the axes, and whether the x axis is logarithmic.
 CURVES = {
     "channels": ("curve: 512-byte echo on all channels", "channels", "milliseconds a round", True),
     "sizes": ("curve: raw stream up by the size of a send", "size of a send", "MB/s", True),
@@ -54,7 +54,7 @@ def write(report: Report, directory: Path) -> None:
 
 
 def files(report: Report) -> dict[str, str]:
-    """What is written, by the file's name."""
+    """The texts of all files, by name."""
     texts = {f"{_slug(group.title)}.txt": tables(group) for group in report.groups}
     texts["machine.txt"] = machine(report)
     texts["goals.txt"] = goals(report)
@@ -84,7 +84,7 @@ def csv_table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]])
 
 
 def _escaped(word: str) -> str:
-    """A dash alone would be a list, a star the start of emphasis."""
+    """Escape a single dash, which would be a list, and stars, which would be emphasis."""
     return "\\-" if word == "-" else word.replace("*", "\\*")
 
 
@@ -113,7 +113,7 @@ def goals(report: Report) -> str:
 
 
 def faster(report: Report) -> str:
-    """Where a rival's median is better than ours."""
+    """A table of the figures where a rival's median is better than ours."""
     lines = [line for group, row in _compared(report) for line in _better(group, row)]
     if not lines:
         return "Nowhere in this run.\n"
@@ -154,7 +154,7 @@ def machine(report: Report) -> str:
     return lines + (f"\nWhat failed:\n\n{failures}" if failures else "")
 
 
-# ---- Plots ------------------------------------------------------------------------
+# ---- Charts -----------------------------------------------------------------------
 
 
 def _panels(report: Report, works: Sequence[str], metrics: Sequence[str]) -> Iterator[plot.Panel]:
@@ -170,7 +170,7 @@ def _panel(group: Results, row: Row) -> plot.Panel:
         for name in group.contestants
         if (median := row.median(name)) is not None
     ]
-    # What nobody comes near to through a gateway would make all others small.
+    # A bar without a gateway may be so long that it would make all others small; cut it off.
     most = max(bar.high for bar in bars)
     through = max((bar.high for bar in bars if bar.name != "direct"), default=most)
     most = through if most > 2 * through else most
@@ -189,7 +189,7 @@ def _curves(report: Report, name: str) -> dict[str, str]:
 
 
 def _tick(row: Row) -> str:
-    """Sizes are written with their unit, which differs; the others have the axis' own."""
+    """A size is written with its unit, which varies; the other axes have one unit each."""
     is_size = row.metric.name.endswith("B")
     return row.metric.name if is_size else f"{row.metric.x:.0f}"
 

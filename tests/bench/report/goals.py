@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What sshgateway must reach, judged by the figures of one run."""
+"""The figures that sshgateway must reach, and the verdicts on those of one run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from results import Report, Row
+from bench.report.results import Report, Row
 
 SSH = ("ssh", "ssh-gcm")
 PARAMIKO = ("paramiko", "paramiko-2.12")
@@ -15,7 +15,7 @@ RATE, CPU = "rate", "CPU, client side"
 
 @dataclass(frozen=True)
 class Goal:
-    """Ours to the best of theirs: at least, or at most, that factor."""
+    """The ratio of our figure to each rival's must be at least, or at most, *factor*."""
 
     work: str
     metric: str
@@ -25,7 +25,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Bound:
-    """Ours alone: at most so much of another metric of ours, or of its unit."""
+    """Our figure must be at most *most*, in its unit or times our figure of metric *of*."""
 
     work: str
     metric: str
@@ -83,7 +83,7 @@ GOALS: tuple[Goal | Bound, ...] = (
 
 
 def verdicts(report: Report) -> Iterator[Verdict]:
-    """Of the goals that were measured."""
+    """The verdicts on the goals that were measured."""
     for goal in GOALS:
         found = report.row(goal.work, goal.metric)
         if not found:

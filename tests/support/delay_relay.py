@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A TCP relay on loopback that holds every byte back for a while, both ways.
+"""A TCP relay on loopback that delays every byte, in both directions.
 
-    delay.py PORT SECONDS
+    delay_relay.py PORT SECONDS
 
-It listens on a port of its own, which it writes to stdout, and leads to PORT,
-until its stdin ends.  It takes whatever comes at once, so that nothing but the
-window of what is inside the connection limits what is under way.
+It listens on a free port, writes its number to stdout, and relays to PORT until its stdin
+ends.  It reads whatever arrives at once, so that only the window of the protocol inside
+the connection limits how many bytes are under way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PIECE = 1 << 20
 
 
 class Line:
-    """One direction of a connection: a thread that takes, one that gives later."""
+    """One direction of a connection: one thread receives, another sends after the delay."""
 
     def __init__(self, source: socket.socket, sink: socket.socket, delay: float) -> None:
         self._source, self._sink, self._delay = source, sink, delay

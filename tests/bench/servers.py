@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is reached, and through what: private sshd, byte servers and distances, all on
-loopback."""
+"""The servers of a run: private sshds, byte servers and delays, all on loopback."""
 
 from __future__ import annotations
 
@@ -9,24 +8,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from work import HERE, PEER
-
-sys.path.append(str(Path(__file__).parents[1] / "support"))
-
-from crowd import Crowd, many_descriptors
-from scripted import black_hole
-from sshd import PrivateSshd
+from bench.works.base import PEER
+from support import delay_relay
+from support.crowd import Crowd, many_descriptors
+from support.scripted import black_hole
+from support.sshd import PrivateSshd
 
 Address = tuple[str, int]
-DESCRIPTORS = 5000  # for a thousand channels, on every side
-ROUND_TRIPS = (0, 20, 100)  # milliseconds, over the distances
+DESCRIPTORS = 5000  # enough for a thousand channels in every process
+ROUND_TRIPS = (0, 20, 100)  # milliseconds added by the delay relays
 
 
 @dataclass(frozen=True)
 class Login:
-    """An sshd, in words that another process understands."""
+    """Where and how to log in to an sshd, in a form that can be sent to a worker."""
 
     host: str
     port: int
@@ -51,11 +47,12 @@ class Login:
 
 @dataclass(frozen=True)
 class Site:
-    """The gateway, an sshd behind it, and where peer.py serves.
+    """The gateway, an sshd behind it, and the targets.
 
-    ``echo``: where any number of connections are served by one process.
-    ``hole``: where connecting takes for ever.
-    ``distant``: the gateway's port from afar, by the round trip.
+    ``target``: peer.py, with one process per connection.
+    ``echo``: one process that echoes on any number of connections.
+    ``hole``: an address that never answers a connection.
+    ``distant``: ports that lead to the gateway with a delay, by the round trip in ms.
     """
 
     gateway: Login
@@ -89,7 +86,7 @@ def site() -> Iterator[Site]:
         )
 
 
-#: What an ssh is told, by what the table calls it.
+#: Options of ssh, by the name of the proxy command in the tables.
 CIPHERS: dict[str, list[str]] = {
     "ssh -W": [],
     "ssh -W, aes128-gcm": ["-c", "aes128-gcm@openssh.com"],
@@ -98,7 +95,7 @@ CIPHERS: dict[str, list[str]] = {
 
 @contextlib.contextmanager
 def proxies() -> Iterator[dict[str, list[str]]]:
-    """Real proxy commands: what leads by ssh to a peer.py that serves."""
+    """Real proxy commands: ssh to a gateway, which connects to a peer.py."""
     with PrivateSshd(name="gateway") as sshd, _listening([*PEER, "--serve"]) as port:
         ssh, *rest = sshd.ssh_forward("127.0.0.1", port)
         yield {name: [ssh, *options, *rest] for name, options in CIPHERS.items()}
@@ -106,10 +103,9 @@ def proxies() -> Iterator[dict[str, list[str]]]:
 
 @contextlib.contextmanager
 def _distance(sshd: PrivateSshd, round_trip: int) -> Iterator[int]:
-    """A port from which that sshd is so many milliseconds away."""
-    delay = str(HERE.parent / "support" / "delay.py")
+    """A port that leads to *sshd* with a *round_trip* in milliseconds."""
     one_way = str(round_trip / 2000)
-    with _listening([sys.executable, delay, str(sshd.port), one_way]) as port:
+    with _listening([sys.executable, delay_relay.__file__, str(sshd.port), one_way]) as port:
         with sshd.known_hosts.open("a") as file:
             file.write(f"[{sshd.host}]:{port} {sshd.host_key}\n")
         yield port
@@ -117,7 +113,7 @@ def _distance(sshd: PrivateSshd, round_trip: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _listening(command: list[str]) -> Iterator[int]:
-    """A server that writes its port to stdout and ends with its stdin."""
+    """Run a server that writes its port to stdout and ends when its stdin ends."""
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert server.stdin is not None and server.stdout is not None
     try:
