@@ -132,7 +132,7 @@ clean: ## remove what was built, .venv apart
 .PHONY: ready-demo ready-test ready-check ready-docs ready-fuzz
 ready-demo ready-test ready-check ready-docs ready-fuzz: ready-%:
 	@$(bootstrap) $*
-	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built
+	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built $(VENV)/bin/sshgateway
 
 # And what it is on the system's libssh2, when it is not on that itself.
 .PHONY: ready-bench
@@ -147,3 +147,6 @@ $(VENV)/sshgateway-built: $(csrc) setup.py pyproject.toml $(VENV)/pyvenv.cfg
 	$(python) setup.py -q egg_info > $(BUILD)/egg_info.log 2>&1 || { cat $(BUILD)/egg_info.log; false; }
 	SSHGATEWAY_WERROR=1 SG_POLLER= $(python) setup.py -q build_ext --inplace
 	touch $@
+
+$(VENV)/bin/sshgateway: tools/console_scripts.py pyproject.toml $(VENV)/pyvenv.cfg
+	$(python) tools/console_scripts.py
