@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+import dispositions
 import fresh  # noqa: F401  takes LD_PRELOAD out of the environment
 import pytest
 from footprint import Snapshot
@@ -45,8 +46,7 @@ _stderr = -1
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell ignores it for what it runs in the background; the tests press it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    dispositions.reset()
     global _stderr
     for line in (
         "limit(seconds): the time this test may take, if more than usual",
