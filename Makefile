@@ -132,7 +132,7 @@ clean: ## remove everything that was built, except .venv
 .PHONY: ready-demo ready-test ready-check ready-docs ready-fuzz
 ready-demo ready-test ready-check ready-docs ready-fuzz: ready-%:
 	@$(bootstrap) $*
-	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built
+	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built $(VENV)/bin/sshgateway
 
 # Also build the extension on the system's libssh2, if the normal build has the
 # pinned one.
@@ -148,3 +148,6 @@ $(VENV)/sshgateway-built: $(csrc) setup.py pyproject.toml $(VENV)/pyvenv.cfg
 	$(python) setup.py -q egg_info > $(BUILD)/egg_info.log 2>&1 || { cat $(BUILD)/egg_info.log; false; }
 	SSHGATEWAY_WERROR=1 SG_POLLER= $(python) setup.py -q build_ext --inplace
 	touch $@
+
+$(VENV)/bin/sshgateway: tools/console_scripts.py pyproject.toml $(VENV)/pyvenv.cfg
+	$(python) tools/console_scripts.py

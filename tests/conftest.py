@@ -27,7 +27,10 @@ from types import FrameType
 import pytest
 
 import sshgateway
-from support import fresh  # noqa: F401  takes LD_PRELOAD out of the environment
+from support import (
+    dispositions,
+    fresh,  # noqa: F401  takes LD_PRELOAD out of the environment
+)
 from support.footprint import Snapshot
 from support.http_proxy import HttpProxy
 from support.sshd import PrivateSshd
@@ -45,8 +48,7 @@ _stderr = -1
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell ignores it for what it runs in the background; the tests press it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    dispositions.reset()
     global _stderr
     for line in (
         "limit(seconds): the time this test may take, if more than usual",

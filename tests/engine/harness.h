@@ -224,6 +224,20 @@ say_that_it_hangs(int signal_number)
     _exit(1);
 }
 
+/* Undo what nohup(1), a shell's "&" or a service manager has done: signals that
+ * they ignore or block stay so across exec, in our children too. */
+HELPER void
+reset_signals(void)
+{
+    sigset_t none;
+
+    for (int number = 1; number < NSIG; number++) {
+        signal(number, SIG_DFL); /* fails harmlessly for SIGKILL and SIGSTOP */
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* `argv[1]`, when given, is the one case to run. */
 HELPER int
 run_cases(const struct test_case *cases, size_t n, int argc, char **argv)
@@ -231,6 +245,7 @@ run_cases(const struct test_case *cases, size_t n, int argc, char **argv)
     size_t run = 0;
 
     messages_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200);
+    reset_signals();
     signal(SIGALRM, say_that_it_hangs);
     signal(SIGPIPE, SIG_IGN); /* as in Python */
     sg_loop_init();

@@ -154,8 +154,8 @@ user_name(void)
 /* ---- The server ------------------------------------------------------- */
 
 struct sshd {
-    int fd; /* the client's end: owned by the engine */
-    pid_t pid;
+    int fd;    /* the client's end: owned by the engine */
+    pid_t pid; /* also the number of its process group */
 };
 
 /* `options`: more lines of its configuration. */
@@ -190,6 +190,7 @@ sshd_start(const char *options)
     if (sshd.pid == 0) {
         int null = open("/dev/null", O_WRONLY);
 
+        setpgid(0, 0);
         dup2(pair[1], STDIN_FILENO);
         dup2(pair[1], STDOUT_FILENO);
         dup2(null, STDERR_FILENO);
@@ -200,6 +201,15 @@ sshd_start(const char *options)
     close(pair[1]);
     sshd.fd = pair[0];
     return sshd;
+}
+
+/* Send a signal to all of its processes.  After the login of a user other than
+ * root there are two, and the one that we have not started has the connection.
+ */
+HELPER void
+sshd_signal(const struct sshd *sshd, int number)
+{
+    CHECK_EQ(kill(-sshd->pid, number), 0);
 }
 
 HELPER bool

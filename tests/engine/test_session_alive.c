@@ -70,13 +70,13 @@ server_that_hangs(void)
         char text[SG_ERROR_TEXT];
         int64_t start;
 
-        CHECK_EQ(kill(gateway.sshd.pid, SIGSTOP), 0);
+        sshd_signal(&gateway.sshd, SIGSTOP);
         start = sg_sys_now();
         wait_until(is_lost, gateway.shared);
         CHECK_GE(sg_sys_now() - start, (count_max - 1) * INTERVAL);
         CHECK_EQ(sg_shared_get_failure(gateway.shared, text), ECONNRESET);
         CHECK(strstr(text, "has not answered") != NULL);
-        CHECK_EQ(kill(gateway.sshd.pid, SIGCONT), 0);
+        sshd_signal(&gateway.sshd, SIGCONT);
         gateway_close(&gateway);
     }
 }
@@ -92,11 +92,11 @@ waiting_for_a_server_that_hangs(void)
     int server;
     struct channel channel = channel_open(&gateway, &listener, &server);
 
-    CHECK_EQ(kill(gateway.sshd.pid, SIGSTOP), 0);
+    sshd_signal(&gateway.sshd, SIGSTOP);
     channel_close(&channel);
     poll(NULL, 0, (int)(5 * SG_SEC / SG_MSEC / 2)); /* it is asked */
     expect_quiet();
-    CHECK_EQ(kill(gateway.sshd.pid, SIGCONT), 0);
+    sshd_signal(&gateway.sshd, SIGCONT);
     expect_end(server);
     close(server);
     close(listener.fd);

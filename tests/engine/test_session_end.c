@@ -112,7 +112,7 @@ server_is_killed(void)
     fill_up(servers[1], 20);
     fill_up(servers[2], 20);
     fill_up(channels[2].stream, 20);
-    kill(gateway.sshd.pid, SIGKILL);
+    sshd_signal(&gateway.sshd, SIGKILL);
     for (size_t i = 0; i < 2; i++) {
         error = (struct sg_error){.status = SG_OK};
         CHECK_EQ(channel_wait(&waiting[i], &error), SG_ERR_LOST);
@@ -162,7 +162,7 @@ what_came_before_the_loss_is_delivered(void)
         ping(servers[1], channels[1].stream, i);
         poll(NULL, 0, 10);
     }
-    kill(gateway.sshd.pid, SIGKILL);
+    sshd_signal(&gateway.sshd, SIGKILL);
     expect_lost(&channels[1]);
     expect_pattern(channels[0].stream, sizeof(data));
     expect_lost(&channels[0]);
@@ -200,7 +200,7 @@ what_came_before_a_failing_send_is_delivered(void)
     }
     say(road.server, data, sizeof(data));
     wait_until(has_come, &road.channel.stream);
-    kill(road.gateway.sshd.pid, SIGKILL);
+    sshd_signal(&road.gateway.sshd, SIGKILL);
     send(road.channel.stream, "x", 1,
          MSG_NOSIGNAL); /* it may be over already */
     expect_pattern(road.channel.stream, sizeof(data));
@@ -261,14 +261,14 @@ stop_all(bool is_dead)
     CHECK_EQ(shutdown(channels[2].stream, SHUT_WR), 0);
     waiting = channel_ask(&gateway, busy.port, LONG_LINGER);
     if (is_dead) {
-        kill(gateway.sshd.pid, SIGSTOP);
+        sshd_signal(&gateway.sshd, SIGSTOP);
     }
     start = sg_sys_now();
     sg_loop_stop_all(sg_deadline_after(BOUND));
     took = sg_sys_now() - start;
     CHECK_EQ(sg_loop_count(), 0);
     if (is_dead) {
-        kill(gateway.sshd.pid, SIGCONT);
+        sshd_signal(&gateway.sshd, SIGCONT);
     }
     for (size_t i = 0; i < FEW; i++) {
         channel_close(&channels[i]);
@@ -314,13 +314,13 @@ closing_while_the_server_hangs(void)
     struct road road = road_open("");
     int64_t start, took;
 
-    kill(road.gateway.sshd.pid, SIGSTOP);
+    sshd_signal(&road.gateway.sshd, SIGSTOP);
     fill_up(road.channel.stream, 50);
     start = sg_sys_now();
     sg_sys_close(&road.gateway.control);
     wait_until(no_loop_runs, NULL);
     took = sg_sys_now() - start;
-    kill(road.gateway.sshd.pid, SIGCONT);
+    sshd_signal(&road.gateway.sshd, SIGCONT);
     road_close(&road);
     return took;
 }

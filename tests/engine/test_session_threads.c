@@ -266,7 +266,7 @@ close_session(struct gateway *gateway)
 static void
 kill_server(struct gateway *gateway)
 {
-    kill(gateway->sshd.pid, SIGKILL);
+    sshd_signal(&gateway->sshd, SIGKILL);
 }
 
 static void

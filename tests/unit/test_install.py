@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""sshgateway.paramiko.install(): our ProxyCommand replaces Paramiko's."""
+"""The installed command, and sshgateway.paramiko.install(), which replaces Paramiko's
+ProxyCommand by ours.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import sysconfig
 import types
+from pathlib import Path
 
 import paramiko
 import paramiko.proxy
@@ -14,6 +20,7 @@ import sshgateway
 import sshgateway.paramiko as adapter
 
 ORIGINAL = paramiko.proxy.ProxyCommand
+COMMAND = Path(sysconfig.get_path("scripts"), "sshgateway")
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +156,28 @@ def test_uninstall_leaves_existing_streams_alone() -> None:
         adapter.uninstall()
         sock.sendall(b"alive")
         assert sock.recv(10) == b"alive"
+
+
+# --- The command --------------------------------------------------------------------
+
+
+def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user's shell does, without the search path of these tests."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_the_command_is_installed_and_runs_in_any_directory(tmp_path) -> None:
+    done = run(COMMAND, "--help", cwd=tmp_path)
+    module = run(sys.executable, "-m", "sshgateway", "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == module.stdout
+    assert "sshgateway route HOST" in done.stdout
+
+
+def test_the_exit_status_of_the_command_is_that_of_its_function(tmp_path) -> None:
+    done = run(COMMAND, "route", "--no-such-option", "x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--no-such-option" in done.stderr
