@@ -5,7 +5,7 @@
  */
 #include "engine/buffer.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 
 #define MANY 1000
 

@@ -5,7 +5,7 @@
  */
 #include <libssh2.h>
 
-#include "channels.h"
+#include "lib/gateway.h"
 
 #define MANY 100
 #define FEW 4
@@ -15,41 +15,41 @@
 static void
 echo(void)
 {
-    struct road road = road_open("");
+    struct tunnel tunnel = tunnel_open("");
 
     for (size_t i = 0; i < 100; i++) {
-        ping(road.channel.stream, road.server, i);
-        ping(road.server, road.channel.stream, i);
+        ping(tunnel.channel.stream, tunnel.server, i);
+        ping(tunnel.server, tunnel.channel.stream, i);
     }
-    sg_sys_close(&road.channel.stream);
-    expect_end(road.server);
-    road_close(&road);
+    sg_sys_close(&tunnel.channel.stream);
+    expect_eof(tunnel.server);
+    tunnel_close(&tunnel);
 }
 
 static void
 half_close_leaves_the_other_way(void)
 {
-    struct road road = road_open("");
+    struct tunnel tunnel = tunnel_open("");
 
-    CHECK_EQ(shutdown(road.channel.stream, SHUT_WR), 0);
-    expect_end(road.server);
-    ping(road.server, road.channel.stream, 1);
-    sg_sys_close(&road.server);
-    expect_end(road.channel.stream);
-    CHECK_EQ(failure_of(road.channel.shared), 0);
-    sg_sys_close(&road.channel.stream);
+    CHECK_EQ(shutdown(tunnel.channel.stream, SHUT_WR), 0);
+    expect_eof(tunnel.server);
+    ping(tunnel.server, tunnel.channel.stream, 1);
+    sg_sys_close(&tunnel.server);
+    expect_eof(tunnel.channel.stream);
+    CHECK_EQ(failure_of(tunnel.channel.shared), 0);
+    sg_sys_close(&tunnel.channel.stream);
 
-    road_reopen(&road);
-    CHECK_EQ(shutdown(road.server, SHUT_WR), 0);
-    expect_end(road.channel.stream);
-    ping(road.channel.stream, road.server, 2);
-    sg_sys_close(&road.channel.stream);
-    expect_end(road.server);
+    tunnel_reopen(&tunnel);
+    CHECK_EQ(shutdown(tunnel.server, SHUT_WR), 0);
+    expect_eof(tunnel.channel.stream);
+    ping(tunnel.channel.stream, tunnel.server, 2);
+    sg_sys_close(&tunnel.channel.stream);
+    expect_eof(tunnel.server);
 
-    road_reopen(&road);
-    sg_sys_close(&road.server);
-    expect_end(road.channel.stream);
-    road_close(&road);
+    tunnel_reopen(&tunnel);
+    sg_sys_close(&tunnel.server);
+    expect_eof(tunnel.channel.stream);
+    tunnel_close(&tunnel);
 }
 
 /* One end of a stream that sends and hears pseudo-random numbers. */
@@ -58,16 +58,6 @@ struct trader {
     size_t sent, heard;
     struct random mine, theirs;
 };
-
-static void
-numbers(char *to, size_t n, struct random *random)
-{
-    for (size_t i = 0; i < n; i += sizeof(uint64_t)) {
-        uint64_t next = random_next(random);
-
-        memcpy(to + i, &next, sizeof(next));
-    }
-}
 
 /* `pending`: what is made but not yet sent, and of what is expected what
  * has not come. */
@@ -113,7 +103,7 @@ trade(struct trader *traders, size_t count, size_t n)
 
             if (fds[i].events & fds[i].revents & POLLOUT) {
                 if (mine->out_start == sizeof(mine->out)) {
-                    numbers(mine->out, sizeof(mine->out), &trader->mine);
+                    random_fill(&trader->mine, mine->out, sizeof(mine->out));
                     mine->out_start = 0;
                 }
                 m = write(trader->fd, mine->out + mine->out_start,
@@ -124,7 +114,7 @@ trade(struct trader *traders, size_t count, size_t n)
             }
             if (fds[i].events & fds[i].revents & (POLLIN | POLLHUP)) {
                 if (mine->in_start == sizeof(mine->in)) {
-                    numbers(mine->in, sizeof(mine->in), &trader->theirs);
+                    random_fill(&trader->theirs, mine->in, sizeof(mine->in));
                     mine->in_start = 0;
                 }
                 m = read(trader->fd, heard, sizeof(mine->in) - mine->in_start);
@@ -143,7 +133,7 @@ static void
 trade_with(const char *options, size_t channels, size_t n)
 {
     struct gateway gateway = gateway_open(options);
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     struct channel channel[FEW];
     struct trader traders[2 * FEW];
 
@@ -154,7 +144,7 @@ trade_with(const char *options, size_t channels, size_t n)
     trade(traders, 2 * channels, under_valgrind() ? n / 10 : n);
     for (size_t i = 0; i < channels; i++) {
         channel_close(&channel[i]);
-        expect_end(traders[2 * i + 1].fd);
+        expect_eof(traders[2 * i + 1].fd);
         close(traders[2 * i + 1].fd);
     }
     CHECK_EQ(failure_of(gateway.shared), 0);
@@ -188,16 +178,16 @@ static void
 many_at_once(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(MANY);
+    struct listener listener = listener_open(MANY);
     struct channel channels[MANY];
     int servers[MANY];
 
     for (size_t i = 0; i < MANY; i++) {
-        channels[i] = channel_ask(&gateway, listener.port, LONG_LINGER);
+        channels[i] = channel_start(&gateway, listener.port, LONG_LINGER);
     }
     for (size_t i = 0; i < MANY; i++) { /* in the order of the line */
         channel_wait_open(&channels[i]);
-        servers[i] = accept_one(&listener);
+        servers[i] = listener_accept(&listener);
     }
     for (size_t i = 0; i < MANY; i++) {
         ping(channels[i].stream, servers[i], i);
@@ -206,14 +196,14 @@ many_at_once(void)
     for (size_t i = 0; i < MANY; i++) {
         if (i % 2 == 0) {
             channel_close(&channels[i]);
-            expect_end(servers[i]);
+            expect_eof(servers[i]);
             close(servers[i]);
         }
     }
     for (size_t i = 1; i < MANY; i += 2) {
         ping(channels[i].stream, servers[i], i);
         close(servers[i]);
-        expect_end(channels[i].stream);
+        expect_eof(channels[i].stream);
         channel_close(&channels[i]);
     }
     close(listener.fd);
@@ -229,7 +219,7 @@ who_sends_much_takes_turns(void)
 {
     static char block[65536];
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(SENDERS);
+    struct listener listener = listener_open(SENDERS);
     struct channel channels[SENDERS];
     struct pollfd fds[2 * SENDERS];
     size_t heard[SENDERS] = {0}, total = 0, least = SIZE_MAX, most = 0;
@@ -279,7 +269,7 @@ static void
 stalled_reader_stalls_nobody_else(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     int servers[2];
     struct channel channels[2];
     size_t n;
@@ -321,7 +311,7 @@ static void
 idle_session_costs_nothing(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     struct channel channel;
     int server;
 
@@ -331,7 +321,7 @@ idle_session_costs_nothing(void)
     ping(channel.stream, server, 1);
     expect_quiet();
     CHECK_EQ(shutdown(channel.stream, SHUT_WR), 0);
-    expect_end(server);
+    expect_eof(server);
     expect_quiet();
     channel_close(&channel);
     close(server);
@@ -349,27 +339,27 @@ session_answers_the_server(void)
         "ClientAliveInterval 1\nClientAliveCountMax 3";
     static char data[MB];
     struct gateway idle = gateway_open(options);
-    struct road road = road_open(options);
+    struct tunnel tunnel = tunnel_open(options);
     struct channel channel;
     int server;
 
     pattern_fill(0, data, sizeof(data));
-    CHECK_EQ(shutdown(road.channel.stream, SHUT_WR), 0);
-    expect_end(road.server);
-    say(road.server, data, sizeof(data));
-    sg_sys_close(&road.server);
+    CHECK_EQ(shutdown(tunnel.channel.stream, SHUT_WR), 0);
+    expect_eof(tunnel.server);
+    write_all(tunnel.server, data, sizeof(data));
+    sg_sys_close(&tunnel.server);
     poll(NULL, 0, 6500); /* by 5 s sshd would have lost patience */
-    CHECK_EQ(failure_of(road.gateway.shared), 0);
-    expect_pattern(road.channel.stream, sizeof(data));
-    road_reopen(&road);
-    ping(road.channel.stream, road.server, 1);
+    CHECK_EQ(failure_of(tunnel.gateway.shared), 0);
+    expect_pattern(tunnel.channel.stream, sizeof(data));
+    tunnel_reopen(&tunnel);
+    ping(tunnel.channel.stream, tunnel.server, 1);
 
     CHECK_EQ(failure_of(idle.shared), 0);
-    channel = channel_open(&idle, &road.listener, &server);
+    channel = channel_open(&idle, &tunnel.listener, &server);
     ping(channel.stream, server, 1);
     channel_close(&channel);
     close(server);
-    road_close(&road);
+    tunnel_close(&tunnel);
     gateway_close(&idle);
 }
 
@@ -389,7 +379,7 @@ refuse(const char *options, unsigned port, int code, const char *words)
 
     for (int i = 0; i < 3; i++) {
         struct sg_error error = {.status = SG_OK};
-        struct channel channel = channel_ask(&gateway, port, LONG_LINGER);
+        struct channel channel = channel_start(&gateway, port, LONG_LINGER);
 
         CHECK_EQ(channel_wait(&channel, &error), SG_ERR_OPEN_FAILURE);
         CHECK_EQ(error.code, code);
@@ -403,7 +393,7 @@ refuse(const char *options, unsigned port, int code, const char *words)
 static void
 refused_channel_tells_why(void)
 {
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
 
     close(listener.fd); /* and nobody listens there any more */
     refuse("", listener.port, 2, IN_SERVERS_WORDS("Connection refused"));
@@ -416,11 +406,11 @@ nobody_waits_for_the_open(void)
 {
     struct gateway gateway = gateway_open("");
     int fillers[2], server;
-    struct listener busy = listen_busily(fillers);
-    struct listener listener = listen_here(FEW);
-    struct channel first = channel_ask(&gateway, busy.port, LONG_LINGER);
-    struct channel second = channel_ask(&gateway, busy.port, LONG_LINGER);
-    struct channel third = channel_ask(&gateway, listener.port, LONG_LINGER);
+    struct listener busy = listener_open_full(fillers);
+    struct listener listener = listener_open(FEW);
+    struct channel first = channel_start(&gateway, busy.port, LONG_LINGER);
+    struct channel second = channel_start(&gateway, busy.port, LONG_LINGER);
+    struct channel third = channel_start(&gateway, listener.port, LONG_LINGER);
     struct sg_error error = {.status = SG_OK};
 
     CHECK_EQ(sg_reply_wait(first.reply, sg_deadline_after(50 * SG_MSEC),
@@ -431,13 +421,13 @@ nobody_waits_for_the_open(void)
     for (int i = 0; i < 2; i++) {
         close(fillers[i]);
     }
-    close(accept_one(&busy));
+    close(listener_accept(&busy));
     channel_wait_open(&third);
-    server = accept_one(&listener);
+    server = listener_accept(&listener);
     ping(third.stream, server, 3);
     ping(server, third.stream, 3);
     channel_close(&third);
-    expect_end(server);
+    expect_eof(server);
     close(server);
     /* Who is still in the first one's line is the first, or a filler. */
     for (;;) {
@@ -446,8 +436,8 @@ nobody_waits_for_the_open(void)
         if (poll(&pollfd, 1, 100) != 1) {
             break;
         }
-        server = accept_one(&busy);
-        expect_end(server);
+        server = listener_accept(&busy);
+        expect_eof(server);
         close(server);
     }
     close(busy.fd);
@@ -460,14 +450,14 @@ static void
 callers_leave_at_any_moment(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(MANY);
+    struct listener listener = listener_open(MANY);
     struct random random = {7};
     struct channel channel;
     int server;
 
     for (int i = 0; i < 3 * MANY; i++) {
-        struct channel leaving = channel_ask(&gateway, listener.port,
-                                             SHORT_LINGER);
+        struct channel leaving = channel_start(&gateway, listener.port,
+                                               SHORT_LINGER);
         struct pollfd pollfd = {.fd = listener.fd, .events = POLLIN};
         struct timespec pause = {
             .tv_nsec = (long)random_below(&random, 2000000)};
@@ -478,11 +468,11 @@ callers_leave_at_any_moment(void)
         }
         channel_close(&leaving);
         while (poll(&pollfd, 1, 0) == 1) {
-            close(accept_one(&listener));
+            close(listener_accept(&listener));
         }
     }
     close(listener.fd);
-    listener = listen_here(FEW);
+    listener = listener_open(FEW);
     channel = channel_open(&gateway, &listener, &server);
     ping(channel.stream, server, 3);
     channel_close(&channel);

@@ -4,7 +4,7 @@
  */
 #include "sys/deadline.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 #include "sys/status.h"
 
 static void

@@ -7,7 +7,8 @@
 
 #include <glob.h>
 
-#include "faults.h"
+#include "lib/faults.h"
+#include "lib/proxy.h"
 
 static const struct fault_kind kinds[] = {
     {"pipe", EMFILE, MAY_FAIL, false, false},
@@ -90,8 +91,8 @@ transfer(struct proxy *proxy)
     CHECK_LE(n, sizeof(sent));
     CHECK_EQ(memcmp(heard, sent, n), 0);
     if (n < sizeof(sent)) {
-        CHECK(fired);
-        CHECK_EQ(current->expected, MAY_FAIL);
+        CHECK(fault_fired);
+        CHECK_EQ(current_fault->expected, MAY_FAIL);
     }
 }
 
@@ -105,7 +106,7 @@ begin(const struct command *command, struct proxy *proxy)
     if (sg_proxy_start(&command->options, SHORT_LINGER, proxy->shared,
                        &proxy->stream, &proxy->pid, &error)
         != SG_OK) {
-        check_error(&error);
+        check_fault_error(&error);
         CHECK_EQ(proxy->stream, -1);
         sg_shared_unref(proxy->shared);
         return false;
@@ -128,13 +129,14 @@ life_of_a_proxy(int stderr_fd)
         return;
     }
     transfer(&proxy);
-    if (!fired || current->expected == MUST_WORK) {
+    if (!fault_fired || current_fault->expected == MUST_WORK) {
         CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
         CHECK_EQ(returncode, 0);
         CHECK_EQ(sg_shared_get_failure(proxy.shared, NULL), 0);
     }
     else if (sg_shared_get_failure(proxy.shared, NULL) != 0) {
-        CHECK_EQ(sg_shared_get_failure(proxy.shared, NULL), current->err);
+        CHECK_EQ(sg_shared_get_failure(proxy.shared, NULL),
+                 current_fault->err);
     }
     proxy_close(&proxy);
 }
@@ -184,13 +186,13 @@ life_with_a_loan(void)
         return;
     }
     loan = sg_shared_loan(proxy.shared);
-    CHECK(sg_loan_wait(loan, true, SG_NEVER) == 1 || fired);
+    CHECK(sg_loan_wait(loan, true, SG_NEVER) == 1 || fault_fired);
     taken = sg_loan_write(loan, "echo", 4);
     while (taken > 0 && got == -EAGAIN) {
-        CHECK(sg_loan_wait(loan, false, SG_NEVER) == 1 || fired);
+        CHECK(sg_loan_wait(loan, false, SG_NEVER) == 1 || fault_fired);
         got = sg_loan_read(loan, heard, sizeof(heard));
     }
-    CHECK((got > 0 && got <= taken) || fired);
+    CHECK((got > 0 && got <= taken) || fault_fired);
     CHECK_EQ(strncmp(heard, "echo", got > 0 ? (size_t)got : 0), 0);
     proxy_close(&proxy);
 }
@@ -198,31 +200,10 @@ life_with_a_loan(void)
 static int
 hand_over_a_socket(char **arguments)
 {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    char byte = 'b';
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = sizeof(control.space)};
-    int fd = STDIN_FILENO;
+    const int fd = STDIN_FILENO;
 
     (void)arguments;
-    *CMSG_FIRSTHDR(&message) = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET,
-        .cmsg_type = SCM_RIGHTS,
-        .cmsg_len = CMSG_LEN(sizeof(int))};
-    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof(fd));
-    return sendmsg(STDOUT_FILENO, &message, MSG_NOSIGNAL) == 1 ? 0 : 2;
-}
-
-static int
-do_not_interrupt(void *unused)
-{
-    (void)unused;
+    send_descriptors(STDOUT_FILENO, &fd, 1);
     return 0;
 }
 
@@ -241,18 +222,18 @@ life_of_a_passed_socket(void)
                         &error)
         != SG_OK) {
         CHECK(reply == NULL);
-        check_error(&error);
+        check_fault_error(&error);
     }
     else {
         process = process_open(pid);
         if (sg_reply_wait(reply, sg_deadline_after(PATIENCE * SG_SEC),
-                          do_not_interrupt, NULL, &error)
+                          never_interrupt, NULL, &error)
             == SG_OK) {
             fd = sg_reply_take_fd(reply);
             CHECK(sg_sys_is_socket(fd));
         }
         else {
-            check_error(&error);
+            check_fault_error(&error);
         }
         sg_reply_drop(reply);
         process_join(process);
@@ -273,14 +254,14 @@ life_of_a_message(void)
     int pair[2];
 
     if (sg_sys_socketpair(pair) < 0) {
-        CHECK(fired);
+        CHECK(fault_fired);
         return;
     }
     sent = sg_sys_sendmsg(pair[0], &message, 0);
     heard = sg_sys_recvmsg(pair[1], &message, MSG_DONTWAIT);
-    CHECK(sent == (fired && current->err == 0 ? 1 : 2)
-          || sent == -current->err);
-    CHECK(heard == sent || heard == -current->err || heard == -EAGAIN);
+    CHECK(sent == (fault_fired && current_fault->err == 0 ? 1 : 2)
+          || sent == -current_fault->err);
+    CHECK(heard == sent || heard == -current_fault->err || heard == -EAGAIN);
     sg_sys_close(&pair[0]);
     sg_sys_close(&pair[1]);
 }
@@ -290,7 +271,7 @@ life_of_a_message(void)
 static void
 live_with_every_fault(void (*life)(void))
 {
-    live_with_every_fault_of(kinds, COUNT_OF(kinds), life);
+    run_with_every_fault(kinds, COUNT_OF(kinds), life);
 }
 
 static void
@@ -332,12 +313,13 @@ message(void)
 /* ---- None is forgotten ------------------------------------------------ */
 
 static bool
-fired_once(const char *name)
+name_has_fired(const char *name)
 {
     bool result = false;
 
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        result = result || (strcmp(name, kinds[i].call) == 0 && has_fired[i]);
+        result = result
+                 || (strcmp(name, kinds[i].call) == 0 && fault_has_fired(i));
     }
     return result;
 }
@@ -357,8 +339,8 @@ check_file(const char *path)
 
         call = call != NULL ? call : strstr(line, "shortened(\"");
         if (call != NULL && sscanf(call, "%*[a-z](\"%49[a-z_ ]\"", name) == 1
-            && !is_not_built(name)) {
-            if (!fired_once(name)) {
+            && !fault_is_not_built(name)) {
+            if (!name_has_fired(name)) {
                 test_fail(path, 0, "the fault \"%s\" was never tried", name);
             }
             n++;
@@ -373,7 +355,7 @@ check_file(const char *path)
 static void
 every_fault_has_fired(void)
 {
-    check_that_all_have_fired(kinds, COUNT_OF(kinds));
+    check_all_faults_fired(kinds, COUNT_OF(kinds));
 }
 
 static void
@@ -407,7 +389,6 @@ main(int argc, char **argv)
         CASE(every_name_in_the_source_has_fired),
     };
 
-    tester = pthread_self();
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -5,8 +5,9 @@
  * (script.h) in a thread of its own.  Memory can fail, too: this program is
  * linked with another malloc() (see engine.mk).
  */
-#include "faults.h"
-#include "script.h"
+#include "lib/faults.h"
+#include "lib/script.h"
+#include "ssh/auth.h"
 
 #define AMOUNT 100000 /* bytes to send and to hear again */
 
@@ -44,7 +45,7 @@ static _Thread_local bool is_spared;
 static int
 fail_the_engine(const char *call)
 {
-    return is_spared ? 0 : fail_the_nth(call);
+    return is_spared ? 0 : fail_when_due(call);
 }
 
 static bool
@@ -138,9 +139,9 @@ has_worked(enum sg_status status, const struct sg_error *error)
     if (status == SG_OK) {
         return true;
     }
-    CHECK(fired);
+    CHECK(fault_fired);
     CHECK_EQ(error->status, status);
-    if (current->expected == MUST_WORK) {
+    if (current_fault->expected == MUST_WORK) {
         test_fail(__FILE__, __LINE__, "%d, errno %d, \"%s\"", status,
                   error->err, error->text);
     }
@@ -155,8 +156,8 @@ has_worked(enum sg_status status, const struct sg_error *error)
 static bool
 send_has_failed(void)
 {
-    return fired && strcmp(current->call, "send") == 0
-           && current->expected == MAY_FAIL;
+    return fault_fired && strcmp(current_fault->call, "send") == 0
+           && current_fault->expected == MAY_FAIL;
 }
 
 static void
@@ -192,8 +193,8 @@ converse(int stream)
     }
     CHECK_EQ(memcmp(sent, heard, n_heard), 0);
     if (n_heard < sizeof(heard)) {
-        CHECK(fired);
-        CHECK_EQ(current->expected, MAY_FAIL);
+        CHECK(fault_fired);
+        CHECK_EQ(current_fault->expected, MAY_FAIL);
     }
 }
 
@@ -220,7 +221,7 @@ static bool
 log_in_as_nobody(struct sg_session *session)
 {
     struct sg_error error = {.status = SG_OK};
-    struct sg_wait wait = patiently();
+    struct sg_wait wait = wait_patiently();
     const char *methods;
 
     return TRIED(sg_session_handshake(session, NULL, &wait, &error), &error)
@@ -260,7 +261,7 @@ life_of_a_session(void)
     CHECK_EQ(sg_sys_socketpair(pair), 0);
     script.fd = pair[1];
     put_login(&words);
-    say(script.fd, (const char *)words.data, words.len);
+    write_all(script.fd, (const char *)words.data, words.len);
     free(words.data);
     CHECK_EQ(pthread_create(&server, NULL, serve, NULL), 0);
     is_spared = false;
@@ -281,13 +282,13 @@ life_of_a_session(void)
 static void
 session(void)
 {
-    live_with_every_fault_of(kinds, COUNT_OF(kinds), life_of_a_session);
+    run_with_every_fault(kinds, COUNT_OF(kinds), life_of_a_session);
 }
 
 static void
 every_fault_has_fired(void)
 {
-    check_that_all_have_fired(kinds, COUNT_OF(kinds));
+    check_all_faults_fired(kinds, COUNT_OF(kinds));
 }
 
 int
@@ -298,6 +299,5 @@ main(int argc, char **argv)
         CASE(every_fault_has_fired),
     };
 
-    tester = pthread_self();
-    return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);
+    return run_role_or_cases(NULL, 0, cases, COUNT_OF(cases), argc, argv);
 }

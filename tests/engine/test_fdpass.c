@@ -5,31 +5,11 @@
  */
 #include "proxy/fdpass.h"
 
-#include "peers.h"
+#include <sys/time.h>
+
+#include "lib/proxy.h"
 
 /* ---- Roles ------------------------------------------------------------ */
-
-static void
-hand_over(const int *fds, size_t n)
-{
-    union {
-        char space[CMSG_SPACE(16 * sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    char byte = 'b';
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = CMSG_SPACE(n * sizeof(int))};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(n * sizeof(int));
-    memcpy(CMSG_DATA(header), fds, n * sizeof(int));
-    CHECK_EQ(sendmsg(STDOUT_FILENO, &message, 0), 1);
-}
 
 /* Hands over what it is told to, by a word of one letter each:
  * s a socket with "hello" in it, S many of them, n /dev/null, b only bytes,
@@ -49,13 +29,14 @@ pass(char **arguments)
             for (size_t i = 0; i < COUNT_OF(many); i++) {
                 many[i] = i == 0 ? pair[0] : null;
             }
-            hand_over(many, *what == 's' ? 1 : COUNT_OF(many));
+            send_descriptors(STDOUT_FILENO, many,
+                             *what == 's' ? 1 : COUNT_OF(many));
             break;
         case 'n':
-            hand_over(&null, 1);
+            send_descriptors(STDOUT_FILENO, &null, 1);
             break;
         case 'b':
-            say(STDOUT_FILENO, "SSH-2.0-oops\r\n", 14);
+            write_all(STDOUT_FILENO, "SSH-2.0-oops\r\n", 14);
             break;
         case 'w':
             while (read(STDIN_FILENO, &byte, 1) > 0) {
@@ -98,13 +79,6 @@ start(const char *what, int64_t linger)
 }
 
 static int
-do_not_interrupt(void *unused)
-{
-    (void)unused;
-    return 0;
-}
-
-static int
 interrupt(void *count)
 {
     return ++*(int *)count == 2 ? -1 : 0;
@@ -114,7 +88,7 @@ static enum sg_status
 ask(struct passing *passing)
 {
     return sg_reply_wait(passing->reply, sg_deadline_after(PATIENCE * SG_SEC),
-                         do_not_interrupt, NULL, &passing->error);
+                         never_interrupt, NULL, &passing->error);
 }
 
 static void
@@ -137,7 +111,7 @@ check_socket(const char *what)
     CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
     CHECK_EQ(sg_reply_take_fd(passing.reply), -1);
     finish(&passing);
-    expect(fd, "hello");
+    expect_text(fd, "hello");
     sg_sys_close(&fd);
 }
 
@@ -246,7 +220,7 @@ deadline_of_the_caller(void)
     int64_t begin = sg_sys_now();
 
     CHECK_EQ(sg_reply_wait(passing.reply, sg_deadline_after(30 * SG_MSEC),
-                           do_not_interrupt, NULL, &passing.error),
+                           never_interrupt, NULL, &passing.error),
              SG_ERR_TIMEOUT);
     CHECK_GE(sg_sys_now() - begin, 30 * SG_MSEC);
     CHECK_EQ(passing.error.err, ETIMEDOUT);
@@ -276,8 +250,7 @@ signals_interrupt_the_wait(void)
              SG_ERR_INTERRUPTED);
     CHECK_EQ(setitimer(ITIMER_REAL, &off, NULL), 0);
     CHECK_EQ(count, 2);
-    signal(SIGALRM, say_that_it_hangs);
-    alarm(CASE_LIMIT);
+    arm_case_alarm();
     finish(&passing);
 }
 
@@ -414,6 +387,6 @@ main(int argc, char **argv)
         CASE(program_ends_as_the_caller_goes_away),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -3,7 +3,7 @@
  * A hostile server: packets that are none, data and windows that lie, and
  * what nobody asked for.
  */
-#include "stage.h"
+#include "lib/hostile.h"
 
 #include <malloc.h>
 #include <sys/ioctl.h>
@@ -19,13 +19,13 @@ bad_framing(uint32_t length, int padding, size_t n, const char *why)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     bytes_add_u32(&bytes, length);
     bytes_add_u8(&bytes, padding);
     for (size_t i = 0; i < n; i++) {
         bytes_add_u8(&bytes, 0);
     }
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     end_lost(why);
 }
 
@@ -84,10 +84,10 @@ wrong_mac(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     packet_put(&bytes, 1, MSG_IGNORE, "s", "");
     bytes.data[bytes.len - 1] = 1;
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     end_lost("wrong MAC");
 }
 
@@ -101,12 +101,12 @@ nothing_after_a_wrong_mac(void)
     size_t n = 0;
     ssize_t more;
 
-    begin();
+    begin_session();
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "one");
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "two");
     bytes.data[bytes.len - 1] = 1;
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "three");
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_hang_up(&script);
     do {
         wait_for(channel.stream, POLLIN);
@@ -125,12 +125,12 @@ garbage(void)
     for (int i = 0; i < 20; i++) {
         unsigned char block[1000];
 
-        begin();
+        begin_session();
         for (size_t j = 0; j < sizeof(block); j++) {
             block[j] = (unsigned char)random_next(&random);
         }
         block[0] |= 1; /* too long a packet */
-        script_say(&script, block, sizeof(block));
+        script_write(&script, block, sizeof(block));
         end_lost("");
     }
 }
@@ -141,19 +141,19 @@ slow_motion(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "slow");
     for (size_t i = 0; i < bytes.len; i++) {
         int unread = 1;
 
-        script_say(&script, bytes.data + i, 1);
+        script_write(&script, bytes.data + i, 1);
         while (unread != 0) { /* until it has been taken */
             unread = 0;
             CHECK_EQ(ioctl(script.fd, TIOCOUTQ, &unread), 0);
         }
     }
     free(bytes.data);
-    expect(channel.stream, "slow");
+    expect_text(channel.stream, "slow");
     end_alive();
 }
 
@@ -164,8 +164,8 @@ half_a_packet_then_the_end(void)
 
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", 0U, "never to be heard");
     for (size_t n = 0; n < bytes.len; n += 1 + n / 3) {
-        begin();
-        script_say(&script, bytes.data, n);
+        begin_session();
+        script_write(&script, bytes.data, n);
         script_hang_up(&script);
         end_lost("closed the connection");
     }
@@ -175,7 +175,7 @@ half_a_packet_then_the_end(void)
 static void
 types_that_nobody_knows(void)
 {
-    begin();
+    begin_session();
     for (int type = 101; type < 256; type++) {
         script_send(&script, type, "us", channel.id, "what is that?");
         script_send(&script, type, "");
@@ -190,7 +190,7 @@ ignore_and_debug_without_end(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     for (int i = 0; i < 20000; i++) {
         packet_put(&bytes, 1, MSG_IGNORE, "s", "nothing");
         packet_put(&bytes, 1, MSG_DEBUG, "bss", 1, "nothing\n\r\033", "");
@@ -198,7 +198,7 @@ ignore_and_debug_without_end(void)
         packet_put(&bytes, 1, MSG_IGNORE, "u", UINT32_MAX);
         packet_put(&bytes, 1, MSG_DEBUG, "bu", 1, UINT32_MAX);
     }
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     end_alive();
 }
 
@@ -232,7 +232,7 @@ flood(size_t piece, size_t total)
         packet_put(&bytes, 1, MSG_CHANNEL_DATA, "ud", channel.id, data, piece);
     }
     for (size_t i = 0; i < packets; i += batch) {
-        script_say(&script, bytes.data, bytes.len);
+        script_write(&script, bytes.data, bytes.len);
     }
     free(bytes.data);
     round_trip();
@@ -262,11 +262,11 @@ tiny_packets_to_a_stalled_reader(void)
 {
     size_t before;
 
-    begin();
+    begin_session();
     before = memory_in_use();
     flood(1, 3 * MB);
     CHECK_LE(memory_in_use() - before, 8 * MB);
-    prove_a_new_channel(); /* others are not held up */
+    check_new_channel(); /* others are not held up */
     CHECK_LE(read_all_there_is(), 3 * MB);
     end_alive();
 }
@@ -276,7 +276,7 @@ more_than_the_window(void)
 {
     size_t before;
 
-    begin();
+    begin_session();
     before = memory_in_use();
     flood(32000, 32 * MB);
     CHECK_LE(memory_in_use() - before, 3 * MB);
@@ -289,7 +289,7 @@ more_than_a_packet_may_hold(void)
 {
     static const char data[39000];
 
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_DATA, "ud", channel.id, data,
                 sizeof(data));
     CHECK_EQ(read_all_there_is(), 32768);
@@ -300,7 +300,7 @@ more_than_a_packet_may_hold(void)
 static void
 data_that_lies_about_its_length(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_DATA, "uur", channel.id, UINT32_MAX, "xy",
                 (size_t)2);
     script_send(&script, MSG_CHANNEL_DATA, "uu", channel.id, 1000U);
@@ -308,7 +308,7 @@ data_that_lies_about_its_length(void)
     script_send(&script, MSG_CHANNEL_DATA, "");
     script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "u", channel.id);
     script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "uu", channel.id, 1U);
-    expect(channel.stream, "xy");
+    expect_text(channel.stream, "xy");
     end_alive();
 }
 
@@ -318,7 +318,7 @@ extended_data(void)
 {
     static const char data[30000];
 
-    begin();
+    begin_session();
     for (size_t i = 0; i < 8 * MB / sizeof(data); i++) {
         script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "uud", channel.id,
                     (uint32_t)i, data, sizeof(data));
@@ -332,7 +332,7 @@ extended_data(void)
 static void
 window_past_all_bounds(void)
 {
-    begin();
+    begin_session();
     for (int i = 0; i < 10; i++) {
         script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id,
                     UINT32_MAX);
@@ -344,7 +344,7 @@ window_past_all_bounds(void)
 static void
 window_that_wraps_to_nothing(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id,
                 UINT32_MAX - SCRIPT_WINDOW + 1);
     round_trip();
@@ -355,7 +355,7 @@ window_that_wraps_to_nothing(void)
 static void
 window_of_nothing_again_and_again(void)
 {
-    begin();
+    begin_session();
     for (int i = 0; i < 50000; i++) {
         script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 0U);
     }
@@ -371,11 +371,11 @@ window_of_a_byte_at_a_time(void)
     struct sg_error error = {.status = SG_OK};
 
     script_open(&script);
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
-    channel_confirm(&script, &channel, 0);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
+    script_confirm(&script, &channel, 0);
     CHECK_OK(channel_wait(&channel, &error), error);
-    say(channel.stream, "abcdefgh", 8);
+    write_all(channel.stream, "abcdefgh", 8);
     for (int i = 0; i < 8; i++) {
         script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 1U);
         script_expect(&script, MSG_CHANNEL_DATA);
@@ -395,14 +395,14 @@ packets_of_no_size(void)
     struct sg_error error = {.status = SG_OK};
 
     script_open(&script);
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
     script_send(&script, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", channel.id,
                 SERVERS_ID, SCRIPT_WINDOW, 0U);
     CHECK_OK(channel_wait(&channel, &error), error);
-    say(channel.stream, "abcdefgh", 8);
+    write_all(channel.stream, "abcdefgh", 8);
     expect_quiet();
-    end();
+    end_session();
 }
 
 /* ---- What was never asked for ----------------------------------------- */
@@ -412,18 +412,18 @@ unasked(int type, const char *format, uint32_t first)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     for (int i = 0; i < 100; i++) {
         packet_put(&bytes, 1, type, format, first, 0U, 1U, 0U);
     }
     for (int i = 0; i < 100; i++) {
-        script_say(&script, bytes.data, bytes.len);
+        script_write(&script, bytes.data, bytes.len);
     }
     free(bytes.data);
     round_trip();
-    prove_life();
-    prove_a_new_channel();
-    end();
+    check_alive();
+    check_new_channel();
+    end_session();
 }
 
 static void
@@ -450,15 +450,15 @@ replies_never_asked_for(void)
 static void
 confirmation_before_the_open(void)
 {
-    begin();
+    begin_session();
     for (uint32_t id = channel.id + 1; id < channel.id + 20; id++) {
         script_send(&script, MSG_CHANNEL_OPEN_FAILURE, "uuss", id, 2U, "no",
                     "");
     }
     round_trip();
-    prove_life();
+    check_alive();
     expect_quiet();
-    end();
+    end_session();
 }
 
 /* The engine asks for a channel of no known type when it wants libssh2 to
@@ -477,11 +477,11 @@ refusal_before_the_question(void)
     for (int i = 0; i < 100; i++) {
         packet_put(&bytes, 1, MSG_IGNORE, "d", nothing, sizeof(nothing));
     }
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     round_trip();
     expect_quiet();
     channel = (struct channel){.stream = -1};
-    end();
+    end_session();
 }
 
 /* Without end: there is a bound to what is kept, and whoever meets it is no
@@ -493,7 +493,7 @@ unasked_without_end(void)
     struct bytes bytes = {0};
     size_t before;
 
-    begin();
+    begin_session();
     before = memory_in_use();
     for (int i = 0; i < 10; i++) {
         packet_put(&bytes, 1, MSG_CHANNEL_SUCCESS, "d", nothing,
@@ -501,7 +501,7 @@ unasked_without_end(void)
     }
     for (size_t n = 0; n < 400 * MB && failure_of(script.shared) == 0;
          n += bytes.len) {
-        script_say(&script, bytes.data, bytes.len);
+        script_write(&script, bytes.data, bytes.len);
         CHECK_LE(memory_in_use() - before, 200 * MB);
     }
     free(bytes.data);
@@ -511,7 +511,7 @@ unasked_without_end(void)
 static void
 channels_that_are_none(void)
 {
-    begin();
+    begin_session();
     for (int type = MSG_CHANNEL_WINDOW_ADJUST; type <= MSG_CHANNEL_FAILURE;
          type++) {
         script_send(&script, type, "uus", channel.id + 1, 5U, "x");
@@ -532,7 +532,7 @@ opens_of_the_server(void)
                                         "noop",
                                         ""};
 
-    begin();
+    begin_session();
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         script_send(&script, MSG_CHANNEL_OPEN, "suuususu", types[i], 5U,
                     SCRIPT_WINDOW, 32768U, "host", 22U, "host", 23U);
@@ -547,11 +547,11 @@ opens_of_the_server(void)
 static void
 opens_of_the_server_cut_short(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_OPEN, "suuuuu", "forwarded-tcpip", 5U,
                 SCRIPT_WINDOW, 32768U, UINT32_MAX, UINT32_MAX);
     end_lost("");
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_OPEN, "suuuuu", "x11", 5U, SCRIPT_WINDOW,
                 32768U, UINT32_MAX, UINT32_MAX);
     end_alive();
@@ -563,7 +563,7 @@ requests_of_the_server(void)
     static const char *const types[] = {"exit-status", "exit-signal",
                                         "keepalive@openssh.com", "eow@x", ""};
 
-    begin();
+    begin_session();
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         script_send(&script, MSG_CHANNEL_REQUEST, "usb", channel.id, types[i],
                     1);
@@ -594,7 +594,7 @@ questions_of_one_who_does_not_listen(void)
     struct pollfd pollfd = {.events = POLLOUT};
     size_t before, n = 0;
 
-    begin();
+    begin_session();
     pollfd.fd = script.fd;
     before = memory_in_use();
     for (int i = 0; i < 1000; i++) {
@@ -657,6 +657,6 @@ main(int argc, char **argv)
         CASE(questions_of_one_who_does_not_listen),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -3,10 +3,11 @@
  * A hostile server: EOF, CLOSE, DISCONNECT and the end of the connection when
  * nobody expects them.
  */
-#include "stage.h"
+#include "lib/hostile.h"
 
 #include <libssh2.h>
 
+#include "ssh/auth.h"
 #include "ssh/window.h"
 
 /* ---- EOF and CLOSE ---------------------------------------------------- */
@@ -14,17 +15,17 @@
 static void
 eof_twice_and_data_after_it(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
     script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
     round_trip();
     script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "too late");
     round_trip();
-    say(channel.stream, "up", 2); /* the other way goes on */
+    write_all(channel.stream, "up", 2); /* the other way goes on */
     script_expect(&script, MSG_CHANNEL_DATA);
-    prove_a_new_channel();
+    check_new_channel();
     expect_quiet();
-    end();
+    end_session();
 }
 
 /* The stream ends, clean, and the session lives. */
@@ -34,9 +35,9 @@ open_a_large_one(void)
 {
     struct sg_error error = {.status = SG_OK};
 
-    channel_ask_with(&script, &channel, SG_WINDOW_ALL);
-    channel_expect_open(&script, &channel);
-    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    script_ask_with(&script, &channel, SG_WINDOW_ALL);
+    script_expect_open(&script, &channel);
+    script_confirm(&script, &channel, SCRIPT_WINDOW);
     CHECK_OK(channel_wait(&channel, &error), error);
     script_expect(&script, MSG_CHANNEL_WINDOW_ADJUST);
     return script_u32(&script, 5);
@@ -53,15 +54,15 @@ eof_gives_the_window_back(void)
     first = open_a_large_one();
     CHECK_GE(first, SG_WINDOW_ALL / 2);
     script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
-    expect_end(channel.stream);
+    expect_eof(channel.stream);
     round_trip();
     old = channel;
     CHECK_EQ(open_a_large_one(), first);
-    prove_life();
+    check_alive();
     channel_close(&old);
     script_expect(&script, MSG_CHANNEL_CLOSE);
     script_send(&script, MSG_CHANNEL_CLOSE, "u", old.id);
-    end();
+    end_session();
 }
 
 /* Opens that wait for another are not begun any more after a close.  (With a
@@ -75,16 +76,16 @@ closed_with_opens_in_line(void)
     int type;
 
     script_open(&script);
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
-    channel_ask(&script, &second);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
+    script_ask(&script, &second);
     round_trip();
     sg_sys_close(&script.control);
     CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
     error = (struct sg_error){.status = SG_OK};
     CHECK_EQ(channel_wait(&second, &error), SG_ERR_LOST);
     CHECK_TEXT(error.text, "it was closed here");
-    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    script_confirm(&script, &channel, SCRIPT_WINDOW);
     while ((type = script_next(&script)) >= 0) {
         CHECK(script_answer(&script) || type != MSG_CHANNEL_OPEN);
         if (type == MSG_CHANNEL_CLOSE) {
@@ -103,7 +104,7 @@ closed_with_opens_in_line(void)
 static void
 close_twice_and_words_after_it(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
     script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
     script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "too late");
@@ -111,7 +112,7 @@ close_twice_and_words_after_it(void)
     script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 9U);
     script_send(&script, MSG_CHANNEL_REQUEST, "usb", channel.id, "x", 1);
     script_expect(&script, MSG_CHANNEL_CLOSE);
-    expect_close();
+    end_channel_closed();
 }
 
 /* Before the server has said that there is a channel at all. */
@@ -121,13 +122,13 @@ close_before_the_confirmation(void)
     struct sg_error error = {.status = SG_OK};
 
     script_open(&script);
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
     script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
     script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
-    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    script_confirm(&script, &channel, SCRIPT_WINDOW);
     CHECK_OK(channel_wait(&channel, &error), error);
-    expect_close();
+    end_channel_closed();
 }
 
 static void
@@ -136,12 +137,12 @@ data_before_the_confirmation(void)
     struct sg_error error = {.status = SG_OK};
 
     script_open(&script);
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
     script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "hello");
-    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    script_confirm(&script, &channel, SCRIPT_WINDOW);
     CHECK_OK(channel_wait(&channel, &error), error);
-    expect(channel.stream, "hello");
+    expect_text(channel.stream, "hello");
     end_alive();
 }
 
@@ -149,16 +150,16 @@ data_before_the_confirmation(void)
 static void
 close_of_what_is_closed(void)
 {
-    begin();
+    begin_session();
     sg_sys_close(&channel.stream);
     script_expect(&script, MSG_CHANNEL_CLOSE);
     for (int i = 0; i < 10; i++) {
         script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
         script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "hello?");
     }
-    prove_a_new_channel();
+    check_new_channel();
     expect_quiet();
-    end();
+    end_session();
 }
 
 /* It answers neither the open nor the close: the caller is not kept. */
@@ -168,13 +169,13 @@ silence(void)
     struct sg_error error = {.status = SG_OK};
     struct channel waiting;
 
-    begin();
-    channel_ask(&script, &waiting);
+    begin_session();
+    script_ask(&script, &waiting);
     CHECK_EQ(sg_reply_wait(waiting.reply, sg_deadline_after(50 * SG_MSEC),
                            never_interrupt, NULL, &error),
              SG_ERR_TIMEOUT);
     channel_close(&waiting);
-    prove_life();
+    check_alive();
     expect_quiet();
     channel_close(&channel);
     sg_sys_close(&script.control); /* and it does not hang up either */
@@ -192,12 +193,12 @@ damage_in_an_open(void)
     struct bytes bytes = {0};
 
     script_open(&script);
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
     bytes_add(&bytes, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", BLOCK_SIZE);
     packet_put(&bytes, 1, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", channel.id,
                SERVERS_ID, SCRIPT_WINDOW, 32768U);
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
     end_lost("");
 }
@@ -210,10 +211,10 @@ reply_that_is_cut_short(void)
     for (size_t i = 0; i < COUNT_OF(formats); i++) {
         struct sg_error error = {.status = SG_OK};
 
-        begin();
+        begin_session();
         channel_close(&channel);
-        channel_ask(&script, &channel);
-        channel_expect_open(&script, &channel);
+        script_ask(&script, &channel);
+        script_expect_open(&script, &channel);
         script_send(&script, MSG_CHANNEL_OPEN_CONFIRMATION, formats[i],
                     channel.id, 0U, 0U);
         script_send(&script, MSG_CHANNEL_OPEN_FAILURE, formats[i], channel.id,
@@ -233,17 +234,17 @@ disconnect_with_words(void)
 {
     static const char long_text[20000] = {[0 ... 19998] = 'w'};
 
-    begin();
+    begin_session();
     script_send(&script, MSG_DISCONNECT, "uss", 11U, "lunch", "");
     end_lost("lunch");
-    begin();
+    begin_session();
     script_send(&script, MSG_DISCONNECT, "uss", UINT32_MAX, long_text, "");
     end_lost("wwww");
-    begin();
+    begin_session();
     script_send(&script, MSG_DISCONNECT, "uds", 2U, "nul\0 and more",
                 (size_t)13, "");
     end_lost("nul");
-    begin();
+    begin_session();
     script_send(&script, MSG_DISCONNECT, "uss", 2U, "\033[2J\r\n\a\x9b\xff",
                 "");
     end_lost("");
@@ -252,16 +253,16 @@ disconnect_with_words(void)
 static void
 disconnect_without_words(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_DISCONNECT, "uss", 11U, "", "");
     end_lost("disconnected");
-    begin();
+    begin_session();
     script_send(&script, MSG_DISCONNECT, "");
     end_lost("");
-    begin();
+    begin_session();
     script_send(&script, MSG_DISCONNECT, "u", 2U);
     end_lost("disconnected");
-    begin();
+    begin_session();
     script_send(&script, MSG_DISCONNECT, "uu", 2U, UINT32_MAX);
     end_lost("disconnected");
 }
@@ -271,11 +272,11 @@ disconnect_without_words(void)
 static void
 disconnect_after_data(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "last words");
     round_trip();
     script_send(&script, MSG_DISCONNECT, "uss", 11U, "lunch", "");
-    expect(channel.stream, "last words");
+    expect_text(channel.stream, "last words");
     end_lost("lunch");
 }
 
@@ -352,7 +353,7 @@ strike_before_the_login(size_t moment, size_t blow)
 {
     struct bytes words = {0};
     struct sg_error error = {.status = SG_OK};
-    struct sg_wait wait = patiently();
+    struct sg_wait wait = wait_patiently();
     struct sg_session *session;
     const char *methods;
     enum sg_status status;
@@ -371,7 +372,7 @@ strike_before_the_login(size_t moment, size_t blow)
         put_kex(&words, 0);
     }
     put_blow(&words, blow, moment >= BEFORE_LOGIN);
-    session = script_meet(&script, &words);
+    session = script_start(&script, &words);
     script_hang_up(&script);
     free(words.data);
     status = sg_session_handshake(session, NULL, &wait, &error);
@@ -396,12 +397,12 @@ reach(size_t moment)
     if (moment == AFTER_LOGIN) {
         return;
     }
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
     if (moment == OPENING) {
         return;
     }
-    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    script_confirm(&script, &channel, SCRIPT_WINDOW);
     CHECK_OK(channel_wait(&channel, &error), error);
     if (moment == AFTER_EOF) {
         script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
@@ -412,12 +413,12 @@ reach(size_t moment)
     }
     if (moment == IN_REKEY || moment == HALF_REKEY) {
         put_kexinit(&bytes, 1);
-        script_say_bytes(&script, &bytes);
+        script_write_bytes(&script, &bytes);
         script_expect(&script, MSG_KEXINIT);
     }
     if (moment == HALF_REKEY) {
         put_kex_reply(&bytes, 1);
-        script_say_bytes(&script, &bytes);
+        script_write_bytes(&script, &bytes);
     }
 }
 
@@ -431,7 +432,7 @@ strike_after_the_login(size_t moment, size_t blow)
 
     reach(moment);
     put_blow(&bytes, blow, 1);
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_hang_up(&script);
     if (moment == OPENING) {
         CHECK_EQ(channel_wait(&channel, &error), SG_ERR_LOST);
@@ -440,7 +441,7 @@ strike_after_the_login(size_t moment, size_t blow)
     CHECK_GE(sg_shared_get_failure(script.shared, text), 1);
     CHECK(text[0] != '\0');
     if (moment == OPEN || moment >= IN_REKEY) {
-        expect_end(channel.stream);
+        expect_eof(channel.stream);
         CHECK_GE(failure_of(channel.shared), 1);
     }
     if (moment == AFTER_LOGIN) {
@@ -495,5 +496,5 @@ main(int argc, char **argv)
         CASE(every_blow_at_every_moment),
     };
 
-    return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);
+    return run_role_or_cases(NULL, 0, cases, COUNT_OF(cases), argc, argv);
 }

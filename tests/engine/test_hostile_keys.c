@@ -2,7 +2,7 @@
  *
  * A hostile server: keys exchanged when nobody expects it, and wrongly.
  */
-#include "stage.h"
+#include "lib/hostile.h"
 
 #include <libssh2.h>
 
@@ -15,7 +15,7 @@ expect_mistrust(const struct bytes *reply)
 {
     struct bytes words = {0};
     struct sg_error error = {.status = SG_OK};
-    struct sg_wait wait = patiently();
+    struct sg_wait wait = wait_patiently();
     struct sg_session *session;
 
     bytes_add(&words, SERVER_BANNER, sizeof(SERVER_BANNER) - 1);
@@ -23,7 +23,7 @@ expect_mistrust(const struct bytes *reply)
     put_kexinit(&words, 1);
     bytes_add(&words, reply->data, reply->len);
     packet_put(&words, 1, MSG_SERVICE_ACCEPT, "s", "ssh-userauth");
-    session = script_meet(&script, &words);
+    session = script_start(&script, &words);
     free(words.data);
     CHECK(sg_session_handshake(session, NULL, &wait, &error) != SG_OK);
     sg_session_free(session);
@@ -63,17 +63,17 @@ rekey(void)
     struct bytes bytes = {0};
 
     put_kex(&bytes, 1);
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_expect(&script, MSG_NEWKEYS);
 }
 
 static void
 rekey_again_and_again(void)
 {
-    begin();
+    begin_session();
     for (int i = 0; i < 30; i++) {
         rekey();
-        prove_life();
+        check_alive();
     }
     end_alive();
 }
@@ -84,11 +84,11 @@ rekey_upon_rekey(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     for (int i = 0; i < 5; i++) {
         put_kex(&bytes, 1);
     }
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     for (int i = 0; i < 5; i++) {
         script_expect(&script, MSG_NEWKEYS);
     }
@@ -101,15 +101,15 @@ data_in_the_middle_of_a_rekey(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     put_kexinit(&bytes, 1);
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "one");
     put_kex_reply(&bytes, 1);
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "two");
     packet_put(&bytes, 1, MSG_NEWKEYS, "");
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "three");
-    script_say_bytes(&script, &bytes);
-    expect(channel.stream, "onetwothree");
+    script_write_bytes(&script, &bytes);
+    expect_text(channel.stream, "onetwothree");
     end_alive();
 }
 
@@ -118,15 +118,15 @@ close_in_the_middle_of_a_rekey(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     put_kexinit(&bytes, 1);
     packet_put(&bytes, 1, MSG_CHANNEL_EOF, "u", channel.id);
     packet_put(&bytes, 1, MSG_CHANNEL_CLOSE, "u", channel.id);
     put_kex_reply(&bytes, 1);
     packet_put(&bytes, 1, MSG_NEWKEYS, "");
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_expect(&script, MSG_CHANNEL_CLOSE);
-    expect_close();
+    end_channel_closed();
 }
 
 /* An open that has begun, one that begins, and a close. */
@@ -137,29 +137,29 @@ rekey_while_much_is_going_on(void)
     struct channel other;
     struct bytes bytes = {0};
 
-    begin();
-    channel_ask(&script, &other);
-    channel_expect_open(&script, &other);
+    begin_session();
+    script_ask(&script, &other);
+    script_expect_open(&script, &other);
     put_kexinit(&bytes, 1);
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_expect(&script, MSG_KEXINIT);
-    say(channel.stream, "up", 2);
+    write_all(channel.stream, "up", 2);
     sg_sys_close(&channel.stream);
     packet_put(&bytes, 1, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", other.id,
                SERVERS_ID + 1, SCRIPT_WINDOW, 32768U);
     put_kex_reply(&bytes, 1);
     packet_put(&bytes, 1, MSG_NEWKEYS, "");
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_expect(&script, MSG_NEWKEYS);
     script_expect(&script, MSG_CHANNEL_DATA);
     CHECK_OK(channel_wait(&other, &error), error);
     script_expect(&script, MSG_CHANNEL_CLOSE);
     script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
     channel_close(&channel);
-    prove_a_new_channel();
+    check_new_channel();
     channel = other;
     expect_quiet();
-    end();
+    end_session();
 }
 
 /* A key exchange that the server begins and never ends. */
@@ -168,11 +168,11 @@ rekey_without_end(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     put_kexinit(&bytes, 1);
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_expect(&script, MSG_KEXINIT);
-    say(channel.stream, "never to be heard", 17);
+    write_all(channel.stream, "never to be heard", 17);
     expect_quiet();
     channel_close(&channel);
     sg_sys_close(&script.control);
@@ -199,18 +199,18 @@ rekey_with_nonsense(void)
 {
     static const char cookie[16];
 
-    begin();
+    begin_session();
     script_send(&script, MSG_KEXINIT, "rssssssssssbu", cookie, sizeof(cookie),
                 "x", "x", "x", "x", "x", "x", "x", "x", "", "", 0, 0U);
     end_of_nonsense();
-    begin();
+    begin_session();
     script_send(&script, MSG_KEXINIT, "r", cookie, sizeof(cookie));
     end_of_nonsense();
-    begin();
+    begin_session();
     script_send(&script, MSG_KEXINIT, "ru", cookie, sizeof(cookie),
                 UINT32_MAX);
     end_of_nonsense();
-    begin();
+    begin_session();
     script_send(&script, MSG_KEXINIT, "");
     end_of_nonsense();
 }
@@ -222,7 +222,7 @@ rekey_with_half_a_host_key(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     for (int i = 0; i < 3; i++) {
         packet_put(&bytes, 1, MSG_KEXINIT, "rssssssssssbu", "0123456789abcdef",
                    (size_t)16, "diffie-hellman-group14-sha256", "ssh-ed25519",
@@ -230,9 +230,9 @@ rekey_with_half_a_host_key(void)
                    "hmac-sha2-256", "none", "none", "", "", 0, 0U);
         packet_put(&bytes, 1, MSG_KEX_ECDH_REPLY, "uu", 1000U, 0U);
     }
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_expect(&script, MSG_KEXINIT);
-    end();
+    end_session();
     wait_until(no_loop_runs, NULL);
 }
 
@@ -244,13 +244,13 @@ wrong_mac_in_a_rekey(void)
     struct bytes bytes = {0};
     char heard[64] = "";
 
-    begin();
+    begin_session();
     put_kexinit(&bytes, 1);
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "two");
     bytes.data[bytes.len - 1] = 1;
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "three");
-    script_say_bytes(&script, &bytes);
-    CHECK_EQ(hear(channel.stream, heard, sizeof(heard)), 0);
+    script_write_bytes(&script, &bytes);
+    CHECK_EQ(read_up_to(channel.stream, heard, sizeof(heard)), 0);
     end_lost("damaged");
 }
 
@@ -271,5 +271,5 @@ main(int argc, char **argv)
         CASE(wrong_mac_in_a_rekey),
     };
 
-    return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);
+    return run_role_or_cases(NULL, 0, cases, COUNT_OF(cases), argc, argv);
 }

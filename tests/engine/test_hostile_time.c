@@ -2,7 +2,7 @@
  *
  * A server that takes its time.
  */
-#include "stage.h"
+#include "lib/hostile.h"
 
 #include <time.h>
 
@@ -30,17 +30,17 @@ open_without_an_answer_for_long(void)
     struct channel old;
     struct sg_error error = {.status = SG_OK};
 
-    begin();
+    begin_session();
     old = channel;
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
     __atomic_store_n(&ahead, 100, __ATOMIC_RELAXED);
     script_send(&script, MSG_CHANNEL_DATA, "us", old.id, "still here");
-    expect(old.stream, "still here");
+    expect_text(old.stream, "still here");
     round_trip();
-    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    script_confirm(&script, &channel, SCRIPT_WINDOW);
     if (channel_wait(&channel, &error) == SG_OK) {
-        prove_life();
+        check_alive();
         sg_sys_close(&channel.stream);
         script_expect(&script, MSG_CHANNEL_CLOSE);
         script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
@@ -63,12 +63,12 @@ closed_with_much_unread(void)
     size_t heard = 0;
     ssize_t n;
 
-    begin();
+    begin_session();
     for (int i = 0; i < 50; i++) {
         script_send(&script, MSG_CHANNEL_DATA, "ud", channel.id, data,
                     sizeof(data));
     }
-    say(channel.stream, "last words", 10);
+    write_all(channel.stream, "last words", 10);
     round_trip();
     sg_sys_close(&script.control);
     script_expect(&script, MSG_CHANNEL_CLOSE);

@@ -7,7 +7,7 @@
 
 #include <fcntl.h>
 
-#include "peers.h"
+#include "lib/proxy.h"
 
 #define BIG (8 * 1024 * 1024)
 
@@ -108,7 +108,7 @@ bytes_wake_no_loop(void)
 
     give_all(&proxy, 0, 10);
     take_all(&proxy, 0, 10);
-    let_the_loop_go_round();
+    loop_round_trip();
     calls_made = 0;
     active_hook = count_waits;
     for (size_t i = 1; i <= 100; i++) {
@@ -127,7 +127,7 @@ idle_costs_nothing(void)
     struct proxy proxy = lent_sh("echo words >&2; exec cat");
 
     give_all(&proxy, 0, 1);
-    let_the_loop_go_round();
+    loop_round_trip();
     expect_quiet();
     proxy_close(&proxy);
 }
@@ -160,7 +160,7 @@ no_byte_overtakes_another(void)
     give_all(&proxy, 60000, 60000);
     take_all(&proxy, 1000, 119000);
     shutdown(proxy.stream, SHUT_WR);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     proxy_close(&proxy);
 }
@@ -210,7 +210,7 @@ who_sends_to_a_dead_child_is_refused(void)
 
     CHECK_EQ(take(&proxy, &byte, 1), 1);
     CHECK_EQ(proxy_returncode(&proxy), 3);
-    let_the_loop_go_round();
+    loop_round_trip();
     CHECK_EQ(give(&proxy, "x", 1), -1);
     CHECK_EQ(errno, EPIPE);
     proxy_close(&proxy);
@@ -294,7 +294,7 @@ its_end_wakes_who_waits(void)
         CHECK_EQ(pthread_create(&threads[i], NULL, wait_for_ever, &waiters[i]),
                  0);
     }
-    let_the_loop_go_round(); /* and they have begun, most likely */
+    loop_round_trip(); /* and they have begun, most likely */
     sg_loan_end(loan);
     for (size_t i = 0; i < COUNT_OF(waiters); i++) {
         pthread_join(threads[i], NULL);
@@ -339,7 +339,7 @@ half_close_reaches_the_child_past_who_waits_for_room(void)
     pthread_t waiter;
 
     CHECK_EQ(pthread_create(&waiter, NULL, fill_for_ever, &proxy), 0);
-    let_the_loop_go_round();
+    loop_round_trip();
     sg_loan_end(sg_shared_loan(proxy.shared));
     shutdown(proxy.stream, SHUT_WR);
     pthread_join(waiter, NULL);
@@ -380,7 +380,7 @@ who_is_slow_holds_up_nobody_and_is_not_overtaken(void)
     gate_wait();
     sg_loan_end(sg_shared_loan(proxy.shared));
     give_all(&proxy, 100, 100);
-    let_the_loop_go_round();
+    loop_round_trip();
     CHECK_EQ(poll(&arrived, 1, 0), 0);
     gate_set(true);
     pthread_join(giver, NULL);
@@ -466,5 +466,5 @@ main(int argc, char **argv)
 #endif
     };
 
-    return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);
+    return run_role_or_cases(NULL, 0, cases, COUNT_OF(cases), argc, argv);
 }

@@ -6,7 +6,9 @@
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
-#include "sshd.h"
+#include "lib/sshd.h"
+#include "lib/stream.h"
+#include "ssh/auth.h"
 
 /* ---- Handshake -------------------------------------------------------- */
 
@@ -23,7 +25,7 @@ meet(void)
     int pair[2];
 
     CHECK_EQ(sg_sys_socketpair(pair), 0);
-    stranger.session = session_on(pair[0]);
+    stranger.session = session_new_unshared(pair[0]);
     stranger.peer = pair[1];
     return stranger;
 }
@@ -81,9 +83,10 @@ handshake_with_garbage(void)
             garbage[i] = (char)random_next(&random);
         }
         if (n % 2 == 0) {
-            say(stranger.peer, "SSH-2.0-x\r\n", 11);
+            write_all(stranger.peer, "SSH-2.0-x\r\n", 11);
         }
-        say(stranger.peer, garbage, random_below(&random, sizeof(garbage)));
+        write_all(stranger.peer, garbage,
+                  random_below(&random, sizeof(garbage)));
         CHECK_EQ(shutdown(stranger.peer, SHUT_WR), 0);
         status = sg_session_handshake(stranger.session, NULL, &wait, &error);
         CHECK(status == SG_ERR_SSH || status == SG_ERR_LOST);
@@ -104,7 +107,7 @@ handshake_with_one_who_leaves(void)
         struct sg_wait wait = wait_at_most(PATIENCE * SG_SEC);
         enum sg_status status;
 
-        say(stranger.peer, words[i], strlen(words[i]));
+        write_all(stranger.peer, words[i], strlen(words[i]));
         sg_sys_close(&stranger.peer);
         status = sg_session_handshake(stranger.session, NULL, &wait, &error);
         if (status != SG_ERR_LOST && status != SG_ERR_SSH) {
@@ -190,11 +193,11 @@ static void
 login_with_a_key(void)
 {
     struct sshd sshd = sshd_start("");
-    struct sg_session *session = session_on(sshd.fd);
+    struct sg_session *session = session_new_unshared(sshd.fd);
     struct sg_error error = {.status = SG_OK};
     size_t n;
 
-    shake_hands(session);
+    session_handshake(session);
     CHECK(sg_session_host_key(session, &n) != NULL);
     CHECK_EQ(n, 4 + 11 + 4 + 32);
     CHECK_TEXT(sg_session_method(session, SG_METHOD_HOST_KEY), "ssh-ed25519");
@@ -202,7 +205,7 @@ login_with_a_key(void)
                      "SSH-2.0-OpenSSH", 15),
              0);
     CHECK(!sg_auth_is_done(session));
-    CHECK_OK(log_in(session, "user", &error), error);
+    CHECK_OK(log_in_with_key(session, "user", &error), error);
     CHECK(sg_auth_is_done(session));
     sg_session_free(session);
     sshd_join(&sshd);
@@ -212,16 +215,16 @@ static void
 refused_key_and_then_the_right_one(void)
 {
     struct sshd sshd = sshd_start("");
-    struct sg_session *session = session_on(sshd.fd);
+    struct sg_session *session = session_new_unshared(sshd.fd);
     struct sg_error error = {.status = SG_OK}, refusal = {.status = SG_OK};
-    struct sg_wait wait = patiently();
+    struct sg_wait wait = wait_patiently();
     const char *methods;
 
-    shake_hands(session);
+    session_handshake(session);
     CHECK_OK(sg_auth_none(session, user_name(), &methods, &wait, &error),
              error);
     CHECK_TEXT(methods, "publickey");
-    CHECK_EQ(log_in(session, "stranger", &refusal), SG_ERR_REFUSED);
+    CHECK_EQ(log_in_with_key(session, "stranger", &refusal), SG_ERR_REFUSED);
     CHECK(refusal.text[0] != '\0');
     refusal = (struct sg_error){.status = SG_OK};
     CHECK_EQ(sg_auth_password(session, user_name(), "x", 1, &wait, &refusal),
@@ -231,7 +234,7 @@ refused_key_and_then_the_right_one(void)
                          &wait, &refusal),
              SG_ERR_REFUSED);
     CHECK(!sg_auth_is_done(session));
-    CHECK_OK(log_in(session, "user", &error), error);
+    CHECK_OK(log_in_with_key(session, "user", &error), error);
     sg_session_free(session);
     sshd_join(&sshd);
 }
@@ -240,14 +243,14 @@ static void
 server_that_has_had_enough(void)
 {
     struct sshd sshd = sshd_start("MaxAuthTries 2");
-    struct sg_session *session = session_on(sshd.fd);
+    struct sg_session *session = session_new_unshared(sshd.fd);
     enum sg_status status = SG_ERR_REFUSED;
     struct sg_error error = {.status = SG_OK};
 
-    shake_hands(session);
+    session_handshake(session);
     for (int i = 0; i < 5 && status == SG_ERR_REFUSED; i++) {
         error = (struct sg_error){.status = SG_OK};
-        status = log_in(session, "stranger", &error);
+        status = log_in_with_key(session, "stranger", &error);
     }
     CHECK_EQ(status, SG_ERR_LOST);
     CHECK(strstr(error.text, "Too many") != NULL);
@@ -334,16 +337,16 @@ static void
 login_with_a_signer(void)
 {
     struct sshd sshd = sshd_start("");
-    struct sg_session *session = session_on(sshd.fd);
+    struct sg_session *session = session_new_unshared(sshd.fd);
     int signed_ones = 0;
     struct sg_signer signer = {.sign = sign_nothing, .arg = &signed_ones};
     struct sg_error error = {.status = SG_OK};
-    struct sg_wait wait = patiently();
+    struct sg_wait wait = wait_patiently();
     size_t n, m;
     unsigned char *blob = decode("user.pub", &n);
     unsigned char *stranger = decode("stranger.pub", &m);
 
-    shake_hands(session);
+    session_handshake(session);
     CHECK_EQ(
         sg_auth_signer(session, user_name(), blob, n, &signer, &wait, &error),
         SG_ERR_REFUSED);

@@ -5,25 +5,13 @@
  */
 #include "engine/loop.h"
 
-#include "peers.h"
+#include <sys/syscall.h>
+
+#include "lib/proxy.h"
 
 #define THREADS 8
 
 static pthread_t tester;
-
-/* ---- Roles ------------------------------------------------------------ */
-
-static int
-ignore_gentle_signals(char **arguments)
-{
-    (void)arguments;
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    say(STDOUT_FILENO, "stubborn", 8);
-    while (pause() < 0) {
-    }
-    return 0;
-}
 
 /* ---- Threads ---------------------------------------------------------- */
 
@@ -84,13 +72,13 @@ start_use_and_end(void *number)
         switch (((uintptr_t)number + (uintptr_t)i) % 4) {
         case 0:
             proxy = proxy_sh("exec cat", LONG_LINGER);
-            say(proxy.stream, "hello", 5);
-            expect(proxy.stream, "hello");
+            write_all(proxy.stream, "hello", 5);
+            expect_text(proxy.stream, "hello");
             break;
         case 1:
             proxy = proxy_sh("echo last; exit 3", LONG_LINGER);
-            expect(proxy.stream, "last\n");
-            expect_end(proxy.stream);
+            expect_text(proxy.stream, "last\n");
+            expect_eof(proxy.stream);
             CHECK_EQ(proxy_returncode(&proxy), 3);
             break;
         case 2:
@@ -139,12 +127,12 @@ stop_lets_data_in_flight_go_first(void)
     command_sh(&command, "cat >&2; exit 5");
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
-    say(proxy.stream, "data", 4);
+    write_all(proxy.stream, "data", 4);
     sg_loop_stop_all(sg_deadline_after(PATIENCE * SG_SEC));
     CHECK_EQ(sg_loop_count(), 0);
-    expect(pipe_fd[0], "data");
+    expect_text(pipe_fd[0], "data");
     CHECK_EQ(proxy_returncode(&proxy), 5);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     proxy_close(&proxy);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
@@ -157,8 +145,8 @@ stopping_stubborn_children(void)
     int64_t start, took;
 
     for (size_t i = 0; i < COUNT_OF(proxies); i++) {
-        proxies[i] = proxy_role("ignore_gentle_signals", NULL, LONG_LINGER);
-        expect(proxies[i].stream, "stubborn");
+        proxies[i] = proxy_role("ignore_hup_and_term", NULL, LONG_LINGER);
+        expect_text(proxies[i].stream, "stubborn");
     }
     sg_sys_close(&proxies[0].stream); /* lingers already */
     fill_up(proxies[1].stream, 20);
@@ -256,11 +244,12 @@ loop_does_not_spin_when_it_can_not_wait(void)
     tester = pthread_self();
     start = sg_sys_now();
     active_hook = fail_to_wait;
-    say(proxy.stream, "hello", 5); /* it waits in the poller until then */
+    write_all(proxy.stream, "hello",
+              5); /* it waits in the poller until then */
     wait_until(has_failed_five_times, NULL);
     CHECK_GE(sg_sys_now() - start, 4 * 10 * SG_MSEC);
     active_hook = NULL;
-    expect(proxy.stream, "hello");
+    expect_text(proxy.stream, "hello");
     expect_quiet();
     proxy_close(&proxy);
 }
@@ -382,8 +371,8 @@ check_loss_of(const char *name)
     struct proxy proxy = proxy_sh("cat; exit 3", LONG_LINGER), late;
     int lost, number, taken[100], n;
 
-    say(proxy.stream, "hello", 5);
-    expect(proxy.stream, "hello");
+    write_all(proxy.stream, "hello", 5);
+    expect_text(proxy.stream, "hello");
     lost = find_descriptor("anon_inode:[eventpoll]");
     CHECK_EQ(syscall(SYS_close, lost), 0);
     CHECK_EQ(syscall(SYS_dup3, messages_fd, lost, 0),
@@ -393,19 +382,19 @@ check_loss_of(const char *name)
     if (number >= 0) {
         CHECK_EQ(syscall(SYS_close, number), 0);
     }
-    say(proxy.stream, "hello", 5);
-    expect(proxy.stream, "hello");
+    write_all(proxy.stream, "hello", 5);
+    expect_text(proxy.stream, "hello");
     CHECK(sg_sys_is_open(lost));
     CHECK_EQ(syscall(SYS_close, lost), 0);
     while (n > 0) {
         close(taken[--n]);
     }
     late = proxy_sh("exec cat", LONG_LINGER); /* its mail arrives */
-    say(late.stream, "late", 4);
-    expect(late.stream, "late");
+    write_all(late.stream, "late", 4);
+    expect_text(late.stream, "late");
     expect_quiet();
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     proxy_close(&proxy);
     proxy_close(&late);
@@ -433,10 +422,10 @@ check_child_of_fork(int descriptors)
     CHECK_EQ(sg_loop_count(), 0);
     CHECK_LE(count_descriptors(), descriptors);
     proxy = proxy_sh("cat; exit 3", LONG_LINGER);
-    say(proxy.stream, "hello", 5);
-    expect(proxy.stream, "hello");
+    write_all(proxy.stream, "hello", 5);
+    expect_text(proxy.stream, "hello");
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     proxy_close(&proxy);
     wait_until(no_loop_runs, NULL);
@@ -450,7 +439,7 @@ child_of_fork_has_its_own_engine(void)
     struct proxy proxy = proxy_sh("exec cat", LONG_LINGER);
     pid_t pid;
 
-    say(proxy.stream, "hello", 5);
+    write_all(proxy.stream, "hello", 5);
     wait_for(proxy.stream, POLLIN);
     pid = fork();
     if (pid == 0) {
@@ -460,7 +449,7 @@ child_of_fork_has_its_own_engine(void)
         leave_process();
     }
     join_process(pid);
-    expect(proxy.stream, "hello"); /* nobody took it */
+    expect_text(proxy.stream, "hello"); /* nobody took it */
     proxy_close(&proxy);
 }
 
@@ -493,7 +482,7 @@ start_and_end_until_told(void *unused)
         CHECK_EQ(sg_proxy_start(&command.options, LONG_LINGER, proxy.shared,
                                 &proxy.stream, &proxy.pid, NULL),
                  SG_OK);
-        expect_end(proxy.stream);
+        expect_eof(proxy.stream);
         sg_sys_close(&proxy.stream);
         sg_shared_unref(proxy.shared);
     }
@@ -537,7 +526,7 @@ int
 main(int argc, char **argv)
 {
     static const struct role roles[] = {
-        {"ignore_gentle_signals", ignore_gentle_signals},
+        {"ignore_hup_and_term", ignore_hup_and_term},
     };
     static const struct test_case cases[] = {
         CASE(loop_starts_and_ends_on_demand),
@@ -558,6 +547,6 @@ main(int argc, char **argv)
         CASE(fork_while_threads_start_and_end_proxies),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -4,7 +4,7 @@
  */
 #include "ssh/memory.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 
 /* What comes before each block. */
 static size_t

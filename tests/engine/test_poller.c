@@ -4,7 +4,7 @@
  */
 #include "engine/poller.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 
 #define MANY 200
 

@@ -5,22 +5,12 @@
  */
 #include "proxy/proxy.h"
 
-#include "peers.h"
+#include "lib/proxy.h"
 #include "engine/tail.h"
 
 #define BIG (50 * 1024 * 1024)
 
 /* ---- Roles ------------------------------------------------------------ */
-
-static void
-make_numbers(char *to, size_t n, struct random *random)
-{
-    for (size_t i = 0; i < n; i += sizeof(uint64_t)) {
-        uint64_t next = random_next(random);
-
-        memcpy(to + i, &next, sizeof(next));
-    }
-}
 
 /* Writes BIG bytes and reads as many at the same time, by two processes: it
  * must not depend on ours which is done when. */
@@ -36,19 +26,19 @@ trade(char **arguments)
     alarm(CASE_LIMIT);
     if (writer == 0) {
         for (size_t done = 0; done < BIG; done += sizeof(block)) {
-            make_numbers(block, sizeof(block), &mine);
-            say(STDOUT_FILENO, block, sizeof(block));
+            random_fill(&mine, block, sizeof(block));
+            write_all(STDOUT_FILENO, block, sizeof(block));
         }
         _exit(0);
     }
     for (size_t done = 0; done < BIG; done += sizeof(block)) {
-        make_numbers(wanted, sizeof(block), &theirs);
-        if (hear(STDIN_FILENO, block, sizeof(block)) != sizeof(block)
+        random_fill(&theirs, wanted, sizeof(block));
+        if (read_up_to(STDIN_FILENO, block, sizeof(block)) != sizeof(block)
             || memcmp(block, wanted, sizeof(block)) != 0) {
             return 3;
         }
     }
-    if (hear(STDIN_FILENO, block, 1) != 0) {
+    if (read_up_to(STDIN_FILENO, block, 1) != 0) {
         return 4;
     }
     return waitpid(writer, &status, 0) == writer && status == 0 ? 0 : 5;
@@ -89,8 +79,8 @@ echo(struct proxy *proxy, size_t n)
     static char sent[200000], heard[200000];
 
     pattern_fill(n, sent, n);
-    say(proxy->stream, sent, n);
-    CHECK_EQ(hear(proxy->stream, heard, n), n);
+    write_all(proxy->stream, sent, n);
+    CHECK_EQ(read_up_to(proxy->stream, heard, n), n);
     CHECK_EQ(memcmp(sent, heard, n), 0);
 }
 
@@ -125,7 +115,7 @@ big_transfers_both_ways_at_once(void)
 
         if (ready & POLLOUT && sent < BIG) {
             if (at == 0) {
-                make_numbers(out, sizeof(out), &mine);
+                random_fill(&mine, out, sizeof(out));
             }
             n = write(proxy.stream, out + at, sizeof(out) - at);
             sent += n > 0 ? (size_t)n : 0;
@@ -138,12 +128,12 @@ big_transfers_both_ways_at_once(void)
             n = read(proxy.stream, in + at, sizeof(in) - at);
             heard += n > 0 ? (size_t)n : 0;
             if (n > 0 && heard % sizeof(in) == 0) {
-                make_numbers(wanted, sizeof(in), &theirs);
+                random_fill(&theirs, wanted, sizeof(in));
                 CHECK_EQ(memcmp(in, wanted, sizeof(in)), 0);
             }
         }
     }
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     proxy_close(&proxy);
 }
@@ -160,10 +150,10 @@ two_hundred_at_once(void)
     }
     CHECK_EQ(sg_loop_count(), 1);
     for (size_t i = 0; i < COUNT_OF(proxies); i++) {
-        say(proxies[i].stream, "hello", 5);
+        write_all(proxies[i].stream, "hello", 5);
     }
     for (size_t i = 0; i < COUNT_OF(proxies); i++) {
-        expect(proxies[i].stream, "hello");
+        expect_text(proxies[i].stream, "hello");
     }
     for (size_t i = 0; i < COUNT_OF(proxies); i++) {
         proxy_close(&proxies[i]);
@@ -177,7 +167,7 @@ two_pipes_are_its_standard_streams(void)
         "test -p /dev/stdin && test -p /dev/stdout && echo pipes",
         LONG_LINGER);
 
-    expect(proxy.stream, "pipes\n");
+    expect_text(proxy.stream, "pipes\n");
     proxy_close(&proxy);
 }
 
@@ -207,10 +197,10 @@ half_close_ends_its_input_alone(void)
 {
     struct proxy proxy = proxy_sh("cat; echo end; exit 4", LONG_LINGER);
 
-    say(proxy.stream, "data ", 5);
+    write_all(proxy.stream, "data ", 5);
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
-    expect(proxy.stream, "data end\n");
-    expect_end(proxy.stream);
+    expect_text(proxy.stream, "data end\n");
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 4);
     proxy_close(&proxy);
 }
@@ -229,10 +219,10 @@ caller_that_reads_no_more_can_send(void)
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, 0);
     CHECK_EQ(shutdown(proxy.stream, SHUT_RD), 0);
-    let_the_loop_go_round(); /* it is not taken for a close */
+    loop_round_trip(); /* it is not taken for a close */
     CHECK(!process_is_gone(proxy.process));
-    say(proxy.stream, "heard\n", 6);
-    expect(pipe_fd[0], "heard\n");
+    write_all(proxy.stream, "heard\n", 6);
+    expect_text(pipe_fd[0], "heard\n");
     proxy_close(&proxy);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
@@ -247,11 +237,11 @@ child_that_reads_no_more_can_send(void)
         "exec <&-; echo deaf; while test -e /proc/$PPID; do echo still; done",
         SHORT_LINGER);
 
-    expect(proxy.stream, "deaf\n");
+    expect_text(proxy.stream, "deaf\n");
     while (send(proxy.stream, block, sizeof(block), MSG_NOSIGNAL) > 0) {
     } /* which waits for room, soon in vain */
     CHECK_EQ(errno, EPIPE);
-    expect(proxy.stream, "still\nstill\nstill\n");
+    expect_text(proxy.stream, "still\nstill\nstill\n");
     CHECK(!process_is_gone(proxy.process));
     proxy_close(&proxy);
 }
@@ -277,8 +267,8 @@ last_words_are_known_at_the_end(void)
         struct proxy proxy = proxy_sh("echo first >&2; echo last >&2; exit 2",
                                       LONG_LINGER);
 
-        expect_end(proxy.stream);
-        CHECK(proxy_is_known(&proxy));
+        expect_eof(proxy.stream);
+        CHECK(proxy_has_returncode(&proxy));
         check_tail(&proxy, "first\nlast\n");
         proxy_close(&proxy);
     }
@@ -294,8 +284,8 @@ flood_of_errors_is_drained_and_its_end_kept(void)
     size_t n;
     char *tail;
 
-    expect(proxy.stream, "done\n");
-    expect_end(proxy.stream);
+    expect_text(proxy.stream, "done\n");
+    expect_eof(proxy.stream);
     tail = sg_shared_get_stderr(proxy.shared, &n);
     CHECK_EQ(n, SG_TAIL_CAPACITY);
     memcpy(wanted + n - 5, "last\n", 5);
@@ -330,7 +320,7 @@ end_behind_the_loop(struct proxy *proxy)
     tester = pthread_self();
     gate_set(false);
     active_hook = wait_at_the_gate;
-    say(proxy->stream, "x", 1);
+    write_all(proxy->stream, "x", 1);
     process_wait(proxy->process);
     gate_set(true);
 }
@@ -343,7 +333,7 @@ many_last_words_are_known_at_the_end(void)
 
     refill_fd = -1;
     end_behind_the_loop(&proxy);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     free(sg_shared_get_stderr(proxy.shared, &n));
     CHECK_EQ(n, SG_TAIL_CAPACITY);
     active_hook = count_call;
@@ -369,7 +359,7 @@ endless_last_words(void)
     CHECK_GE(fd, 0);
     refill_fd = fd;
     end_behind_the_loop(&proxy);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     echo(&other, 100);
     active_hook = NULL;
@@ -391,13 +381,13 @@ errors_can_go_elsewhere(void)
     command_sh(&command, "echo oops >&2; echo out");
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
-    expect(pipe_fd[0], "oops\n");
-    expect(proxy.stream, "out\n");
+    expect_text(pipe_fd[0], "oops\n");
+    expect_text(proxy.stream, "out\n");
     CHECK(sg_shared_get_stderr(proxy.shared, &n) == NULL);
     proxy_close(&proxy);
     command.options.stderr_fd = SG_STDERR_NULL;
     proxy = proxy_start(&command, LONG_LINGER);
-    expect(proxy.stream, "out\n");
+    expect_text(proxy.stream, "out\n");
     CHECK(sg_shared_get_stderr(proxy.shared, &n) == NULL);
     proxy_close(&proxy);
     close(pipe_fd[0]);
@@ -430,9 +420,9 @@ back_pressure_costs_nothing(void)
 
     process_wait(proxy.process);
     expect_quiet();
-    n = hear(proxy.stream, block, sizeof(block));
+    n = read_up_to(proxy.stream, block, sizeof(block));
     CHECK(pattern_is(0, block, n));
-    CHECK(proxy_is_known(&proxy));
+    CHECK(proxy_has_returncode(&proxy));
     CHECK_EQ(proxy_returncode(&proxy), 6);
     tail = sg_shared_get_stderr(proxy.shared, &length);
     CHECK(tail != NULL);
@@ -440,7 +430,7 @@ back_pressure_costs_nothing(void)
     CHECK_EQ(length, strlen(number));
     CHECK_EQ(memcmp(tail, number, length), 0);
     free(tail);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     proxy_close(&proxy);
 }
 
@@ -475,7 +465,7 @@ lingering_costs_nothing(void)
     sg_sys_close(&proxy.stream);
 #ifndef SG_PORTABLE
     if (!under_valgrind()) { /* else it must be asked whether it has ended */
-        let_the_loop_go_round();
+        loop_round_trip();
         expect_quiet();
     }
 #endif
@@ -512,6 +502,6 @@ main(int argc, char **argv)
         CASE(lingering_costs_nothing),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -3,7 +3,7 @@
  * How a proxy comes to its end: by itself, by the caller's close, or against
  * its will; and who is left behind.
  */
-#include "peers.h"
+#include "lib/proxy.h"
 
 /* ---- Roles ------------------------------------------------------------ */
 
@@ -36,20 +36,8 @@ read_slowly(char **arguments)
     ssize_t n;
 
     while ((n = read(STDIN_FILENO, data, size)) > 0) {
-        say(STDERR_FILENO, data, (size_t)n);
+        write_all(STDERR_FILENO, data, (size_t)n);
         pause_ms(20);
-    }
-    return 0;
-}
-
-static int
-ignore_gentle_signals(char **arguments)
-{
-    (void)arguments;
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    say(STDOUT_FILENO, "stubborn", 8);
-    while (pause() < 0) {
     }
     return 0;
 }
@@ -63,8 +51,8 @@ reason_is_known_before_the_end_is_seen(void)
         struct proxy proxy = proxy_sh("echo last; exit 7", LONG_LINGER);
         int returncode = 0;
 
-        expect(proxy.stream, "last\n");
-        expect_end(proxy.stream);
+        expect_text(proxy.stream, "last\n");
+        expect_eof(proxy.stream);
         CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
         CHECK_EQ(returncode, 7);
         proxy_close(&proxy);
@@ -80,7 +68,7 @@ end_is_withheld_to_learn_its_reason(void)
     for (int i = 0; i < 4 * ATTEMPTS && returncode == 0; i++) {
         struct proxy proxy = proxy_role("end_late", NULL, LONG_LINGER);
 
-        expect_end(proxy.stream);
+        expect_eof(proxy.stream);
         (void)sg_shared_get_returncode(proxy.shared, &returncode);
         proxy_close(&proxy);
     }
@@ -93,7 +81,7 @@ killed_by_a_signal(void)
     struct proxy proxy = proxy_sh("kill -KILL $$", LONG_LINGER);
     int returncode = 0;
 
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
     CHECK_EQ(returncode, -SIGKILL);
     proxy_close(&proxy);
@@ -111,10 +99,10 @@ stdout_closed_but_it_lives(void)
     command_sh(&command, "exec >&-; exec cat >&2");
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
-    say(proxy.stream, "heard", 5);
-    expect(pipe_fd[0], "heard");
+    write_all(proxy.stream, "heard", 5);
+    expect_text(pipe_fd[0], "heard");
     proxy_close(&proxy);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
@@ -128,8 +116,8 @@ end_is_clean_although_input_is_unread(void)
 
     fill_up(proxy.stream, 50);
     CHECK_EQ(kill(proxy.pid, SIGKILL), 0);
-    expect(proxy.stream, "last\n");
-    expect_end(proxy.stream);
+    expect_text(proxy.stream, "last\n");
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), -SIGKILL);
     CHECK_EQ(send(proxy.stream, "x", 1, MSG_NOSIGNAL), -1);
     CHECK_EQ(errno, EPIPE);
@@ -144,7 +132,7 @@ nothing_is_left_to_wait_for_a_close(void)
     struct proxy proxy = proxy_sh("exit 3", LONG_LINGER);
 
     CHECK_EQ(wait_for(proxy.stream, 0), POLLHUP);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     wait_until(no_loop_runs, NULL);
     CHECK_EQ(send(proxy.stream, "x", 1, MSG_NOSIGNAL), -1);
     CHECK_EQ(errno, EPIPE);
@@ -160,8 +148,8 @@ reaped_by_somebody_else(void)
 
     signal(SIGCHLD, SIG_IGN);
     proxy = proxy_sh("echo last; exit 3", LONG_LINGER);
-    expect(proxy.stream, "last\n");
-    expect_end(proxy.stream);
+    expect_text(proxy.stream, "last\n");
+    expect_eof(proxy.stream);
     CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
     proxy_close(&proxy);
     proxy = proxy_sh("exec sleep 1000", SHORT_LINGER);
@@ -182,9 +170,9 @@ close_ends_its_input(void)
     command_sh(&command, "cat >&2; echo end >&2; exit 5");
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
-    say(proxy.stream, "data ", 5);
+    write_all(proxy.stream, "data ", 5);
     sg_sys_close(&proxy.stream);
-    expect(pipe_fd[0], "data end\n");
+    expect_text(pipe_fd[0], "data end\n");
     CHECK_EQ(proxy_returncode(&proxy), 5);
     proxy_close(&proxy);
     close(pipe_fd[0]);
@@ -207,10 +195,10 @@ check_slow_reader(const char *size, size_t total, int64_t linger)
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, linger);
     pattern_fill(0, sent, total);
-    say(proxy.stream, sent, total);
+    write_all(proxy.stream, sent, total);
     sg_sys_close(&proxy.stream);
     close(pipe_fd[1]);
-    CHECK_EQ(hear(pipe_fd[0], heard, total), total);
+    CHECK_EQ(read_up_to(pipe_fd[0], heard, total), total);
     CHECK_EQ(memcmp(sent, heard, total), 0);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     proxy_close(&proxy);
@@ -250,7 +238,7 @@ very_slow_reader_of_more_than_a_pipe(void)
     fill_up(proxy.stream, 50);
     sg_sys_close(&proxy.stream);
     close(pipe_fd[1]);
-    CHECK_EQ(hear(pipe_fd[0], data, sizeof(data)), sizeof(data));
+    CHECK_EQ(read_up_to(pipe_fd[0], data, sizeof(data)), sizeof(data));
     CHECK(pattern_is(0, data, sizeof(data)));
     CHECK_EQ(kill(proxy.pid, SIGKILL), 0);
     proxy_close(&proxy);
@@ -272,9 +260,9 @@ close_with_unread_output_loses_no_input(void)
     proxy = proxy_start(&command, LONG_LINGER);
     wait_for(proxy.stream, POLLIN);
     pattern_fill(0, sent, sizeof(sent));
-    say(proxy.stream, sent, sizeof(sent));
+    write_all(proxy.stream, sent, sizeof(sent));
     sg_sys_close(&proxy.stream);
-    CHECK_EQ(hear(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
+    CHECK_EQ(read_up_to(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
     CHECK_EQ(memcmp(sent, heard, sizeof(sent)), 0);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     proxy_close(&proxy);
@@ -315,11 +303,11 @@ both_ways_shut_is_no_close_while_it_is_held(void)
     proxy = proxy_that_talks_to(
         "exec >&-; cat >/dev/null; echo eof >&2; exec sleep 1000", pipe_fd[1]);
     sg_shared_hold(proxy.shared);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
     CHECK(wait_for(proxy.stream, POLLHUP) & POLLHUP);
-    expect(pipe_fd[0], "eof\n");
-    let_the_loop_go_round();
+    expect_text(pipe_fd[0], "eof\n");
+    loop_round_trip();
     CHECK(!process_is_gone(proxy.process));
     expect_quiet();
     CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
@@ -339,11 +327,11 @@ child_without_a_stream_lives_while_it_is_held(void)
     proxy = proxy_that_talks_to("exec sleep 1000 <&- >&-", SG_STDERR_NULL);
     sg_shared_hold(proxy.shared);
     CHECK(wait_for(proxy.stream, POLLHUP) & POLLHUP);
-    let_the_loop_go_round();
+    loop_round_trip();
     CHECK(!process_is_gone(proxy.process));
     CHECK_EQ(kill(proxy.pid, SIGTERM), 0); /* by itself, as it were */
     CHECK_EQ(proxy_returncode(&proxy), -SIGTERM);
-    wait_until(process_of_is_gone, &proxy.process);
+    wait_until(process_at_is_gone, &proxy.process);
     sg_shared_let_go(proxy.shared); /* the far end may be gone already */
     proxy_close(&proxy);
 }
@@ -362,14 +350,14 @@ both_ways_shut_loses_nothing_while_it_is_held(void)
                                 pipe_fd[1]);
     close(pipe_fd[1]);
     sg_shared_hold(proxy.shared);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(waitid(P_PID, (id_t)proxy.pid, &info, WSTOPPED | WNOWAIT), 0);
     pattern_fill(0, sent, sizeof(sent));
-    say(proxy.stream, sent, sizeof(sent));
+    write_all(proxy.stream, sent, sizeof(sent));
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
-    let_the_loop_go_round();
+    loop_round_trip();
     CHECK_EQ(kill(proxy.pid, SIGCONT), 0);
-    CHECK_EQ(hear(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
+    CHECK_EQ(read_up_to(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
     CHECK_EQ(memcmp(sent, heard, sizeof(sent)), 0);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     sg_shared_let_go(proxy.shared);
@@ -385,7 +373,7 @@ both_ways_shut_is_a_close_when_nobody_holds_it(void)
     struct proxy proxy = proxy_that_talks_to("exec >&-; exec sleep 1000",
                                              SG_STDERR_NULL);
 
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
     CHECK_EQ(proxy_returncode(&proxy), -SIGHUP);
     proxy_close(&proxy);
@@ -400,8 +388,8 @@ copy_of_the_descriptor_keeps_it_alive(void)
 
     CHECK_GE(copy, 0);
     sg_sys_close(&proxy.stream);
-    say(copy, "hello", 5);
-    expect(copy, "hello");
+    write_all(copy, "hello", 5);
+    expect_text(copy, "hello");
     close(copy);
     proxy_close(&proxy);
 }
@@ -435,10 +423,9 @@ child_that_goes_on_is_hung_up(void)
 static void
 stubborn_child_is_killed(void)
 {
-    struct proxy proxy = proxy_role("ignore_gentle_signals", NULL,
-                                    SHORT_LINGER);
+    struct proxy proxy = proxy_role("ignore_hup_and_term", NULL, SHORT_LINGER);
 
-    expect(proxy.stream, "stubborn");
+    expect_text(proxy.stream, "stubborn");
     check_end_by_force(&proxy, SIGKILL, 50 + 2 * 250);
 }
 
@@ -446,10 +433,9 @@ stubborn_child_is_killed(void)
 static void
 stubborn_child_that_does_not_read_is_killed(void)
 {
-    struct proxy proxy = proxy_role("ignore_gentle_signals", NULL,
-                                    SHORT_LINGER);
+    struct proxy proxy = proxy_role("ignore_hup_and_term", NULL, SHORT_LINGER);
 
-    expect(proxy.stream, "stubborn");
+    expect_text(proxy.stream, "stubborn");
     fill_up(proxy.stream, 50);
     check_end_by_force(&proxy, SIGKILL, 50 + 2 * 250);
 }
@@ -476,7 +462,7 @@ hear_pid(int fd)
 
     while (n == 0 || line[n - 1] != '\n') {
         CHECK_LE(n, sizeof(line) - 2);
-        CHECK_EQ(hear(fd, line + n, 1), 1);
+        CHECK_EQ(read_up_to(fd, line + n, 1), 1);
         n++;
     }
     return (pid_t)strtol(line, NULL, 10);
@@ -492,8 +478,8 @@ grandchild_inherits_the_stream(void)
 
     process_join(proxy.process);
     proxy.process = -1;
-    say(proxy.stream, "hello", 5);
-    expect(proxy.stream, "hello");
+    write_all(proxy.stream, "hello", 5);
+    expect_text(proxy.stream, "hello");
     expect_quiet();
     proxy_close(&proxy);
     process_join(grandchild);
@@ -543,7 +529,7 @@ end_is_noticed_while_a_grandchild_holds_the_pipes(void)
     CHECK(!process_is_gone(grandchild));
     CHECK_EQ(kill(pid, SIGKILL), 0);
     process_join(grandchild);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     proxy_close(&proxy);
 }
 
@@ -598,7 +584,7 @@ grandchild_with_stderr_does_not_hold_up_the_end(void)
     pid_t pid = hear_pid(proxy.stream);
     int grandchild = process_open(pid);
 
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 9);
     proxy_close(&proxy);
     wait_until(no_loop_runs, NULL);
@@ -642,7 +628,7 @@ own_session_tells_its_status_at_once(void)
     command_sh(&command, "sleep 1000 >/dev/null 2>&1 & exit 3");
     command.options.new_session = true;
     proxy = proxy_start(&command, LONG_LINGER);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     expect_quiet();
     proxy_close(&proxy);
@@ -654,7 +640,7 @@ main(int argc, char **argv)
     static const struct role roles[] = {
         {"end_late", end_late},
         {"read_slowly", read_slowly},
-        {"ignore_gentle_signals", ignore_gentle_signals},
+        {"ignore_hup_and_term", ignore_hup_and_term},
     };
     static const struct test_case cases[] = {
         CASE(reason_is_known_before_the_end_is_seen),
@@ -691,6 +677,6 @@ main(int argc, char **argv)
         CASE(own_session_tells_its_status_at_once),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

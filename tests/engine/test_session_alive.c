@@ -2,7 +2,7 @@
  *
  * Is the server alive (ServerAliveInterval), as a session asks it.
  */
-#include "channels.h"
+#include "lib/gateway.h"
 
 #define INTERVAL (100 * SG_MSEC)
 
@@ -38,7 +38,7 @@ stopped_and_continued(void)
 {
     const int count_max = 20;
     struct gateway gateway = gateway_that_asks(count_max);
-    struct listener listener = listen_here(4);
+    struct listener listener = listener_open(4);
     int server;
     struct channel channel = channel_open(&gateway, &listener, &server);
 
@@ -88,7 +88,7 @@ waiting_for_a_server_that_hangs(void)
 {
     const struct sg_alive alive = {.interval = SG_SEC, .count_max = 100};
     struct gateway gateway = gateway_open_with("", &alive);
-    struct listener listener = listen_here(4);
+    struct listener listener = listener_open(4);
     int server;
     struct channel channel = channel_open(&gateway, &listener, &server);
 
@@ -97,7 +97,7 @@ waiting_for_a_server_that_hangs(void)
     poll(NULL, 0, (int)(5 * SG_SEC / SG_MSEC / 2)); /* it is asked */
     expect_quiet();
     CHECK_EQ(kill(gateway.sshd.pid, SIGCONT), 0);
-    expect_end(server);
+    expect_eof(server);
     close(server);
     close(listener.fd);
     gateway_close(&gateway);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * How channels and sessions end: closed here, closed there, lost, at exit; with
- * a real sshd.
+ * How channels and sessions end, with a real sshd: closed by the client,
+ * closed by the server, lost, or stopped when the program exits.
  */
-#include "channels.h"
+#include "lib/gateway.h"
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -13,27 +13,27 @@
 static void
 close_with_data_in_flight_arrives_whole(void)
 {
-    struct road road = road_open("");
-    size_t n = fill_up(road.channel.stream, 200);
+    struct tunnel tunnel = tunnel_open("");
+    size_t n = fill_up(tunnel.channel.stream, 200);
 
     CHECK_GE(n, WINDOW / 2);
-    sg_sys_close(&road.channel.stream);
-    expect_pattern(road.server, n);
+    sg_sys_close(&tunnel.channel.stream);
+    expect_pattern(tunnel.server, n);
 
     /* With unread data on our side, which a socket would make a reset. */
-    road_reopen(&road);
-    say(road.server, "unread", 6);
-    wait_for(road.channel.stream, POLLIN);
-    n = fill_up(road.channel.stream, 200);
-    sg_sys_close(&road.channel.stream);
-    expect_pattern(road.server, n);
+    tunnel_reopen(&tunnel);
+    write_all(tunnel.server, "unread", 6);
+    wait_for(tunnel.channel.stream, POLLIN);
+    n = fill_up(tunnel.channel.stream, 200);
+    sg_sys_close(&tunnel.channel.stream);
+    expect_pattern(tunnel.server, n);
 
     /* The other way. */
-    road_reopen(&road);
-    n = fill_up(road.server, 200);
-    sg_sys_close(&road.server);
-    expect_pattern(road.channel.stream, n);
-    road_close(&road);
+    tunnel_reopen(&tunnel);
+    n = fill_up(tunnel.server, 200);
+    sg_sys_close(&tunnel.server);
+    expect_pattern(tunnel.channel.stream, n);
+    tunnel_close(&tunnel);
 }
 
 /* Nobody takes what was sent: it is dropped after `linger`. */
@@ -41,14 +41,14 @@ static void
 linger_ends(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
-    struct channel channel = channel_ask(&gateway, listener.port,
-                                         SHORT_LINGER);
+    struct listener listener = listener_open(FEW);
+    struct channel channel = channel_start(&gateway, listener.port,
+                                           SHORT_LINGER);
     struct channel other;
     int server, other_server;
 
     channel_wait_open(&channel);
-    server = accept_one(&listener);
+    server = listener_accept(&listener);
     fill_up(channel.stream, 200);
     channel_close(&channel);
     other = channel_open(&gateway, &listener, &other_server);
@@ -97,8 +97,8 @@ server_is_killed(void)
 {
     struct gateway gateway = gateway_open("");
     int fillers[2];
-    struct listener busy = listen_busily(fillers);
-    struct listener listener = listen_here(FEW);
+    struct listener busy = listener_open_full(fillers);
+    struct listener listener = listener_open(FEW);
     struct channel channels[FEW], waiting[2];
     int servers[FEW];
     struct sg_error error = {.status = SG_OK};
@@ -106,8 +106,8 @@ server_is_killed(void)
     for (size_t i = 0; i < FEW; i++) {
         channels[i] = channel_open(&gateway, &listener, &servers[i]);
     }
-    waiting[0] = channel_ask(&gateway, busy.port, LONG_LINGER);
-    waiting[1] = channel_ask(&gateway, busy.port, LONG_LINGER);
+    waiting[0] = channel_start(&gateway, busy.port, LONG_LINGER);
+    waiting[1] = channel_start(&gateway, busy.port, LONG_LINGER);
     fill_up(channels[0].stream, 20);
     fill_up(servers[1], 20);
     fill_up(servers[2], 20);
@@ -149,14 +149,14 @@ what_came_before_the_loss_is_delivered(void)
 {
     static char data[MB];
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     int servers[2];
     struct channel channels[2];
 
     pattern_fill(0, data, sizeof(data));
     channels[0] = channel_open(&gateway, &listener, &servers[0]);
     channels[1] = channel_open(&gateway, &listener, &servers[1]);
-    say(servers[0], data, sizeof(data));
+    write_all(servers[0], data, sizeof(data));
     wait_until(is_on_its_way, &servers[0]);
     for (size_t i = 0; i < 20; i++) { /* by then it has come, too */
         ping(servers[1], channels[1].stream, i);
@@ -190,29 +190,30 @@ static void
 what_came_before_a_failing_send_is_delivered(void)
 {
     static char data[FAREWELL];
-    struct road road = road_open("");
+    struct tunnel tunnel = tunnel_open("");
 
     pattern_fill(0, data, sizeof(data));
     for (int i = 0; i < 3; i++) {
-        say(road.server, data, sizeof(data));
-        CHECK_EQ(hear(road.channel.stream, data, sizeof(data)), sizeof(data));
+        write_all(tunnel.server, data, sizeof(data));
+        CHECK_EQ(read_up_to(tunnel.channel.stream, data, sizeof(data)),
+                 sizeof(data));
         CHECK(pattern_is(0, data, sizeof(data)));
     }
-    say(road.server, data, sizeof(data));
-    wait_until(has_come, &road.channel.stream);
-    kill(road.gateway.sshd.pid, SIGKILL);
-    send(road.channel.stream, "x", 1,
+    write_all(tunnel.server, data, sizeof(data));
+    wait_until(has_come, &tunnel.channel.stream);
+    kill(tunnel.gateway.sshd.pid, SIGKILL);
+    send(tunnel.channel.stream, "x", 1,
          MSG_NOSIGNAL); /* it may be over already */
-    expect_pattern(road.channel.stream, sizeof(data));
-    expect_lost(&road.channel);
-    road_close(&road);
+    expect_pattern(tunnel.channel.stream, sizeof(data));
+    expect_lost(&tunnel.channel);
+    tunnel_close(&tunnel);
 }
 
 static void
 closed_session_ends_its_channels(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     struct channel channels[FEW];
     int servers[FEW];
     size_t n;
@@ -220,15 +221,15 @@ closed_session_ends_its_channels(void)
     for (size_t i = 0; i < FEW; i++) {
         channels[i] = channel_open(&gateway, &listener, &servers[i]);
     }
-    say(channels[0].stream, "farewell", 8);
+    write_all(channels[0].stream, "farewell", 8);
     n = fill_up(servers[1], 50);
     CHECK_GE(n, 1);
     sg_sys_close(&gateway.control);
     for (size_t i = 0; i < FEW; i++) {
         expect_lost(&channels[i]);
     }
-    expect(servers[0], "farewell");
-    expect_end(servers[0]);
+    expect_text(servers[0], "farewell");
+    expect_eof(servers[0]);
     expect_no_more_channels(&gateway);
     for (size_t i = 0; i < FEW; i++) {
         channel_close(&channels[i]);
@@ -247,8 +248,8 @@ stop_all(bool is_dead)
 {
     struct gateway gateway = gateway_open("");
     int fillers[2];
-    struct listener busy = listen_busily(fillers);
-    struct listener listener = listen_here(FEW);
+    struct listener busy = listener_open_full(fillers);
+    struct listener listener = listener_open(FEW);
     struct channel channels[FEW], waiting;
     int servers[FEW];
     int64_t start, took;
@@ -259,7 +260,7 @@ stop_all(bool is_dead)
     fill_up(channels[0].stream, 50);
     fill_up(servers[1], 50);
     CHECK_EQ(shutdown(channels[2].stream, SHUT_WR), 0);
-    waiting = channel_ask(&gateway, busy.port, LONG_LINGER);
+    waiting = channel_start(&gateway, busy.port, LONG_LINGER);
     if (is_dead) {
         kill(gateway.sshd.pid, SIGSTOP);
     }
@@ -311,17 +312,17 @@ program_ends_and_the_server_hangs(void)
 static int64_t
 closing_while_the_server_hangs(void)
 {
-    struct road road = road_open("");
+    struct tunnel tunnel = tunnel_open("");
     int64_t start, took;
 
-    kill(road.gateway.sshd.pid, SIGSTOP);
-    fill_up(road.channel.stream, 50);
+    kill(tunnel.gateway.sshd.pid, SIGSTOP);
+    fill_up(tunnel.channel.stream, 50);
     start = sg_sys_now();
-    sg_sys_close(&road.gateway.control);
+    sg_sys_close(&tunnel.gateway.control);
     wait_until(no_loop_runs, NULL);
     took = sg_sys_now() - start;
-    kill(road.gateway.sshd.pid, SIGCONT);
-    road_close(&road);
+    kill(tunnel.gateway.sshd.pid, SIGCONT);
+    tunnel_close(&tunnel);
     return took;
 }
 

@@ -5,7 +5,7 @@
  */
 #include <stdatomic.h>
 
-#include "channels.h"
+#include "lib/gateway.h"
 
 #define CALLERS 8
 #define ROUNDS 40
@@ -54,7 +54,7 @@ echo_main(void *arg)
         }
         if (fds[0].revents != 0) {
             CHECK_LE(n, MAX_ECHOES - 1);
-            fds[n++] = (struct pollfd){.fd = accept_one(&echo->listener),
+            fds[n++] = (struct pollfd){.fd = listener_accept(&echo->listener),
                                        .events = POLLIN};
         }
     }
@@ -67,7 +67,7 @@ echo_main(void *arg)
 static void
 echo_start(struct echo *echo)
 {
-    echo->listener = listen_here(CALLERS * 4);
+    echo->listener = listener_open(CALLERS * 4);
     CHECK_EQ(pipe2(echo->stop, O_CLOEXEC), 0);
     CHECK_EQ(pthread_create(&echo->thread, NULL, echo_main, echo), 0);
 }
@@ -154,7 +154,7 @@ wait_somehow(struct channel *channel, struct random *random,
     size_t which = random_below(random, 6);
     struct sg_wait wait = which < COUNT_OF(escalate_at)
                               ? wait_at_most(escalate_at[which])
-                              : patiently();
+                              : wait_patiently();
     enum sg_status status = sg_reply_wait(channel->reply, wait.deadline,
                                           never_interrupt, NULL, error);
 

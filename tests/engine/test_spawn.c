@@ -4,7 +4,7 @@
  */
 #include "proxy/spawn.h"
 
-#include "peers.h"
+#include "lib/proxy.h"
 
 /* ---- Roles ------------------------------------------------------------ */
 
@@ -76,7 +76,7 @@ run_command(const struct command *command, char *output, size_t room)
     CHECK_EQ(sg_spawn(&plan, &pid, &error), SG_OK);
     sg_sys_close(&pipes.in[1]);
     sg_sys_close(&pipes.out[1]);
-    output[hear(pipes.out[0], output, room - 1)] = '\0';
+    output[read_up_to(pipes.out[0], output, room - 1)] = '\0';
     CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
     pipes_close(&pipes);
     return returncode;
@@ -312,9 +312,9 @@ check_standard_streams(void)
     pipes_open(&pipes);
     plan = plan_of(&command, &pipes);
     CHECK_EQ(sg_spawn(&plan, &pid, &error), SG_OK);
-    say(pipes.in[1], "yes\n", 4);
-    expect(pipes.out[0], "yes\n");
-    expect(pipes.err[0], "no yes\n");
+    write_all(pipes.in[1], "yes\n", 4);
+    expect_text(pipes.out[0], "yes\n");
+    expect_text(pipes.err[0], "no yes\n");
     CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
     CHECK_EQ(returncode, 0);
     pipes_close(&pipes);
@@ -361,8 +361,8 @@ stderr_is_one_of_our_standard_streams(void)
             plan = plan_of(&command, &pipes);
             plan.stderr_fd = fd;
             CHECK_EQ(sg_spawn(&plan, &pid, &error), SG_OK);
-            expect(pipes.out[0], "out\n");
-            expect(pipes.err[0], "err\n");
+            expect_text(pipes.out[0], "out\n");
+            expect_text(pipes.err[0], "err\n");
             CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
             CHECK_EQ(returncode, 0);
             leave_process();
@@ -387,8 +387,8 @@ stdin_and_stdout_may_be_the_same(void)
     plan = plan_of(&command, &pipes);
     plan.stdin_fd = plan.stdout_fd = pair[1];
     CHECK_EQ(sg_spawn(&plan, &pid, &error), SG_OK);
-    say(pair[0], "yes\n", 4);
-    expect(pair[0], "yes\n");
+    write_all(pair[0], "yes\n", 4);
+    expect_text(pair[0], "yes\n");
     CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
     pipes_close(&pipes);
     sg_sys_close(&pair[0]);
@@ -443,6 +443,6 @@ main(int argc, char **argv)
         CASE(threads_spawn_at_once),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

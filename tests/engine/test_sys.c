@@ -9,7 +9,8 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
-#include "harness.h"
+#include "lib/harness.h"
+#include "lib/stream.h"
 
 static bool
 is_open(int fd)
@@ -28,25 +29,12 @@ check_kept(int fd)
 static void
 send_copies(int fd, int sent, size_t n)
 {
-    union {
-        char space[CMSG_SPACE(16 * sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    char byte = 'b';
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = CMSG_SPACE(n * sizeof(int))};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    int copies[16];
 
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(n * sizeof(int));
     for (size_t i = 0; i < n; i++) {
-        memcpy(CMSG_DATA(header) + i * sizeof(int), &sent, sizeof(int));
+        copies[i] = sent;
     }
-    CHECK_EQ(sg_sys_sendmsg(fd, &message, 0), 1);
+    send_descriptors(fd, copies, n);
 }
 
 /* One of each kind; all of them are looked at and closed. */

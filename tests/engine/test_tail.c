@@ -5,7 +5,7 @@
  */
 #include "engine/tail.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 #include "engine/shared.h"
 
 static void

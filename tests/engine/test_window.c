@@ -5,7 +5,7 @@
  */
 #include "ssh/window.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)

@@ -16,13 +16,17 @@
  * seldom breaks the framing: with no crypto in the way that is all it takes
  * to get deep.
  */
+#include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../engine/packets.h"
+#include "../engine/lib/packets.h"
 #include "ssh/auth.h"
 #include "ssh/channel.h"
 #include "engine/loop.h"
