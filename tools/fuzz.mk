@@ -60,11 +60,12 @@ $(corpus)/%: $(dir)/%
 	@if grep -q -- --seeds tests/fuzz/$*.c; then $(dir)/$* --seeds $@; fi
 
 # An archive, so that a target gets only the parts of the engine that it uses.
-$(dir)/engine.a: $(engine)
+$(dir)/engine.a: $(engine) $(dir)/tests/engine/lib/packets.o
 	@rm -f $@
 	@ar rc $@ $^
 
-$(dir)/fuzz_session: $(addprefix $(dir)/tests/engine/lib/,nullcrypt.o packets.o)
+$(dir)/fuzz_session: $(addprefix $(dir)/tests/,engine/lib/nullcrypt.o \
+  fuzz/session_seeds.o fuzz/session_mutator.o)
 $(dir)/fuzz_%: $(dir)/tests/fuzz/fuzz_%.o $(dir)/engine.a
 	@$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(dir)/engine.a $(libs)
 
