@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Channels (channel.c, channel_open.c): there and back, and opens that come to
- * nothing, with a real sshd.
+ * This program tests channel.c and channel_open.c with a real sshd: data in
+ * both directions, many channels, and opens that fail.
  */
 #include <libssh2.h>
 
@@ -10,10 +10,10 @@
 #define MANY 100
 #define FEW 4
 
-/* ---- There and back --------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------- */
 
 static void
-echo(void)
+bytes_go_both_ways(void)
 {
     struct tunnel tunnel = tunnel_open("");
 
@@ -27,7 +27,7 @@ echo(void)
 }
 
 static void
-half_close_leaves_the_other_way(void)
+half_close_leaves_the_other_direction_open(void)
 {
     struct tunnel tunnel = tunnel_open("");
 
@@ -52,31 +52,33 @@ half_close_leaves_the_other_way(void)
     tunnel_close(&tunnel);
 }
 
-/* One end of a stream that sends and hears pseudo-random numbers. */
+/* One end of a stream, which sends one pseudo-random sequence and expects
+ * another. */
 struct trader {
     int fd;
-    size_t sent, heard;
+    size_t sent, received; /* bytes */
     struct random mine, theirs;
 };
 
-/* `pending`: what is made but not yet sent, and of what is expected what
- * has not come. */
+/* The block that is being sent and the block that is expected; the bytes from
+ * the start on are not sent or not received yet. */
 struct pending {
     char out[16384], in[16384];
     size_t out_start, in_start;
 };
 
-/* `n` bytes both ways between each pair (2i, 2i+1) of traders. */
+/* Send `n` bytes in both directions between each pair (2i, 2i+1) of traders.
+ */
 static void
 trade(struct trader *traders, size_t count, size_t n)
 {
     static struct pending pending[2 * FEW];
-    static char heard[16384];
+    static char got[16384];
     struct pollfd fds[2 * FEW];
     size_t done = 0;
 
     for (size_t i = 0; i < count; i++) {
-        traders[i].sent = traders[i].heard = 0;
+        traders[i].sent = traders[i].received = 0;
         traders[i].mine.state = 2 * i + 1;
         traders[i].theirs.state = 2 * (i ^ 1) + 1;
         pending[i].out_start = pending[i].in_start = sizeof(pending[i].out);
@@ -85,15 +87,15 @@ trade(struct trader *traders, size_t count, size_t n)
     }
     while (done < count) {
         for (size_t i = 0; i < count; i++) {
-            fds[i].events = (short)((traders[i].heard < n ? POLLIN : 0)
+            fds[i].events = (short)((traders[i].received < n ? POLLIN : 0)
                                     | (traders[i].sent < n ? POLLOUT : 0));
         }
         if (poll(fds, (nfds_t)count, 2 * PATIENCE * 1000) == 0) {
             for (size_t i = 0; i < count; i++) {
-                dprintf(messages_fd, "%zu: %zu sent, %zu heard\n", i,
-                        traders[i].sent, traders[i].heard);
+                dprintf(messages_fd, "%zu: %zu sent, %zu received\n", i,
+                        traders[i].sent, traders[i].received);
             }
-            test_fail(__FILE__, __LINE__, "it stalls");
+            test_fail(__FILE__, __LINE__, "the transfer stalls");
         }
         done = 0;
         for (size_t i = 0; i < count; i++) {
@@ -117,14 +119,13 @@ trade(struct trader *traders, size_t count, size_t n)
                     random_fill(&trader->theirs, mine->in, sizeof(mine->in));
                     mine->in_start = 0;
                 }
-                m = read(trader->fd, heard, sizeof(mine->in) - mine->in_start);
+                m = read(trader->fd, got, sizeof(mine->in) - mine->in_start);
                 CHECK_GE(m, 1);
-                CHECK_EQ(memcmp(heard, mine->in + mine->in_start, (size_t)m),
-                         0);
+                CHECK_EQ(memcmp(got, mine->in + mine->in_start, (size_t)m), 0);
                 mine->in_start += (size_t)m;
-                trader->heard += (size_t)m;
+                trader->received += (size_t)m;
             }
-            done += trader->sent >= n && trader->heard >= n;
+            done += trader->sent >= n && trader->received >= n;
         }
     }
 }
@@ -158,10 +159,10 @@ big_transfers_both_ways_at_once(void)
     trade_with("", FEW, 20 * MB);
 }
 
-/* In a process of its own, for libssh2 1.10 forgets to free the host key (51
- * bytes) that came with the exchange before. */
+/* This runs in a process of its own, because libssh2 1.10 does not free the
+ * host key (51 bytes) of the previous key exchange. */
 static void
-keys_are_exchanged_anew_meanwhile(void)
+transfers_go_on_while_keys_are_exchanged_again(void)
 {
     pid_t pid = fork();
 
@@ -175,7 +176,7 @@ keys_are_exchanged_anew_meanwhile(void)
 }
 
 static void
-many_at_once(void)
+many_channels_at_once(void)
 {
     struct gateway gateway = gateway_open("");
     struct listener listener = listener_open(MANY);
@@ -185,7 +186,7 @@ many_at_once(void)
     for (size_t i = 0; i < MANY; i++) {
         channels[i] = channel_start(&gateway, listener.port, LONG_LINGER);
     }
-    for (size_t i = 0; i < MANY; i++) { /* in the order of the line */
+    for (size_t i = 0; i < MANY; i++) { /* opens are answered in order */
         channel_wait_open(&channels[i]);
         servers[i] = listener_accept(&listener);
     }
@@ -212,10 +213,10 @@ many_at_once(void)
 
 #define SENDERS 12
 
-/* Twelve that always have something to send get about as much through, when
- * the connection is what holds them up. */
+/* SENDERS that always have something to send get about the same share when
+ * the connection is the bottleneck. */
 static void
-who_sends_much_takes_turns(void)
+busy_senders_take_turns(void)
 {
     static char block[65536];
     struct gateway gateway = gateway_open("");
@@ -266,7 +267,7 @@ who_sends_much_takes_turns(void)
 }
 
 static void
-stalled_reader_stalls_nobody_else(void)
+stalled_reader_stalls_no_other_channel(void)
 {
     struct gateway gateway = gateway_open("");
     struct listener listener = listener_open(FEW);
@@ -284,7 +285,7 @@ stalled_reader_stalls_nobody_else(void)
         ping(servers[1], channels[1].stream, i);
     }
     expect_quiet();
-    /* Nor does the other way. */
+    /* The stalled channel's other direction goes on too. */
     ping(channels[0].stream, servers[0], 1);
     close(servers[0]);
     ping(channels[1].stream, servers[1], 1);
@@ -329,11 +330,11 @@ idle_session_costs_nothing(void)
     gateway_close(&gateway);
 }
 
-/* sshd asks whether we live, and goes when it gets no answer: neither from a
- * session without channels, nor from one whose only channel has been closed
- * there and is not yet read to its end here. */
+/* sshd asks whether the client is alive, and disconnects when it gets no
+ * answer.  The client must answer with no channel open, and with one that the
+ * server has closed but whose data is not read yet. */
 static void
-session_answers_the_server(void)
+session_answers_the_servers_keepalives(void)
 {
     static const char options[] =
         "ClientAliveInterval 1\nClientAliveCountMax 3";
@@ -348,7 +349,7 @@ session_answers_the_server(void)
     expect_eof(tunnel.server);
     write_all(tunnel.server, data, sizeof(data));
     sg_sys_close(&tunnel.server);
-    poll(NULL, 0, 6500); /* by 5 s sshd would have lost patience */
+    poll(NULL, 0, 6500); /* sshd would disconnect after 5 s */
     CHECK_EQ(failure_of(tunnel.gateway.shared), 0);
     expect_pattern(tunnel.channel.stream, sizeof(data));
     tunnel_reopen(&tunnel);
@@ -363,17 +364,17 @@ session_answers_the_server(void)
     gateway_close(&idle);
 }
 
-/* ---- Opens that come to nothing --------------------------------------- */
+/* ---- Opens that fail -------------------------------------------------- */
 
-/* The system's libssh2 drops them. */
+/* The system's libssh2 drops the server's text of an open failure. */
 #ifdef LIBSSH2_CHANNEL_OPEN_START
-#define IN_SERVERS_WORDS(words) words
+#define SERVERS_TEXT(text) text
 #else
-#define IN_SERVERS_WORDS(words) ""
+#define SERVERS_TEXT(text) ""
 #endif
 
 static void
-refuse(const char *options, unsigned port, int code, const char *words)
+check_refused(const char *options, unsigned port, int code, const char *text)
 {
     struct gateway gateway = gateway_open(options);
 
@@ -383,7 +384,7 @@ refuse(const char *options, unsigned port, int code, const char *words)
 
         CHECK_EQ(channel_wait(&channel, &error), SG_ERR_OPEN_FAILURE);
         CHECK_EQ(error.code, code);
-        CHECK_TEXT(error.text, words);
+        CHECK_TEXT(error.text, text);
         channel_close(&channel);
     }
     CHECK_EQ(failure_of(gateway.shared), 0);
@@ -391,18 +392,18 @@ refuse(const char *options, unsigned port, int code, const char *words)
 }
 
 static void
-refused_channel_tells_why(void)
+refused_open_has_the_servers_reason(void)
 {
     struct listener listener = listener_open(FEW);
 
-    close(listener.fd); /* and nobody listens there any more */
-    refuse("", listener.port, 2, IN_SERVERS_WORDS("Connection refused"));
-    refuse("PermitOpen none", listener.port, 1,
-           IN_SERVERS_WORDS("open failed"));
+    close(listener.fd); /* nothing listens on the port now */
+    check_refused("", listener.port, 2, SERVERS_TEXT("Connection refused"));
+    check_refused("PermitOpen none", listener.port, 1,
+                  SERVERS_TEXT("open failed"));
 }
 
 static void
-nobody_waits_for_the_open(void)
+abandoned_opens_do_not_disturb_others(void)
 {
     struct gateway gateway = gateway_open("");
     int fillers[2], server;
@@ -416,8 +417,8 @@ nobody_waits_for_the_open(void)
     CHECK_EQ(sg_reply_wait(first.reply, sg_deadline_after(50 * SG_MSEC),
                            never_interrupt, NULL, &error),
              SG_ERR_TIMEOUT);
-    channel_close(&first);  /* is being opened: is finished, then closed */
-    channel_close(&second); /* waits in line: never begins */
+    channel_close(&first);  /* the open under way is finished, then closed */
+    channel_close(&second); /* the queued open never begins */
     for (int i = 0; i < 2; i++) {
         close(fillers[i]);
     }
@@ -429,7 +430,8 @@ nobody_waits_for_the_open(void)
     channel_close(&third);
     expect_eof(server);
     close(server);
-    /* Who is still in the first one's line is the first, or a filler. */
+    /* The connections that are left in the first backlog are those of `first`
+     * and of the fillers. */
     for (;;) {
         struct pollfd pollfd = {.fd = busy.fd, .events = POLLIN};
 
@@ -445,9 +447,9 @@ nobody_waits_for_the_open(void)
     gateway_close(&gateway);
 }
 
-/* Callers that leave at once, at every moment of an open. */
+/* Callers close the channel at every moment of its open. */
 static void
-callers_leave_at_any_moment(void)
+callers_may_leave_at_any_moment_of_an_open(void)
 {
     struct gateway gateway = gateway_open("");
     struct listener listener = listener_open(MANY);
@@ -485,18 +487,18 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(echo),
-        CASE(half_close_leaves_the_other_way),
+        CASE(bytes_go_both_ways),
+        CASE(half_close_leaves_the_other_direction_open),
         CASE(big_transfers_both_ways_at_once),
-        CASE(keys_are_exchanged_anew_meanwhile),
-        CASE(many_at_once),
-        CASE(who_sends_much_takes_turns),
-        CASE(stalled_reader_stalls_nobody_else),
+        CASE(transfers_go_on_while_keys_are_exchanged_again),
+        CASE(many_channels_at_once),
+        CASE(busy_senders_take_turns),
+        CASE(stalled_reader_stalls_no_other_channel),
         CASE(idle_session_costs_nothing),
-        CASE(session_answers_the_server),
-        CASE(refused_channel_tells_why),
-        CASE(nobody_waits_for_the_open),
-        CASE(callers_leave_at_any_moment),
+        CASE(session_answers_the_servers_keepalives),
+        CASE(refused_open_has_the_servers_reason),
+        CASE(abandoned_opens_do_not_disturb_others),
+        CASE(callers_may_leave_at_any_moment_of_an_open),
     };
 
     return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);

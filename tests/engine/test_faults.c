@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Every fault (faults.h) in the life of a proxy, of a socket that was passed,
- * and of a message.
+ * This program tries every fault (faults.h) on a proxy, on a passed socket,
+ * and on a message.
  */
 #include "proxy/fdpass.h"
 
@@ -54,11 +54,11 @@ static const struct fault_kind kinds[] = {
     {"recvmsg", ENOMEM, MAY_FAIL, false, false},
 };
 
-/* ---- Lives of a stream ------------------------------------------------ */
+/* ---- Scenarios -------------------------------------------------------- */
 
-/* As much as can be: an error is an end here. */
+/* Read up to `n` bytes.  An error counts as the end. */
 static size_t
-hear_what_comes(int fd, char *to, size_t n)
+read_leniently(int fd, char *to, size_t n)
 {
     size_t heard = 0;
     ssize_t more = 1;
@@ -87,7 +87,7 @@ transfer(struct proxy *proxy)
         n += taken > 0 ? (size_t)taken : 0;
     }
     shutdown(proxy->stream, SHUT_WR);
-    n = hear_what_comes(proxy->stream, heard, sizeof(heard));
+    n = read_leniently(proxy->stream, heard, sizeof(heard));
     CHECK_LE(n, sizeof(sent));
     CHECK_EQ(memcmp(heard, sent, n), 0);
     if (n < sizeof(sent)) {
@@ -96,9 +96,9 @@ transfer(struct proxy *proxy)
     }
 }
 
-/* False when the fault has kept it from starting. */
+/* Returns false if the fault has kept the proxy from starting. */
 static bool
-begin(const struct command *command, struct proxy *proxy)
+start(const struct command *command, struct proxy *proxy)
 {
     struct sg_error error = {.status = SG_OK};
 
@@ -117,7 +117,7 @@ begin(const struct command *command, struct proxy *proxy)
 }
 
 static void
-life_of_a_proxy(int stderr_fd)
+run_a_proxy(int stderr_fd)
 {
     struct command command;
     struct proxy proxy;
@@ -125,7 +125,7 @@ life_of_a_proxy(int stderr_fd)
 
     command_sh(&command, "echo oops >&2; exec cat");
     command.options.stderr_fd = stderr_fd;
-    if (!begin(&command, &proxy)) {
+    if (!start(&command, &proxy)) {
         return;
     }
     transfer(&proxy);
@@ -142,26 +142,26 @@ life_of_a_proxy(int stderr_fd)
 }
 
 static void
-life_with_captured_errors(void)
+use_proxy_with_captured_stderr(void)
 {
-    life_of_a_proxy(SG_STDERR_TAIL);
+    run_a_proxy(SG_STDERR_TAIL);
 }
 
 static void
-life_with_dropped_errors(void)
+use_proxy_with_dropped_stderr(void)
 {
-    life_of_a_proxy(SG_STDERR_NULL);
+    run_a_proxy(SG_STDERR_NULL);
 }
 
-/* The child ends against its will, with data on its way. */
+/* The child is signalled, with data in flight. */
 static void
-life_that_ends_by_force(void)
+end_proxy_by_signal(void)
 {
     struct command command;
     struct proxy proxy;
 
     command_sh(&command, "exec sleep 1000");
-    if (!begin(&command, &proxy)) {
+    if (!start(&command, &proxy)) {
         return;
     }
     if (wait_for(proxy.stream, POLLOUT) == POLLOUT) {
@@ -170,9 +170,9 @@ life_that_ends_by_force(void)
     proxy_close(&proxy);
 }
 
-/* A child's pipes in the caller's hands, before they come to the loop's. */
+/* The caller uses the child's pipes (loan.h) before the loop does. */
 static void
-life_with_a_loan(void)
+use_loan(void)
 {
     struct command command;
     struct proxy proxy;
@@ -182,7 +182,7 @@ life_with_a_loan(void)
 
     command_sh(&command, "exec cat");
     command.options.lends = true;
-    if (!begin(&command, &proxy)) {
+    if (!start(&command, &proxy)) {
         return;
     }
     loan = sg_shared_loan(proxy.shared);
@@ -208,7 +208,7 @@ hand_over_a_socket(char **arguments)
 }
 
 static void
-life_of_a_passed_socket(void)
+receive_socket(void)
 {
     struct command command;
     struct sg_shared *shared = sg_shared_new();
@@ -242,9 +242,9 @@ life_of_a_passed_socket(void)
     sg_shared_unref(shared);
 }
 
-/* What only the glue calls, and who sends a buffer of more than a block. */
+/* sg_sys_sendmsg() and sg_sys_recvmsg(), which only csrc/python calls. */
 static void
-life_of_a_message(void)
+send_and_receive_message(void)
 {
     char bytes[2] = "b";
     struct iovec iov[] = {{.iov_base = &bytes[0], .iov_len = 1},
@@ -266,51 +266,51 @@ life_of_a_message(void)
     sg_sys_close(&pair[1]);
 }
 
-/* ---- All of them ------------------------------------------------------ */
+/* ---- Cases ------------------------------------------------------------ */
 
 static void
-live_with_every_fault(void (*life)(void))
+survive_every_fault(void (*scenario)(void))
 {
-    run_with_every_fault(kinds, COUNT_OF(kinds), life);
+    run_with_every_fault(kinds, COUNT_OF(kinds), scenario);
 }
 
 static void
-proxy_with_captured_errors(void)
+proxy_with_captured_stderr_survives_every_fault(void)
 {
-    live_with_every_fault(life_with_captured_errors);
+    survive_every_fault(use_proxy_with_captured_stderr);
 }
 
 static void
-proxy_with_dropped_errors(void)
+proxy_with_dropped_stderr_survives_every_fault(void)
 {
-    live_with_every_fault(life_with_dropped_errors);
+    survive_every_fault(use_proxy_with_dropped_stderr);
 }
 
 static void
-proxy_that_ends_by_force(void)
+proxy_ended_by_a_signal_survives_every_fault(void)
 {
-    live_with_every_fault(life_that_ends_by_force);
+    survive_every_fault(end_proxy_by_signal);
 }
 
 static void
-pipes_on_loan(void)
+loan_survives_every_fault(void)
 {
-    live_with_every_fault(life_with_a_loan);
+    survive_every_fault(use_loan);
 }
 
 static void
-passed_socket(void)
+passed_socket_survives_every_fault(void)
 {
-    live_with_every_fault(life_of_a_passed_socket);
+    survive_every_fault(receive_socket);
 }
 
 static void
-message(void)
+message_survives_every_fault(void)
 {
-    live_with_every_fault(life_of_a_message);
+    survive_every_fault(send_and_receive_message);
 }
 
-/* ---- None is forgotten ------------------------------------------------ */
+/* ---- No fault is forgotten -------------------------------------------- */
 
 static bool
 name_has_fired(const char *name)
@@ -324,7 +324,8 @@ name_has_fired(const char *name)
     return result;
 }
 
-/* How many names of faults the file has. */
+/* Check that each fault named in the source file at `path` has fired; returns
+ * the number of names. */
 static int
 check_file(const char *path)
 {
@@ -350,8 +351,7 @@ check_file(const char *path)
     return n;
 }
 
-/* After all others: every fault has fired, and every name that the source
- * gives one. */
+/* These two run after all other cases. */
 static void
 every_fault_has_fired(void)
 {
@@ -379,12 +379,12 @@ main(int argc, char **argv)
         {"hand_over_a_socket", hand_over_a_socket},
     };
     static const struct test_case cases[] = {
-        CASE(proxy_with_captured_errors),
-        CASE(proxy_with_dropped_errors),
-        CASE(proxy_that_ends_by_force),
-        CASE(pipes_on_loan),
-        CASE(passed_socket),
-        CASE(message),
+        CASE(proxy_with_captured_stderr_survives_every_fault),
+        CASE(proxy_with_dropped_stderr_survives_every_fault),
+        CASE(proxy_ended_by_a_signal_survives_every_fault),
+        CASE(loan_survives_every_fault),
+        CASE(passed_socket_survives_every_fault),
+        CASE(message_survives_every_fault),
         CASE(every_fault_has_fired),
         CASE(every_name_in_the_source_has_fired),
     };

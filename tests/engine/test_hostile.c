@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A hostile server: packets that are none, data and windows that lie, and
- * what nobody asked for.
+ * This program plays a hostile server (hostile.h): malformed packets, data and
+ * windows that lie, and messages that the client did not ask for.
  */
 #include "lib/hostile.h"
 
@@ -13,9 +13,10 @@
 
 /* ---- The wire --------------------------------------------------------- */
 
-/* What no packet can be: a length, a padding, and so much behind it. */
+/* Send a packet with this length and padding length, and then `n` zeros; the
+ * session must end with a reason that contains `why`. */
 static void
-bad_framing(uint32_t length, int padding, size_t n, const char *why)
+check_bad_framing(uint32_t length, int padding, size_t n, const char *why)
 {
     struct bytes bytes = {0};
 
@@ -30,49 +31,49 @@ bad_framing(uint32_t length, int padding, size_t n, const char *why)
 }
 
 static void
-packet_without_length(void)
+packet_without_length_ends_the_session(void)
 {
-    bad_framing(0, 0, 100, "");
+    check_bad_framing(0, 0, 100, "");
 }
 
 static void
-packet_too_long(void)
+packet_too_long_ends_the_session(void)
 {
-    bad_framing(UINT32_MAX, 0, 100, "");
-    bad_framing(0x80000000, 4, 100, "");
-    bad_framing(40001, 4, 100, "");
+    check_bad_framing(UINT32_MAX, 0, 100, "");
+    check_bad_framing(0x80000000, 4, 100, "");
+    check_bad_framing(40001, 4, 100, "");
 }
 
 static void
-packet_of_padding_alone(void)
+packet_of_padding_alone_ends_the_session(void)
 {
-    bad_framing(28, 28, 100, "");
-    bad_framing(28, 255, 100, "");
+    check_bad_framing(28, 28, 100, "");
+    check_bad_framing(28, 255, 100, "");
 }
 
-/* Not a multiple of the cipher's block: libssh2 has an assert() there, in
- * every release, and where that is built in the program is over. */
+/* The length is no multiple of the cipher's block.  Every release of libssh2
+ * has an assert() there, so a build with assertions aborts. */
 static int
-meet_an_odd_length(char **arguments)
+receive_an_odd_length(char **arguments)
 {
     (void)arguments;
     signal(SIGABRT, SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0});
     CHECK(freopen("/dev/null", "w", stderr) != NULL);
     sg_loop_init();
-    bad_framing(29, 4, 100, "");
+    check_bad_framing(29, 4, 100, "");
     return 0;
 }
 
 static void
-odd_length(void)
+length_that_is_no_multiple_of_the_block(void)
 {
     int status = -1;
     pid_t pid = fork();
 
     CHECK_GE(pid, 0);
     if (pid == 0) {
-        execl(own_path, own_path, "meet_an_odd_length", (char *)NULL);
+        execl(own_path, own_path, "receive_an_odd_length", (char *)NULL);
         _exit(127);
     }
     CHECK_EQ(waitpid(pid, &status, 0), pid);
@@ -80,7 +81,7 @@ odd_length(void)
 }
 
 static void
-wrong_mac(void)
+wrong_mac_ends_the_session(void)
 {
     struct bytes bytes = {0};
 
@@ -91,10 +92,10 @@ wrong_mac(void)
     end_lost("wrong MAC");
 }
 
-/* What follows a packet that was tampered with is never delivered: there is
- * a hole before it. */
+/* Data after a packet with a wrong MAC must not be delivered, because there
+ * is a hole before it. */
 static void
-nothing_after_a_wrong_mac(void)
+nothing_is_delivered_after_a_wrong_mac(void)
 {
     struct bytes bytes = {0};
     char heard[64] = "";
@@ -118,7 +119,7 @@ nothing_after_a_wrong_mac(void)
 }
 
 static void
-garbage(void)
+garbage_ends_the_session(void)
 {
     struct random random = {1};
 
@@ -129,15 +130,16 @@ garbage(void)
         for (size_t j = 0; j < sizeof(block); j++) {
             block[j] = (unsigned char)random_next(&random);
         }
-        block[0] |= 1; /* too long a packet */
+        block[0] |= 1; /* the packet's length is too large */
         script_write(&script, block, sizeof(block));
         end_lost("");
     }
 }
 
-/* A byte at a time, with a look at the socket after each. */
+/* The packet arrives one byte at a time, and the client reads each byte
+ * before the next is sent. */
 static void
-slow_motion(void)
+packet_may_come_byte_by_byte(void)
 {
     struct bytes bytes = {0};
 
@@ -147,7 +149,7 @@ slow_motion(void)
         int unread = 1;
 
         script_write(&script, bytes.data + i, 1);
-        while (unread != 0) { /* until it has been taken */
+        while (unread != 0) { /* until the client has read it */
             unread = 0;
             CHECK_EQ(ioctl(script.fd, TIOCOUTQ, &unread), 0);
         }
@@ -158,7 +160,7 @@ slow_motion(void)
 }
 
 static void
-half_a_packet_then_the_end(void)
+connection_may_end_within_a_packet(void)
 {
     struct bytes bytes = {0};
 
@@ -173,7 +175,7 @@ half_a_packet_then_the_end(void)
 }
 
 static void
-types_that_nobody_knows(void)
+unknown_packet_types_are_ignored(void)
 {
     begin_session();
     for (int type = 101; type < 256; type++) {
@@ -186,7 +188,7 @@ types_that_nobody_knows(void)
 }
 
 static void
-ignore_and_debug_without_end(void)
+ignore_and_debug_are_ignored(void)
 {
     struct bytes bytes = {0};
 
@@ -220,7 +222,7 @@ memory_in_use(void)
 
 /* ---- Data ------------------------------------------------------------- */
 
-/* The channel's data, in packets of `piece` bytes, `total` of them. */
+/* Send `total` bytes of channel data in packets of `piece` bytes. */
 static void
 flood(size_t piece, size_t total)
 {
@@ -238,7 +240,8 @@ flood(size_t piece, size_t total)
     round_trip();
 }
 
-/* What a stalled reader has before it, to the last byte. */
+/* Returns the number of bytes that the channel's stream holds, after reading
+ * them. */
 static size_t
 read_all_there_is(void)
 {
@@ -255,10 +258,11 @@ read_all_there_is(void)
     return total;
 }
 
-/* All of the window in the smallest packets, to one who does not read: each
- * would cost libssh2 some 130 bytes, and 2 MiB of them 270 MB. */
+/* The server fills the window with the smallest packets, and the caller does
+ * not read.  Each packet would cost libssh2 about 130 bytes, so 2 MiB would
+ * cost 270 MB. */
 static void
-tiny_packets_to_a_stalled_reader(void)
+tiny_packets_to_a_stalled_reader_take_little_memory(void)
 {
     size_t before;
 
@@ -266,13 +270,13 @@ tiny_packets_to_a_stalled_reader(void)
     before = memory_in_use();
     flood(1, 3 * MB);
     CHECK_LE(memory_in_use() - before, 8 * MB);
-    check_new_channel(); /* others are not held up */
+    check_new_channel(); /* other channels are not stalled */
     CHECK_LE(read_all_there_is(), 3 * MB);
     end_alive();
 }
 
 static void
-more_than_the_window(void)
+data_beyond_the_window_takes_little_memory(void)
 {
     size_t before;
 
@@ -285,7 +289,7 @@ more_than_the_window(void)
 }
 
 static void
-more_than_a_packet_may_hold(void)
+data_beyond_the_maximum_packet_size_is_cut(void)
 {
     static const char data[39000];
 
@@ -296,9 +300,9 @@ more_than_a_packet_may_hold(void)
     end_alive();
 }
 
-/* The length inside a packet, which is not the packet's. */
+/* The string's length does not fit the packet's. */
 static void
-data_that_lies_about_its_length(void)
+data_with_a_wrong_length_is_survived(void)
 {
     begin_session();
     script_send(&script, MSG_CHANNEL_DATA, "uur", channel.id, UINT32_MAX, "xy",
@@ -312,9 +316,10 @@ data_that_lies_about_its_length(void)
     end_alive();
 }
 
-/* stderr, which no direct-tcpip has: dropped, whatever there is of it. */
+/* Extended data (stderr), which a direct-tcpip channel does not have, is
+ * dropped. */
 static void
-extended_data(void)
+extended_data_is_dropped(void)
 {
     static const char data[30000];
 
@@ -330,7 +335,7 @@ extended_data(void)
 /* ---- Windows that lie ------------------------------------------------- */
 
 static void
-window_past_all_bounds(void)
+window_beyond_32_bits_is_survived(void)
 {
     begin_session();
     for (int i = 0; i < 10; i++) {
@@ -340,9 +345,9 @@ window_past_all_bounds(void)
     end_alive();
 }
 
-/* The sum of what was given is 2^32: nothing, or all. */
+/* The sum of the window adjustments is 2^32, which wraps to 0 in 32 bits. */
 static void
-window_that_wraps_to_nothing(void)
+window_that_wraps_to_0_is_survived(void)
 {
     begin_session();
     script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id,
@@ -353,7 +358,7 @@ window_that_wraps_to_nothing(void)
 }
 
 static void
-window_of_nothing_again_and_again(void)
+window_adjustments_of_0_are_ignored(void)
 {
     begin_session();
     for (int i = 0; i < 50000; i++) {
@@ -364,9 +369,10 @@ window_of_nothing_again_and_again(void)
     end_alive();
 }
 
-/* A byte each time: the caller's data goes on, in as many packets. */
+/* The window grows by one byte at a time, and the caller's data goes out in
+ * one-byte packets. */
 static void
-window_of_a_byte_at_a_time(void)
+window_may_come_byte_by_byte(void)
 {
     struct sg_error error = {.status = SG_OK};
 
@@ -388,9 +394,9 @@ window_of_a_byte_at_a_time(void)
     end_alive();
 }
 
-/* Packets of at most nothing. */
+/* The server says that a packet may hold 0 bytes. */
 static void
-packets_of_no_size(void)
+maximum_packet_size_of_0_costs_nothing(void)
 {
     struct sg_error error = {.status = SG_OK};
 
@@ -405,10 +411,10 @@ packets_of_no_size(void)
     end_session();
 }
 
-/* ---- What was never asked for ----------------------------------------- */
+/* ---- Messages that were not asked for --------------------------------- */
 
 static void
-unasked(int type, const char *format, uint32_t first)
+send_unasked(int type, const char *format, uint32_t first)
 {
     struct bytes bytes = {0};
 
@@ -427,28 +433,28 @@ unasked(int type, const char *format, uint32_t first)
 }
 
 static void
-replies_never_asked_for(void)
+replies_that_were_not_asked_for_are_ignored(void)
 {
-    unasked(MSG_CHANNEL_SUCCESS, "u", 0);
-    unasked(MSG_CHANNEL_FAILURE, "u", 0);
-    unasked(MSG_CHANNEL_SUCCESS, "u", 77);
-    unasked(MSG_REQUEST_SUCCESS, "", 0);
-    unasked(MSG_REQUEST_FAILURE, "", 0);
-    unasked(MSG_USERAUTH_SUCCESS, "", 0);
-    unasked(MSG_USERAUTH_FAILURE, "uu", 0);
-    unasked(MSG_USERAUTH_BANNER, "uu", 0);
-    unasked(MSG_USERAUTH_INFO_REQUEST, "uuuu", 0);
-    unasked(MSG_SERVICE_ACCEPT, "u", 0);
-    unasked(MSG_NEWKEYS, "", 0);
-    unasked(MSG_KEX_ECDH_REPLY, "uuu", 0);
-    unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 0);
-    unasked(MSG_CHANNEL_OPEN_FAILURE, "uuu", 0);
-    unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 4000);
+    send_unasked(MSG_CHANNEL_SUCCESS, "u", 0);
+    send_unasked(MSG_CHANNEL_FAILURE, "u", 0);
+    send_unasked(MSG_CHANNEL_SUCCESS, "u", 77);
+    send_unasked(MSG_REQUEST_SUCCESS, "", 0);
+    send_unasked(MSG_REQUEST_FAILURE, "", 0);
+    send_unasked(MSG_USERAUTH_SUCCESS, "", 0);
+    send_unasked(MSG_USERAUTH_FAILURE, "uu", 0);
+    send_unasked(MSG_USERAUTH_BANNER, "uu", 0);
+    send_unasked(MSG_USERAUTH_INFO_REQUEST, "uuuu", 0);
+    send_unasked(MSG_SERVICE_ACCEPT, "u", 0);
+    send_unasked(MSG_NEWKEYS, "", 0);
+    send_unasked(MSG_KEX_ECDH_REPLY, "uuu", 0);
+    send_unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 0);
+    send_unasked(MSG_CHANNEL_OPEN_FAILURE, "uuu", 0);
+    send_unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 4000);
 }
 
-/* For the number that the next channel is going to have. */
+/* The server refuses opens whose numbers the client has not used yet. */
 static void
-confirmation_before_the_open(void)
+refusal_before_the_open_is_ignored(void)
 {
     begin_session();
     for (uint32_t id = channel.id + 1; id < channel.id + 20; id++) {
@@ -461,10 +467,11 @@ confirmation_before_the_open(void)
     end_session();
 }
 
-/* The engine asks for a channel of no known type when it wants libssh2 to
- * read and has no other; refused before it asks, it must read on. */
+/* When the engine wants libssh2 to read and has no channel, it asks for a
+ * channel of an unknown type.  If the refusal arrives before that open,
+ * libssh2 must be made to read on all the same. */
 static void
-refusal_before_the_question(void)
+refusal_before_the_engines_own_open(void)
 {
     static const char nothing[1000];
     struct bytes bytes = {0};
@@ -484,10 +491,10 @@ refusal_before_the_question(void)
     end_session();
 }
 
-/* Without end: there is a bound to what is kept, and whoever meets it is no
- * server to stay with. */
+/* The engine bounds what it keeps, and gives up a server that exceeds the
+ * bound. */
 static void
-unasked_without_end(void)
+unasked_messages_are_bounded(void)
 {
     static const char nothing[32000];
     struct bytes bytes = {0};
@@ -509,7 +516,7 @@ unasked_without_end(void)
 }
 
 static void
-channels_that_are_none(void)
+messages_for_unknown_channels_are_ignored(void)
 {
     begin_session();
     for (int type = MSG_CHANNEL_WINDOW_ADJUST; type <= MSG_CHANNEL_FAILURE;
@@ -522,7 +529,7 @@ channels_that_are_none(void)
 }
 
 static void
-opens_of_the_server(void)
+opens_by_the_server_are_refused(void)
 {
     static const char *const types[] = {"session",
                                         "forwarded-tcpip",
@@ -543,9 +550,9 @@ opens_of_the_server(void)
     end_alive();
 }
 
-/* Of a type that libssh2 knows. */
+/* libssh2 parses the opens of these types. */
 static void
-opens_of_the_server_cut_short(void)
+truncated_opens_by_the_server_are_survived(void)
 {
     begin_session();
     script_send(&script, MSG_CHANNEL_OPEN, "suuuuu", "forwarded-tcpip", 5U,
@@ -558,7 +565,7 @@ opens_of_the_server_cut_short(void)
 }
 
 static void
-requests_of_the_server(void)
+requests_by_the_server_are_answered(void)
 {
     static const char *const types[] = {"exit-status", "exit-signal",
                                         "keepalive@openssh.com", "eow@x", ""};
@@ -586,9 +593,9 @@ requests_of_the_server(void)
     end_alive();
 }
 
-/* Each wants an answer, and the server takes none. */
+/* The server sends global requests that want replies, and reads no reply. */
 static void
-questions_of_one_who_does_not_listen(void)
+requests_from_a_server_that_does_not_read_are_bounded(void)
 {
     struct bytes bytes = {0};
     struct pollfd pollfd = {.events = POLLOUT};
@@ -611,7 +618,7 @@ questions_of_one_who_does_not_listen(void)
     expect_quiet();
     CHECK_EQ(failure_of(script.shared), 0);
     free(bytes.data);
-    /* The next of its words begins in the middle of a packet. */
+    /* The connection ends in the middle of a packet. */
     channel_close(&channel);
     script_hang_up(&script);
     script_expect_end(&script);
@@ -622,39 +629,39 @@ int
 main(int argc, char **argv)
 {
     static const struct role roles[] = {
-        {"meet_an_odd_length", meet_an_odd_length},
+        {"receive_an_odd_length", receive_an_odd_length},
     };
     static const struct test_case cases[] = {
-        CASE(packet_without_length),
-        CASE(packet_too_long),
-        CASE(packet_of_padding_alone),
-        CASE(odd_length),
-        CASE(wrong_mac),
-        CASE(nothing_after_a_wrong_mac),
-        CASE(garbage),
-        CASE(slow_motion),
-        CASE(half_a_packet_then_the_end),
-        CASE(types_that_nobody_knows),
-        CASE(ignore_and_debug_without_end),
-        CASE(tiny_packets_to_a_stalled_reader),
-        CASE(more_than_the_window),
-        CASE(more_than_a_packet_may_hold),
-        CASE(data_that_lies_about_its_length),
-        CASE(extended_data),
-        CASE(window_past_all_bounds),
-        CASE(window_that_wraps_to_nothing),
-        CASE(window_of_nothing_again_and_again),
-        CASE(window_of_a_byte_at_a_time),
-        CASE(packets_of_no_size),
-        CASE(replies_never_asked_for),
-        CASE(confirmation_before_the_open),
-        CASE(refusal_before_the_question),
-        CASE(unasked_without_end),
-        CASE(channels_that_are_none),
-        CASE(opens_of_the_server),
-        CASE(opens_of_the_server_cut_short),
-        CASE(requests_of_the_server),
-        CASE(questions_of_one_who_does_not_listen),
+        CASE(packet_without_length_ends_the_session),
+        CASE(packet_too_long_ends_the_session),
+        CASE(packet_of_padding_alone_ends_the_session),
+        CASE(length_that_is_no_multiple_of_the_block),
+        CASE(wrong_mac_ends_the_session),
+        CASE(nothing_is_delivered_after_a_wrong_mac),
+        CASE(garbage_ends_the_session),
+        CASE(packet_may_come_byte_by_byte),
+        CASE(connection_may_end_within_a_packet),
+        CASE(unknown_packet_types_are_ignored),
+        CASE(ignore_and_debug_are_ignored),
+        CASE(tiny_packets_to_a_stalled_reader_take_little_memory),
+        CASE(data_beyond_the_window_takes_little_memory),
+        CASE(data_beyond_the_maximum_packet_size_is_cut),
+        CASE(data_with_a_wrong_length_is_survived),
+        CASE(extended_data_is_dropped),
+        CASE(window_beyond_32_bits_is_survived),
+        CASE(window_that_wraps_to_0_is_survived),
+        CASE(window_adjustments_of_0_are_ignored),
+        CASE(window_may_come_byte_by_byte),
+        CASE(maximum_packet_size_of_0_costs_nothing),
+        CASE(replies_that_were_not_asked_for_are_ignored),
+        CASE(refusal_before_the_open_is_ignored),
+        CASE(refusal_before_the_engines_own_open),
+        CASE(unasked_messages_are_bounded),
+        CASE(messages_for_unknown_channels_are_ignored),
+        CASE(opens_by_the_server_are_refused),
+        CASE(truncated_opens_by_the_server_are_survived),
+        CASE(requests_by_the_server_are_answered),
+        CASE(requests_from_a_server_that_does_not_read_are_bounded),
     };
 
     return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A hostile server: EOF, CLOSE, DISCONNECT and the end of the connection when
- * nobody expects them.
+ * This program plays a hostile server (hostile.h): EOF, CLOSE, DISCONNECT and
+ * the end of the connection at any moment.
  */
 #include "lib/hostile.h"
 
@@ -13,7 +13,7 @@
 /* ---- EOF and CLOSE ---------------------------------------------------- */
 
 static void
-eof_twice_and_data_after_it(void)
+data_after_eof_and_a_second_eof_are_survived(void)
 {
     begin_session();
     script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
@@ -21,17 +21,17 @@ eof_twice_and_data_after_it(void)
     round_trip();
     script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "too late");
     round_trip();
-    write_all(channel.stream, "up", 2); /* the other way goes on */
+    write_all(channel.stream, "up", 2); /* the other direction goes on */
     script_expect(&script, MSG_CHANNEL_DATA);
     check_new_channel();
     expect_quiet();
     end_session();
 }
 
-/* The stream ends, clean, and the session lives. */
-/* One that asks for a large window, and how much it gets of it. */
+/* Open a channel that asks for the largest window.  Returns the size in bytes
+ * that the first window adjustment grants. */
 static size_t
-open_a_large_one(void)
+open_with_large_window(void)
 {
     struct sg_error error = {.status = SG_OK};
 
@@ -43,7 +43,7 @@ open_a_large_one(void)
     return script_u32(&script, 5);
 }
 
-/* What could have come before an EOF leaves nothing less for others. */
+/* After an EOF the channel's window is free for other channels. */
 static void
 eof_gives_the_window_back(void)
 {
@@ -51,13 +51,13 @@ eof_gives_the_window_back(void)
     size_t first;
 
     script_open(&script);
-    first = open_a_large_one();
+    first = open_with_large_window();
     CHECK_GE(first, SG_WINDOW_ALL / 2);
     script_send(&script, MSG_CHANNEL_EOF, "u", channel.id);
     expect_eof(channel.stream);
     round_trip();
     old = channel;
-    CHECK_EQ(open_a_large_one(), first);
+    CHECK_EQ(open_with_large_window(), first);
     check_alive();
     channel_close(&old);
     script_expect(&script, MSG_CHANNEL_CLOSE);
@@ -65,11 +65,11 @@ eof_gives_the_window_back(void)
     end_session();
 }
 
-/* Opens that wait for another are not begun any more after a close.  (With a
- * libssh2 that can have many at a time none waits.) */
+/* After a close of the session no queued open begins.  (A libssh2 that can
+ * have many opens under way at a time queues none.) */
 #ifndef LIBSSH2_CHANNEL_OPEN_START
 static void
-closed_with_opens_in_line(void)
+close_ends_queued_opens(void)
 {
     struct sg_error error = {.status = SG_OK};
     struct channel second;
@@ -102,7 +102,7 @@ closed_with_opens_in_line(void)
 #endif
 
 static void
-close_twice_and_words_after_it(void)
+messages_after_close_are_ignored(void)
 {
     begin_session();
     script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
@@ -115,9 +115,9 @@ close_twice_and_words_after_it(void)
     end_channel_closed();
 }
 
-/* Before the server has said that there is a channel at all. */
+/* The server sends EOF and CLOSE before it confirms the open. */
 static void
-close_before_the_confirmation(void)
+close_before_the_confirmation_ends_the_channel(void)
 {
     struct sg_error error = {.status = SG_OK};
 
@@ -132,7 +132,7 @@ close_before_the_confirmation(void)
 }
 
 static void
-data_before_the_confirmation(void)
+data_before_the_confirmation_is_delivered(void)
 {
     struct sg_error error = {.status = SG_OK};
 
@@ -146,9 +146,9 @@ data_before_the_confirmation(void)
     end_alive();
 }
 
-/* Both have sent CLOSE; and some server sends another. */
+/* The server sends CLOSE again, and data, after both sides have closed. */
 static void
-close_of_what_is_closed(void)
+messages_for_a_closed_channel_are_ignored(void)
 {
     begin_session();
     sg_sys_close(&channel.stream);
@@ -162,9 +162,10 @@ close_of_what_is_closed(void)
     end_session();
 }
 
-/* It answers neither the open nor the close: the caller is not kept. */
+/* The server answers neither the open nor the close; the caller's wait ends
+ * at its own deadline. */
 static void
-silence(void)
+silent_server_does_not_keep_the_caller(void)
 {
     struct sg_error error = {.status = SG_OK};
     struct channel waiting;
@@ -178,16 +179,16 @@ silence(void)
     check_alive();
     expect_quiet();
     channel_close(&channel);
-    sg_sys_close(&script.control); /* and it does not hang up either */
+    sg_sys_close(&script.control); /* the server does not hang up */
     script_expect_end(&script);
     wait_until(no_loop_runs, NULL);
     script_close(&script);
 }
 
-/* Damage where only an open is listening: it is not taken for more to wait
- * for, and nothing behind it is read. */
+/* The server sends damaged bytes while only an open waits for data.  They
+ * must end the session, and the confirmation after them must not be read. */
 static void
-damage_in_an_open(void)
+damage_during_an_open_ends_the_session(void)
 {
     struct sg_error error = {.status = SG_OK};
     struct bytes bytes = {0};
@@ -204,7 +205,7 @@ damage_in_an_open(void)
 }
 
 static void
-reply_that_is_cut_short(void)
+truncated_reply_to_an_open_is_a_failure(void)
 {
     static const char *const formats[] = {"", "u", "uu", "uuu"};
 
@@ -230,7 +231,7 @@ reply_that_is_cut_short(void)
 /* ---- Disconnect ------------------------------------------------------- */
 
 static void
-disconnect_with_words(void)
+disconnect_text_is_the_reason(void)
 {
     static const char long_text[20000] = {[0 ... 19998] = 'w'};
 
@@ -251,7 +252,7 @@ disconnect_with_words(void)
 }
 
 static void
-disconnect_without_words(void)
+disconnect_without_text_has_a_reason(void)
 {
     begin_session();
     script_send(&script, MSG_DISCONNECT, "uss", 11U, "", "");
@@ -267,10 +268,11 @@ disconnect_without_words(void)
     end_lost("disconnected");
 }
 
-/* What came before it is delivered; but not what came in the same breath,
- * which libssh2 has taken in and then hands out no more. */
+/* Data before a DISCONNECT is delivered if libssh2 has handed it out.  When
+ * both arrive in one read, libssh2 does not hand out the data, hence the
+ * round trip. */
 static void
-disconnect_after_data(void)
+data_before_a_disconnect_is_delivered(void)
 {
     begin_session();
     script_send(&script, MSG_CHANNEL_DATA, "us", channel.id, "last words");
@@ -282,7 +284,7 @@ disconnect_after_data(void)
 
 /* ---- At any moment ---------------------------------------------------- */
 
-/* How far a connection has come when the server does its worst. */
+/* These say how far a connection has come when the server strikes. */
 static const char *const moments[] = {
     "at once",
     "after the banner",
@@ -313,19 +315,19 @@ enum {
     MOMENTS
 };
 
-/* And its worst, which none of them survives. */
-static const char *const blows[] = {"hangs up",    "half a packet",
-                                    "garbage",     "disconnect",
-                                    "huge packet", "no length"};
+/* The server then does one of these, which no session survives. */
+static const char *const strikes[] = {"hangs up",    "half a packet",
+                                      "garbage",     "disconnect",
+                                      "huge packet", "no length"};
 
 static void
-put_blow(struct bytes *bytes, size_t blow, int is_keyed)
+put_strike(struct bytes *bytes, size_t strike, int is_keyed)
 {
     static const unsigned char garbage[] = {
         0xf3, 0x12, 0x9a, 0x00, 0xff, 0x80, 0x17, 0x0a, 0x0d, 0x0a, 0x31,
         0x44, 0x90, 0x1b, 0x5b, 0x32, 0x4a, 0x00, 0x00, 0x00, 0x01, 0x02};
 
-    switch (blow) {
+    switch (strike) {
     case 1:
         bytes_add(bytes, "\0\0\0\034\004\136", 6);
         break;
@@ -347,9 +349,10 @@ put_blow(struct bytes *bytes, size_t blow, int is_keyed)
     }
 }
 
-/* On the caller's thread: the handshake or the login fails, with a word. */
+/* The session is on the caller's thread: the handshake or the login fails,
+ * with a reason. */
 static void
-strike_before_the_login(size_t moment, size_t blow)
+strike_before_the_login(size_t moment, size_t strike)
 {
     struct bytes words = {0};
     struct sg_error error = {.status = SG_OK};
@@ -371,7 +374,7 @@ strike_before_the_login(size_t moment, size_t blow)
     if (moment == BEFORE_LOGIN) {
         put_kex(&words, 0);
     }
-    put_blow(&words, blow, moment >= BEFORE_LOGIN);
+    put_strike(&words, strike, moment >= BEFORE_LOGIN);
     session = script_start(&script, &words);
     script_hang_up(&script);
     free(words.data);
@@ -422,16 +425,17 @@ reach(size_t moment)
     }
 }
 
-/* On the loop's thread: whoever waits is told. */
+/* The session is on the loop's thread: an open that is waited for fails, an
+ * open stream ends, and the session has a reason. */
 static void
-strike_after_the_login(size_t moment, size_t blow)
+strike_after_the_login(size_t moment, size_t strike)
 {
     struct sg_error error = {.status = SG_OK};
     struct bytes bytes = {0};
     char text[SG_ERROR_TEXT];
 
     reach(moment);
-    put_blow(&bytes, blow, 1);
+    put_strike(&bytes, strike, 1);
     script_write_bytes(&script, &bytes);
     script_hang_up(&script);
     if (moment == OPENING) {
@@ -453,21 +457,21 @@ strike_after_the_login(size_t moment, size_t blow)
 }
 
 static void
-every_blow_at_every_moment(void)
+every_strike_at_every_moment_ends_the_session(void)
 {
     static char name[100];
     const char *case_name = running_case;
 
     for (size_t moment = 0; moment < MOMENTS; moment++) {
-        for (size_t blow = 0; blow < COUNT_OF(blows); blow++) {
-            snprintf(name, sizeof(name), "%s: %s %s", case_name, blows[blow],
-                     moments[moment]);
+        for (size_t strike = 0; strike < COUNT_OF(strikes); strike++) {
+            snprintf(name, sizeof(name), "%s: %s %s", case_name,
+                     strikes[strike], moments[moment]);
             running_case = name;
             if (moment <= BEFORE_LOGIN) {
-                strike_before_the_login(moment, blow);
+                strike_before_the_login(moment, strike);
             }
             else {
-                strike_after_the_login(moment, blow);
+                strike_after_the_login(moment, strike);
             }
         }
     }
@@ -479,21 +483,21 @@ main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
 #ifndef LIBSSH2_CHANNEL_OPEN_START
-        CASE(closed_with_opens_in_line),
+        CASE(close_ends_queued_opens),
 #endif
         CASE(eof_gives_the_window_back),
-        CASE(eof_twice_and_data_after_it),
-        CASE(close_twice_and_words_after_it),
-        CASE(close_before_the_confirmation),
-        CASE(data_before_the_confirmation),
-        CASE(close_of_what_is_closed),
-        CASE(silence),
-        CASE(damage_in_an_open),
-        CASE(reply_that_is_cut_short),
-        CASE(disconnect_with_words),
-        CASE(disconnect_without_words),
-        CASE(disconnect_after_data),
-        CASE(every_blow_at_every_moment),
+        CASE(data_after_eof_and_a_second_eof_are_survived),
+        CASE(messages_after_close_are_ignored),
+        CASE(close_before_the_confirmation_ends_the_channel),
+        CASE(data_before_the_confirmation_is_delivered),
+        CASE(messages_for_a_closed_channel_are_ignored),
+        CASE(silent_server_does_not_keep_the_caller),
+        CASE(damage_during_an_open_ends_the_session),
+        CASE(truncated_reply_to_an_open_is_a_failure),
+        CASE(disconnect_text_is_the_reason),
+        CASE(disconnect_without_text_has_a_reason),
+        CASE(data_before_a_disconnect_is_delivered),
+        CASE(every_strike_at_every_moment_ends_the_session),
     };
 
     return run_role_or_cases(NULL, 0, cases, COUNT_OF(cases), argc, argv);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A hostile server: keys exchanged when nobody expects it, and wrongly.
+ * This program plays a hostile server (hostile.h): key exchanges at unexpected
+ * moments, and wrong ones.
  */
 #include "lib/hostile.h"
 
@@ -8,10 +9,11 @@
 
 /* ---- Before the login -------------------------------------------------- */
 
-/* Keys again before the login, as far as `reply`, and then on as if nothing
- * were. */
+/* Check that the handshake fails if the server begins another key exchange
+ * before the login, sends `reply` in it, and then goes on as if nothing had
+ * happened. */
 static void
-expect_mistrust(const struct bytes *reply)
+check_handshake_refused(const struct bytes *reply)
 {
     struct bytes words = {0};
     struct sg_error error = {.status = SG_OK};
@@ -30,32 +32,32 @@ expect_mistrust(const struct bytes *reply)
     script_close(&script);
 }
 
-/* libssh2 takes the handshake for complete, and has no host key then. */
+/* libssh2 takes the handshake for complete but has no host key. */
 static void
-no_host_key_in_the_end(void)
+second_key_exchange_without_a_host_key_is_refused(void)
 {
     struct bytes reply = {0};
 
     packet_put(&reply, 1, MSG_KEX_ECDH_REPLY, "sss", "", "", "");
-    expect_mistrust(&reply);
+    check_handshake_refused(&reply);
     free(reply.data);
 }
 
-/* The host's public key is no secret: who is in the middle may show it, but
- * can't sign with it. */
+/* Anyone can show the host's public key, because it is no secret, but only
+ * the host can sign with it. */
 static void
-host_key_of_somebody_else(void)
+second_key_exchange_with_a_wrong_signature_is_refused(void)
 {
     static const unsigned char public[32] = {77};
     static const unsigned char signature[64] = {WRONG_SIGNATURE};
     struct bytes reply = {0};
 
     put_kex_reply_with(&reply, 1, public, signature);
-    expect_mistrust(&reply);
+    check_handshake_refused(&reply);
     free(reply.data);
 }
 
-/* ---- Afterwards -------------------------------------------------------- */
+/* ---- After the login --------------------------------------------------- */
 
 static void
 rekey(void)
@@ -68,7 +70,7 @@ rekey(void)
 }
 
 static void
-rekey_again_and_again(void)
+session_survives_many_rekeys(void)
 {
     begin_session();
     for (int i = 0; i < 30; i++) {
@@ -78,9 +80,10 @@ rekey_again_and_again(void)
     end_alive();
 }
 
-/* Two keys at once, without waiting for anything. */
+/* The server sends several key exchanges in a row and does not wait for the
+ * client. */
 static void
-rekey_upon_rekey(void)
+session_survives_rekeys_in_a_row(void)
 {
     struct bytes bytes = {0};
 
@@ -95,9 +98,10 @@ rekey_upon_rekey(void)
     end_alive();
 }
 
-/* What is on its way arrives, though a server may not send it then. */
+/* Data within a key exchange is delivered, though RFC 4253 7.1 forbids a
+ * server to send it. */
 static void
-data_in_the_middle_of_a_rekey(void)
+data_within_a_rekey_is_delivered(void)
 {
     struct bytes bytes = {0};
 
@@ -114,7 +118,7 @@ data_in_the_middle_of_a_rekey(void)
 }
 
 static void
-close_in_the_middle_of_a_rekey(void)
+close_within_a_rekey_ends_the_channel(void)
 {
     struct bytes bytes = {0};
 
@@ -129,9 +133,10 @@ close_in_the_middle_of_a_rekey(void)
     end_channel_closed();
 }
 
-/* An open that has begun, one that begins, and a close. */
+/* The server begins a rekey while one channel opens and another one sends and
+ * closes. */
 static void
-rekey_while_much_is_going_on(void)
+rekey_disturbs_neither_opens_nor_closes(void)
 {
     struct sg_error error = {.status = SG_OK};
     struct channel other;
@@ -162,9 +167,9 @@ rekey_while_much_is_going_on(void)
     end_session();
 }
 
-/* A key exchange that the server begins and never ends. */
+/* The server begins a key exchange and never completes it. */
 static void
-rekey_without_end(void)
+rekey_that_never_completes_costs_nothing(void)
 {
     struct bytes bytes = {0};
 
@@ -181,10 +186,10 @@ rekey_without_end(void)
     script_close(&script);
 }
 
-/* The system's libssh2 lets a rekey that fails pass in silence, and stays with
- * the keys it has. */
+/* The system's libssh2 ignores a failed rekey and keeps the old keys.  The
+ * pinned one ends the session. */
 static void
-end_of_nonsense(void)
+end_after_failed_rekey(void)
 {
 #ifdef LIBSSH2_CHANNEL_OPEN_START
     end_lost("");
@@ -193,32 +198,33 @@ end_of_nonsense(void)
 #endif
 }
 
-/* Nothing in common, no lists, no more than a byte of them. */
+/* KEXINIT has no common algorithm, has no lists, has a list of a wrong
+ * length, and is empty. */
 static void
-rekey_with_nonsense(void)
+malformed_kexinit_ends_the_session(void)
 {
     static const char cookie[16];
 
     begin_session();
     script_send(&script, MSG_KEXINIT, "rssssssssssbu", cookie, sizeof(cookie),
                 "x", "x", "x", "x", "x", "x", "x", "x", "", "", 0, 0U);
-    end_of_nonsense();
+    end_after_failed_rekey();
     begin_session();
     script_send(&script, MSG_KEXINIT, "r", cookie, sizeof(cookie));
-    end_of_nonsense();
+    end_after_failed_rekey();
     begin_session();
     script_send(&script, MSG_KEXINIT, "ru", cookie, sizeof(cookie),
                 UINT32_MAX);
-    end_of_nonsense();
+    end_after_failed_rekey();
     begin_session();
     script_send(&script, MSG_KEXINIT, "");
-    end_of_nonsense();
+    end_after_failed_rekey();
 }
 
-/* The answer holds less of a host key than it says.  With this method libssh2
- * 1.10 would have given back the old key by then, and still point to it. */
+/* The reply holds less of a host key than its length says.  With this method
+ * libssh2 1.10 has freed the old host key by then but still points to it. */
 static void
-rekey_with_half_a_host_key(void)
+truncated_host_key_in_a_rekey_is_survived(void)
 {
     struct bytes bytes = {0};
 
@@ -236,10 +242,10 @@ rekey_with_half_a_host_key(void)
     wait_until(no_loop_runs, NULL);
 }
 
-/* libssh2 says nothing of what goes wrong in a rekey, and stays with the keys
- * it has: a packet could be taken out of the stream like that. */
+/* libssh2 reports no failure of a rekey and keeps the old keys, so an
+ * attacker could remove a packet from the stream that way. */
 static void
-wrong_mac_in_a_rekey(void)
+wrong_mac_in_a_rekey_ends_the_session(void)
 {
     struct bytes bytes = {0};
     char heard[64] = "";
@@ -258,17 +264,17 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(rekey_again_and_again),
-        CASE(rekey_upon_rekey),
-        CASE(no_host_key_in_the_end),
-        CASE(host_key_of_somebody_else),
-        CASE(data_in_the_middle_of_a_rekey),
-        CASE(close_in_the_middle_of_a_rekey),
-        CASE(rekey_while_much_is_going_on),
-        CASE(rekey_without_end),
-        CASE(rekey_with_nonsense),
-        CASE(rekey_with_half_a_host_key),
-        CASE(wrong_mac_in_a_rekey),
+        CASE(session_survives_many_rekeys),
+        CASE(session_survives_rekeys_in_a_row),
+        CASE(second_key_exchange_without_a_host_key_is_refused),
+        CASE(second_key_exchange_with_a_wrong_signature_is_refused),
+        CASE(data_within_a_rekey_is_delivered),
+        CASE(close_within_a_rekey_ends_the_channel),
+        CASE(rekey_disturbs_neither_opens_nor_closes),
+        CASE(rekey_that_never_completes_costs_nothing),
+        CASE(malformed_kexinit_ends_the_session),
+        CASE(truncated_host_key_in_a_rekey_is_survived),
+        CASE(wrong_mac_in_a_rekey_ends_the_session),
     };
 
     return run_role_or_cases(NULL, 0, cases, COUNT_OF(cases), argc, argv);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A proxy: relay.c, child.c and proxy.c driven by a loop, against children
- * of every temper.  How they come to their end is in test_proxy_end.c.
+ * This program tests running proxies: relay.c, child.c and proxy.c on a loop,
+ * with children that behave in many ways. The end of a proxy is tested in
+ * test_proxy_end.c.
  */
 #include "proxy/proxy.h"
 
@@ -12,8 +13,8 @@
 
 /* ---- Roles ------------------------------------------------------------ */
 
-/* Writes BIG bytes and reads as many at the same time, by two processes: it
- * must not depend on ours which is done when. */
+/* Writes BIG bytes and reads BIG bytes at the same time, in two processes, so
+ * that neither direction waits for the other here. */
 static int
 trade(char **arguments)
 {
@@ -44,19 +45,20 @@ trade(char **arguments)
     return waitpid(writer, &status, 0) == writer && status == 0 ? 0 : 5;
 }
 
-/* Writes until everything behind its stdout is full, tells how much that
- * was, and ends. */
+/* Writes until its stdout takes no more, writes the number of bytes to
+ * stderr, and exits with 6. */
 static int
-fill_and_end(char **arguments)
+fill_stdout_and_exit(char **arguments)
 {
     (void)arguments;
     dprintf(STDERR_FILENO, "%zu", fill_up(STDOUT_FILENO, 50));
     return 6;
 }
 
-/* Leaves more last words than one read takes, all at once; or one byte. */
+/* Waits for one byte, writes arguments[0] bytes to stderr in one write(2),
+ * and exits with 3. */
 static int
-leave_last_words(char **arguments)
+write_stderr_and_exit(char **arguments)
 {
     static char words[900000];
     size_t n = strtoul(arguments[0], NULL, 10);
@@ -71,7 +73,7 @@ leave_last_words(char **arguments)
     return 3;
 }
 
-/* ---- There and back --------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------- */
 
 static void
 echo(struct proxy *proxy, size_t n)
@@ -85,7 +87,7 @@ echo(struct proxy *proxy, size_t n)
 }
 
 static void
-what_goes_in_comes_out(void)
+data_of_every_size_comes_back(void)
 {
     static const size_t sizes[] = {1,     2,      100, 4096,   32700, 65536,
                                    65537, 200000, 3,   200000, 100};
@@ -139,7 +141,7 @@ big_transfers_both_ways_at_once(void)
 }
 
 static void
-two_hundred_at_once(void)
+two_hundred_proxies_share_one_loop(void)
 {
     static struct proxy proxies[200];
     struct command command;
@@ -161,7 +163,7 @@ two_hundred_at_once(void)
 }
 
 static void
-two_pipes_are_its_standard_streams(void)
+standard_streams_of_the_child_are_pipes(void)
 {
     struct proxy proxy = proxy_sh(
         "test -p /dev/stdin && test -p /dev/stdout && echo pipes",
@@ -172,7 +174,7 @@ two_pipes_are_its_standard_streams(void)
 }
 
 static void
-start_fails_and_leaves_nothing(void)
+failed_start_leaves_nothing(void)
 {
     struct command command;
     struct sg_shared *shared = sg_shared_new();
@@ -190,10 +192,10 @@ start_fails_and_leaves_nothing(void)
     sg_shared_unref(shared);
 }
 
-/* ---- One way ---------------------------------------------------------- */
+/* ---- One direction ---------------------------------------------------- */
 
 static void
-half_close_ends_its_input_alone(void)
+half_close_ends_only_the_childs_input(void)
 {
     struct proxy proxy = proxy_sh("cat; echo end; exit 4", LONG_LINGER);
 
@@ -205,7 +207,8 @@ half_close_ends_its_input_alone(void)
     proxy_close(&proxy);
 }
 
-/* SHUT_RD: what comes is dropped, and does not hold up what goes. */
+/* After SHUT_RD the child's output is dropped, and the caller's data goes on.
+ */
 static void
 caller_that_reads_no_more_can_send(void)
 {
@@ -219,7 +222,7 @@ caller_that_reads_no_more_can_send(void)
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, 0);
     CHECK_EQ(shutdown(proxy.stream, SHUT_RD), 0);
-    loop_round_trip(); /* it is not taken for a close */
+    loop_round_trip(); /* the loop does not take it for a close */
     CHECK(!process_is_gone(proxy.process));
     write_all(proxy.stream, "heard\n", 6);
     expect_text(pipe_fd[0], "heard\n");
@@ -228,7 +231,8 @@ caller_that_reads_no_more_can_send(void)
     close(pipe_fd[1]);
 }
 
-/* Its input is closed: sends fail after a while, what it says still comes. */
+/* The child closes its input: sends fail after a while, and its output goes
+ * on. */
 static void
 child_that_reads_no_more_can_send(void)
 {
@@ -239,7 +243,7 @@ child_that_reads_no_more_can_send(void)
 
     expect_text(proxy.stream, "deaf\n");
     while (send(proxy.stream, block, sizeof(block), MSG_NOSIGNAL) > 0) {
-    } /* which waits for room, soon in vain */
+    } /* send(2) waits for room until it fails */
     CHECK_EQ(errno, EPIPE);
     expect_text(proxy.stream, "still\nstill\nstill\n");
     CHECK(!process_is_gone(proxy.process));
@@ -261,7 +265,7 @@ check_tail(struct proxy *proxy, const char *wanted)
 }
 
 static void
-last_words_are_known_at_the_end(void)
+stderr_is_known_at_the_end(void)
 {
     for (int i = 0; i < 20; i++) {
         struct proxy proxy = proxy_sh("echo first >&2; echo last >&2; exit 2",
@@ -275,7 +279,7 @@ last_words_are_known_at_the_end(void)
 }
 
 static void
-flood_of_errors_is_drained_and_its_end_kept(void)
+flood_of_stderr_is_drained_and_its_end_kept(void)
 {
     static char wanted[SG_TAIL_CAPACITY + 1];
     struct proxy proxy = proxy_sh(
@@ -294,10 +298,10 @@ flood_of_errors_is_drained_and_its_end_kept(void)
     proxy_close(&proxy);
 }
 
-/* ---- Last words, while the loop is held up ----------------------------- */
+/* ---- Standard error at the end, while the loop is held up -------------- */
 
 static pthread_t tester;
-static atomic_int refill_fd; /* more is said there whenever the loop reads */
+static atomic_int refill_fd; /* written to whenever the loop reads; -1: none */
 
 static int
 wait_at_the_gate(const char *call)
@@ -307,15 +311,15 @@ wait_at_the_gate(const char *call)
     }
     gate_pass();
     if (refill_fd >= 0 && write(refill_fd, "x", 1) < 0) {
-        refill_fd = -1; /* nobody reads it any more */
+        refill_fd = -1; /* no reader is left */
     }
     return 0;
 }
 
-/* Let it end while the loop is about to read the first of its last words,
- * and then let the loop go on. */
+/* Let the child end while the loop is about to read the first byte of its
+ * stderr, and then let the loop go on. */
 static void
-end_behind_the_loop(struct proxy *proxy)
+end_while_the_loop_waits(struct proxy *proxy)
 {
     tester = pthread_self();
     gate_set(false);
@@ -326,13 +330,14 @@ end_behind_the_loop(struct proxy *proxy)
 }
 
 static void
-many_last_words_are_known_at_the_end(void)
+large_stderr_is_known_at_the_end(void)
 {
-    struct proxy proxy = proxy_role("leave_last_words", "900000", LONG_LINGER);
+    struct proxy proxy = proxy_role("write_stderr_and_exit", "900000",
+                                    LONG_LINGER);
     size_t n;
 
     refill_fd = -1;
-    end_behind_the_loop(&proxy);
+    end_while_the_loop_waits(&proxy);
     expect_eof(proxy.stream);
     free(sg_shared_get_stderr(proxy.shared, &n));
     CHECK_EQ(n, SG_TAIL_CAPACITY);
@@ -341,15 +346,15 @@ many_last_words_are_known_at_the_end(void)
     proxy_close(&proxy);
     wait_until(no_loop_runs, NULL);
     active_hook = NULL;
-    CHECK_LE(calls_made, 10); /* all had been read by then */
+    CHECK_LE(calls_made, 10); /* everything had been read before */
 }
 
-/* A grandchild that goes on writing faster than we read: it does not delay
- * the end, and others have their turn. */
+/* Stderr is written to faster than the loop reads, as a grandchild may do.
+ * That delays neither the end nor other proxies. */
 static void
-endless_last_words(void)
+endless_stderr_does_not_delay_the_end(void)
 {
-    struct proxy proxy = proxy_role("leave_last_words", "1", LONG_LINGER);
+    struct proxy proxy = proxy_role("write_stderr_and_exit", "1", LONG_LINGER);
     struct proxy other = proxy_sh("exec cat", LONG_LINGER);
     char path[64];
     int fd;
@@ -358,7 +363,7 @@ endless_last_words(void)
     fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
     CHECK_GE(fd, 0);
     refill_fd = fd;
-    end_behind_the_loop(&proxy);
+    end_while_the_loop_waits(&proxy);
     expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     echo(&other, 100);
@@ -370,7 +375,7 @@ endless_last_words(void)
 }
 
 static void
-errors_can_go_elsewhere(void)
+stderr_can_go_to_a_descriptor_or_nowhere(void)
 {
     struct command command;
     struct proxy proxy;
@@ -408,12 +413,13 @@ idle_stream_costs_nothing(void)
     proxy_close(&proxy);
 }
 
-/* The child has ended with output unread: its pipe hangs up, for ever. */
+/* The child has ended with output unread, so its pipe reports a hang-up all
+ * the time. */
 static void
-back_pressure_costs_nothing(void)
+unread_output_costs_nothing(void)
 {
     static char block[1 << 22];
-    struct proxy proxy = proxy_role("fill_and_end", NULL, LONG_LINGER);
+    struct proxy proxy = proxy_role("fill_stdout_and_exit", NULL, LONG_LINGER);
     size_t n, length;
     char number[32];
     char *tail;
@@ -434,7 +440,7 @@ back_pressure_costs_nothing(void)
     proxy_close(&proxy);
 }
 
-/* The same the other way round: the child does not read. */
+/* The child does not read, so its input stays full. */
 static void
 full_pipe_costs_nothing(void)
 {
@@ -455,16 +461,16 @@ half_closed_stream_costs_nothing(void)
     proxy_close(&proxy);
 }
 
-/* The caller has gone, the child is given its time. */
+/* The caller has closed the stream, and the child lingers. */
 static void
-lingering_costs_nothing(void)
+lingering_child_costs_nothing(void)
 {
     struct proxy proxy = proxy_sh("exec sleep 1000", LONG_LINGER);
 
     fill_up(proxy.stream, 50);
     sg_sys_close(&proxy.stream);
 #ifndef SG_PORTABLE
-    if (!under_valgrind()) { /* else it must be asked whether it has ended */
+    if (!under_valgrind()) { /* without a pidfd the loop has to poll */
         loop_round_trip();
         expect_quiet();
     }
@@ -478,28 +484,28 @@ main(int argc, char **argv)
 {
     static const struct role roles[] = {
         {"trade", trade},
-        {"fill_and_end", fill_and_end},
-        {"leave_last_words", leave_last_words},
+        {"fill_stdout_and_exit", fill_stdout_and_exit},
+        {"write_stderr_and_exit", write_stderr_and_exit},
     };
     static const struct test_case cases[] = {
-        CASE(what_goes_in_comes_out),
+        CASE(data_of_every_size_comes_back),
         CASE(big_transfers_both_ways_at_once),
-        CASE(two_hundred_at_once),
-        CASE(two_pipes_are_its_standard_streams),
-        CASE(start_fails_and_leaves_nothing),
-        CASE(half_close_ends_its_input_alone),
+        CASE(two_hundred_proxies_share_one_loop),
+        CASE(standard_streams_of_the_child_are_pipes),
+        CASE(failed_start_leaves_nothing),
+        CASE(half_close_ends_only_the_childs_input),
         CASE(caller_that_reads_no_more_can_send),
         CASE(child_that_reads_no_more_can_send),
-        CASE(last_words_are_known_at_the_end),
-        CASE(flood_of_errors_is_drained_and_its_end_kept),
-        CASE(many_last_words_are_known_at_the_end),
-        CASE(endless_last_words),
-        CASE(errors_can_go_elsewhere),
+        CASE(stderr_is_known_at_the_end),
+        CASE(flood_of_stderr_is_drained_and_its_end_kept),
+        CASE(large_stderr_is_known_at_the_end),
+        CASE(endless_stderr_does_not_delay_the_end),
+        CASE(stderr_can_go_to_a_descriptor_or_nowhere),
         CASE(idle_stream_costs_nothing),
-        CASE(back_pressure_costs_nothing),
+        CASE(unread_output_costs_nothing),
         CASE(full_pipe_costs_nothing),
         CASE(half_closed_stream_costs_nothing),
-        CASE(lingering_costs_nothing),
+        CASE(lingering_child_costs_nothing),
     };
 
     return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * How channels and sessions end, with a real sshd: closed by the client,
- * closed by the server, lost, or stopped when the program exits.
+ * This program tests how channels and sessions end, with a real sshd: closed
+ * by the client, closed by the server, lost, or stopped when the program
+ * exits.
  */
 #include "lib/gateway.h"
 
@@ -11,7 +12,7 @@
 #define FEW 4
 
 static void
-close_with_data_in_flight_arrives_whole(void)
+data_in_flight_arrives_after_close(void)
 {
     struct tunnel tunnel = tunnel_open("");
     size_t n = fill_up(tunnel.channel.stream, 200);
@@ -20,7 +21,8 @@ close_with_data_in_flight_arrives_whole(void)
     sg_sys_close(&tunnel.channel.stream);
     expect_pattern(tunnel.server, n);
 
-    /* With unread data on our side, which a socket would make a reset. */
+    /* Data is unread at the caller's end, which would make a socket's close a
+     * reset. */
     tunnel_reopen(&tunnel);
     write_all(tunnel.server, "unread", 6);
     wait_for(tunnel.channel.stream, POLLIN);
@@ -28,7 +30,7 @@ close_with_data_in_flight_arrives_whole(void)
     sg_sys_close(&tunnel.channel.stream);
     expect_pattern(tunnel.server, n);
 
-    /* The other way. */
+    /* The other direction works in the same way. */
     tunnel_reopen(&tunnel);
     n = fill_up(tunnel.server, 200);
     sg_sys_close(&tunnel.server);
@@ -36,9 +38,9 @@ close_with_data_in_flight_arrives_whole(void)
     tunnel_close(&tunnel);
 }
 
-/* Nobody takes what was sent: it is dropped after `linger`. */
+/* The target reads nothing: the data is dropped after the linger. */
 static void
-linger_ends(void)
+unread_data_is_dropped_after_the_linger(void)
 {
     struct gateway gateway = gateway_open("");
     struct listener listener = listener_open(FEW);
@@ -52,7 +54,7 @@ linger_ends(void)
     fill_up(channel.stream, 200);
     channel_close(&channel);
     other = channel_open(&gateway, &listener, &other_server);
-    poll(NULL, 0, 100); /* CLOSE has gone; sshd keeps what it has */
+    poll(NULL, 0, 100); /* CLOSE has been sent by now */
     expect_quiet();
     ping(other.stream, other_server, 1);
     ping(other_server, other.stream, 1);
@@ -93,7 +95,7 @@ expect_no_more_channels(const struct gateway *gateway)
 }
 
 static void
-server_is_killed(void)
+killed_server_ends_channels_and_opens(void)
 {
     struct gateway gateway = gateway_open("");
     int fillers[2];
@@ -133,10 +135,10 @@ server_is_killed(void)
     gateway_close(&gateway);
 }
 
-/* All that had arrived is the caller's, read or not. */
-/* sshd has taken all that was said at this end of a target. */
+/* Returns true if sshd has received everything that was written to the
+ * target's end of the connection. */
 static bool
-is_on_its_way(void *server)
+is_received_by_sshd(void *server)
 {
     int unsent = -1;
 
@@ -145,7 +147,7 @@ is_on_its_way(void *server)
 }
 
 static void
-what_came_before_the_loss_is_delivered(void)
+data_before_the_loss_is_delivered(void)
 {
     static char data[MB];
     struct gateway gateway = gateway_open("");
@@ -157,8 +159,8 @@ what_came_before_the_loss_is_delivered(void)
     channels[0] = channel_open(&gateway, &listener, &servers[0]);
     channels[1] = channel_open(&gateway, &listener, &servers[1]);
     write_all(servers[0], data, sizeof(data));
-    wait_until(is_on_its_way, &servers[0]);
-    for (size_t i = 0; i < 20; i++) { /* by then it has come, too */
+    wait_until(is_received_by_sshd, &servers[0]);
+    for (size_t i = 0; i < 20; i++) { /* until the data is here */
         ping(servers[1], channels[1].stream, i);
         poll(NULL, 0, 10);
     }
@@ -174,22 +176,22 @@ what_came_before_the_loss_is_delivered(void)
     gateway_close(&gateway);
 }
 
-#define FAREWELL 100000 /* fits into a stream's socket */
+#define LAST_DATA 100000 /* bytes; they fit into a stream's socket */
 
 static bool
-has_come(void *stream)
+has_arrived(void *stream)
 {
     int unread = -1;
 
     CHECK_EQ(ioctl(*(int *)stream, FIONREAD, &unread), 0);
-    return unread == FAREWELL;
+    return unread == LAST_DATA;
 }
 
-/* The same, found out by a failing send, with the end still unread. */
+/* The same when a failing send reveals the loss before the end is read. */
 static void
-what_came_before_a_failing_send_is_delivered(void)
+data_before_a_failing_send_is_delivered(void)
 {
-    static char data[FAREWELL];
+    static char data[LAST_DATA];
     struct tunnel tunnel = tunnel_open("");
 
     pattern_fill(0, data, sizeof(data));
@@ -200,10 +202,10 @@ what_came_before_a_failing_send_is_delivered(void)
         CHECK(pattern_is(0, data, sizeof(data)));
     }
     write_all(tunnel.server, data, sizeof(data));
-    wait_until(has_come, &tunnel.channel.stream);
+    wait_until(has_arrived, &tunnel.channel.stream);
     kill(tunnel.gateway.sshd.pid, SIGKILL);
-    send(tunnel.channel.stream, "x", 1,
-         MSG_NOSIGNAL); /* it may be over already */
+    /* This fails if the session is over already. */
+    send(tunnel.channel.stream, "x", 1, MSG_NOSIGNAL);
     expect_pattern(tunnel.channel.stream, sizeof(data));
     expect_lost(&tunnel.channel);
     tunnel_close(&tunnel);
@@ -241,8 +243,8 @@ closed_session_ends_its_channels(void)
 
 #define BOUND SG_SEC
 
-/* The program ends with channels in every state; the server may be stopped
- * dead. */
+/* The program exits with channels in every state.  With `is_dead` the server
+ * is stopped.  Returns the nanoseconds that sg_loop_stop_all() took. */
 static int64_t
 stop_all(bool is_dead)
 {
@@ -298,13 +300,13 @@ stopping_all_while_the_server_hangs(void)
 }
 
 static void
-program_ends(void)
+exit_is_in_time(void)
 {
     expect_in_time(stopping_all, BOUND + 50 * SG_MSEC);
 }
 
 static void
-program_ends_and_the_server_hangs(void)
+exit_is_in_time_while_the_server_hangs(void)
 {
     expect_in_time(stopping_all_while_the_server_hangs, BOUND + 50 * SG_MSEC);
 }
@@ -326,9 +328,8 @@ closing_while_the_server_hangs(void)
     return took;
 }
 
-/* Closing does not take for ever when the server hangs. */
 static void
-closed_session_whose_server_hangs(void)
+close_is_in_time_while_the_server_hangs(void)
 {
     expect_in_time(closing_while_the_server_hangs, 2 * SG_SEC);
 }
@@ -337,15 +338,15 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(close_with_data_in_flight_arrives_whole),
-        CASE(linger_ends),
-        CASE(server_is_killed),
-        CASE(what_came_before_the_loss_is_delivered),
-        CASE(what_came_before_a_failing_send_is_delivered),
+        CASE(data_in_flight_arrives_after_close),
+        CASE(unread_data_is_dropped_after_the_linger),
+        CASE(killed_server_ends_channels_and_opens),
+        CASE(data_before_the_loss_is_delivered),
+        CASE(data_before_a_failing_send_is_delivered),
         CASE(closed_session_ends_its_channels),
-        CASE(program_ends),
-        CASE(program_ends_and_the_server_hangs),
-        CASE(closed_session_whose_server_hangs),
+        CASE(exit_is_in_time),
+        CASE(exit_is_in_time_while_the_server_hangs),
+        CASE(close_is_in_time_while_the_server_hangs),
     };
 
     return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);
