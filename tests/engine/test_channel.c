@@ -52,16 +52,16 @@ half_close_leaves_the_other_direction_open(void)
     tunnel_close(&tunnel);
 }
 
-/* One end of a stream, which sends one pseudo-random sequence and expects
- * another. */
+/* This is one end of a stream.  It sends one pseudo-random sequence and
+ * expects another one. */
 struct trader {
     int fd;
     size_t sent, received; /* bytes */
     struct random mine, theirs;
 };
 
-/* The block that is being sent and the block that is expected; the bytes from
- * the start on are not sent or not received yet. */
+/* The block that is being sent and the block that is expected.  Their bytes
+ * from `out_start` and `in_start` on are not sent or received yet. */
 struct pending {
     char out[16384], in[16384];
     size_t out_start, in_start;
@@ -213,8 +213,8 @@ many_channels_at_once(void)
 
 #define SENDERS 12
 
-/* SENDERS that always have something to send get about the same share when
- * the connection is the bottleneck. */
+/* SENDERS channels that always have data to send get about the same share
+ * when the connection is the bottleneck. */
 static void
 busy_senders_take_turns(void)
 {

@@ -268,9 +268,8 @@ disconnect_without_text_has_a_reason(void)
     end_lost("disconnected");
 }
 
-/* Data before a DISCONNECT is delivered if libssh2 has handed it out.  When
- * both arrive in one read, libssh2 does not hand out the data, hence the
- * round trip. */
+/* Data before a DISCONNECT is delivered if libssh2 has handed the data out.
+ * If both arrive in one read it does not, hence the round trip. */
 static void
 data_before_a_disconnect_is_delivered(void)
 {

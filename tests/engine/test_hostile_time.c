@@ -23,8 +23,8 @@ time(time_t *to)
     return now.tv_sec;
 }
 
-/* sshd may try to connect for more than two minutes, and libssh2 1.10 waits
- * for an open for one.  Other channels of the session must go on meanwhile
+/* sshd may try to connect for more than two minutes, and libssh2 1.10 gives
+ * an open up after one.  Other channels of the session must go on meanwhile
  * and afterwards. */
 static void
 late_reply_to_an_open_disturbs_no_other_channel(void)

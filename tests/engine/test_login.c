@@ -12,7 +12,7 @@
 
 /* ---- Handshake -------------------------------------------------------- */
 
-/* A session whose peer is no SSH server; `peer` is the peer's end. */
+/* The peer of this session is no SSH server; `peer` is its end. */
 struct stranger {
     struct sg_session *session;
     int peer;

@@ -363,9 +363,11 @@ fill_below(int number, int *taken)
     return n;
 }
 
-/* A program that closes a descriptor of the engine by mistake.  It calls
- * syscall(2), because ThreadSanitizer reports such a close(2).  The closed
- * number is the lowest free one, so the next poller gets it. */
+/* The program closes descriptors of the engine by mistake: the poller's,
+ * whose number then gets another owner, and the one that /proc shows as
+ * `name`, if there is one.  That one's number is then the lowest free number,
+ * so the next poller gets it.  This calls syscall(2), because ThreadSanitizer
+ * reports such a close(2). */
 static void
 check_loss_of_poller_and(const char *name)
 {
