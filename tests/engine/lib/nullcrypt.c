@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Null cryptography: with this file in a program libssh2 encrypts nothing,
- * every MAC is zeros, every signature is right and no padding is random.
+ * Null cryptography: in a program with this file libssh2 encrypts nothing,
+ * every MAC is zeros, every signature verifies, and padding is zeros.
  *
- * The definitions here stand in for libcrypto's: symbols are looked up in the
- * program before its libraries, whether libssh2 is one of those or a part of
- * the program.  libcrypto itself is bound to its own.  So a server's side of
- * a connection is written down in plain bytes beforehand, and a fuzzer's
- * input reaches what is behind the MAC.
+ * A test can therefore write a server's packets as plain bytes in advance, and
+ * a fuzzer's input gets past the MAC.
  *
- * What each release of libssh2 calls for the cipher and the MAC is here; key
- * agreement and hashes stay what they are.
+ * The functions here replace those of libcrypto, because the linker looks a
+ * symbol up in the program before its libraries.  That holds whether libssh2
+ * is a library or a part of the program.  libcrypto itself keeps calling its
+ * own functions.  Replaced are the functions that any release of libssh2 calls
+ * for the cipher, the MAC and signatures; key agreement and hashes are
+ * libcrypto's.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
@@ -22,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "packets.h"
+#include "lib/packets.h"
 
 /* ---- Ciphers ---------------------------------------------------------- */
 
@@ -107,7 +108,8 @@ HMAC_Final(HMAC_CTX *context, unsigned char *mac, unsigned int *n)
     return 1;
 }
 
-/* libcrypto's own EVP_MAC asks it, where it is not bound to its own. */
+/* A libcrypto that does not keep to its own functions calls this one from its
+ * EVP_MAC. */
 size_t
 HMAC_size(const HMAC_CTX *context)
 {
@@ -194,14 +196,14 @@ RAND_bytes(unsigned char *to, int n)
     return 1;
 }
 
-/* ---- Leaks that are not ours ------------------------------------------ */
+/* ---- Leaks in libssh2 ------------------------------------------------- */
 
 #if defined(__SANITIZE_ADDRESS__)
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_options(void);
 
-/* libssh2 1.10 forgets what libcrypto made for a key exchange that never came
- * to its end. */
+/* libssh2 1.10 does not free the objects of libcrypto that a key exchange used
+ * if the key exchange does not complete. */
 const char *
 __lsan_default_suppressions(void)
 {
