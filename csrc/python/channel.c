@@ -148,7 +148,7 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
     }
     else if (!PyErr_Occurred()) {
         sg_raise_made(state->messages, "channel_not_opened", "OOsiisO",
-                      self->gateway, self->dest_addr, sg_status_text(status),
+                      self->gateway, self->dest_addr, sg_status_name(status),
                       error.err, error.code, error.text, plan.timeout);
     }
 out:

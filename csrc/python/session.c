@@ -103,12 +103,13 @@ step_end(struct step *step, enum sg_status status, bool *is_refused)
         return 0;
     }
     sg_raise_made(sg_state_of((PyObject *)step->self)->messages,
-                  "session_failed", "siis", sg_status_text(status),
+                  "session_failed", "siis", sg_status_name(status),
                   step->error.err, step->error.code, step->error.text);
     return -1;
 }
 
-/* None on success, or the words of the refusal. */
+/* None on success; after a refusal (code, text), libssh2's error code and
+ * message. */
 static PyObject *
 step_answer(struct step *step, enum sg_status status)
 {
@@ -118,9 +119,12 @@ step_answer(struct step *step, enum sg_status status)
         return NULL;
     }
     if (is_refused) {
-        return PyUnicode_DecodeUTF8(step->error.text,
-                                    (Py_ssize_t)strlen(step->error.text),
-                                    "backslashreplace");
+        PyObject *text = PyUnicode_DecodeUTF8(
+            step->error.text, (Py_ssize_t)strlen(step->error.text),
+            "backslashreplace");
+
+        return text != NULL ? Py_BuildValue("iN", step->error.code, text)
+                            : NULL;
     }
     Py_RETURN_NONE;
 }

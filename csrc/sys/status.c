@@ -51,3 +51,18 @@ sg_status_text(enum sg_status status)
     }
     return "unknown status";
 }
+
+const char *
+sg_status_name(enum sg_status status)
+{
+    switch (status) {
+    case SG_OK:
+        return "OK";
+#define X(name, text)                                                         \
+    case name:                                                                \
+        return &#name[sizeof("SG_ERR_") - 1];
+        SG_STATUS_LIST(X)
+#undef X
+    }
+    return "UNKNOWN";
+}

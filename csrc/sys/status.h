@@ -65,4 +65,8 @@ enum sg_status sg_fail_errno(struct sg_error *error, long negative_errno);
 /* A short text for `status`; never NULL. */
 const char *sg_status_text(enum sg_status status);
 
+/* The name of `status` from the list above without SG_ERR_, as "TIMEOUT";
+ * "OK" for SG_OK.  Python compares it; sg_status_text() is for people. */
+const char *sg_status_name(enum sg_status status);
+
 #endif

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from errno import EACCES, ENOENT, ENOEXEC
 
 from sshgateway._deadline import in_seconds
+from sshgateway._status import Status
 from sshgateway.errors import (
     AuthenticationError,
     ChannelOpenError,
@@ -116,14 +117,20 @@ def config_invalid(words: str, errno: int = _errno.EINVAL) -> ConfigError:
 
 
 class SessionFailed(Exception):  # noqa: N818
-    """A step of _core.Session failed; gateway.py says what that is called."""
+    """A step of _core.Session failed. The Gateway turns it into a public exception.
+
+    - status (str): the name of a Status.
+    - errno (int): the system's error number, or 0.
+    - code (int): libssh2's error code, or RFC 4253's disconnect reason, or 0.
+    - text (str): a message, or "".
+    """
 
     def __init__(self, status: str, errno: int, code: int, text: str) -> None:
         super().__init__(status, errno, code, text)
-        self.status = status
+        self.status = Status(status)
         self.errno = errno
         self.code = code
-        self.text = text or (os.strerror(errno) if errno else status)
+        self.text = text or os.strerror(errno)
 
 
 #: Called by _core.
@@ -175,15 +182,20 @@ def channel_not_opened(
     text: str,
     timeout: float | None,
 ) -> OSError:
-    """Called by _core."""
+    """Called by _core.
+
+    - status (str): the name of a Status.
+    - code (int): for OPEN_FAILURE RFC 4254's reason.
+    - timeout (float or None): the time limit that has passed, in seconds.
+    """
     to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
-    if status == "timed out":
+    if status == Status.TIMEOUT:
         limit = in_seconds(timeout)
         text = f"gateway {str(gateway)!r} did not open a channel to {to!r} within {limit}"
         return TimeoutError(errno, text)
-    if status == "the gateway did not open the channel":
+    if status == Status.OPEN_FAILURE:
         return channel_refused(str(gateway), dest_addr, code, text)
-    return gateway_lost(errno, gateway, text or status)
+    return gateway_lost(errno, gateway, text or ("" if errno else "it had ended before"))
 
 
 def printable(words: str) -> str:
@@ -293,9 +305,17 @@ def _host_key_error(
 
 
 def authentication_failed(
-    gateway: str, tried: Sequence[str], accepted: Sequence[str] = ()
+    gateway: str,
+    tried: Sequence[str],
+    accepted: Sequence[str] = (),
+    locked_keys: Sequence[str] = (),
 ) -> AuthenticationError:
-    """tried: the attempts, in words; accepted: the methods the server named last."""
+    """The server accepted none of the logins.
+
+    - tried: the attempts, in words.
+    - accepted: the methods that the server named last.
+    - locked_keys: the key files whose passphrase is missing or may be wrong.
+    """
     attempts = [printable(attempt) for attempt in tried]
     text = f"gateway {gateway!r} accepted no login; tried: {'; '.join(attempts) or 'nothing'}"
     methods = list(attempts)
@@ -303,7 +323,14 @@ def authentication_failed(
         methods.append(f"the server still accepts: {printable(', '.join(accepted))}")
         text += f"; {methods[-1]}"
     text += "; check the user name, and give a password=, pkey=, key_filename= or an agent's key"
-    return AuthenticationError(_errno.EACCES, text, gateway=gateway, methods=methods)
+    return AuthenticationError(
+        _errno.EACCES,
+        text,
+        gateway=gateway,
+        methods=methods,
+        accepted=list(accepted),
+        locked_keys=list(dict.fromkeys(locked_keys)),
+    )
 
 
 def gateway_lost(errno: int, gateway: object, reason: str) -> GatewayLostError:

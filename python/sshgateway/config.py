@@ -33,12 +33,14 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._messages import config_invalid, printable
+from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
 from sshgateway.proxy import Proxy, check_host, check_user, expand
 
@@ -51,6 +53,8 @@ SshConfig = str | os.PathLike[str] | bool | None
 
 _SYSTEM_FILE = "/etc/ssh/ssh_config"
 _MOST_HOPS = 32
+#: A port on which no SSH server listens, for a command line on which the first -p counts.
+_NO_PORT = "1"
 #: IdentityFile's defaults in any version of OpenSSH; of these, Gateway's own.
 _DEFAULT_KEYS = re.compile(r"~/\.ssh/id_[a-z0-9_]+")
 _USUAL_KEYS = {"~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"}
@@ -200,14 +204,17 @@ def route_by(
         rest, user, name, port = _last_of(spec)
         names.append(name)
         if (key := (rest, user, name, port)) in seen or len(hops) == _MOST_HOPS:
-            circle = " -> ".join(names)
-            raise config_invalid(f"the ProxyJump of ssh_config leads in a circle: {circle}",
-                                 errno.ELOOP)  # fmt: skip
+            raise _circle(names)
         seen.add(key)
         hop = lookup(name, port, user, jump=rest, ssh_config=ssh_config, timeout=deadline.left())
         hops.append(hop)
         spec = hop.proxy_jump
     return hops[::-1]
+
+
+def _circle(names: Sequence[str]) -> ConfigError:
+    text = f"the ProxyJump of ssh_config leads in a circle: {' -> '.join(names)}"
+    return config_invalid(text, errno.ELOOP)
 
 
 def _last_of(jump: str) -> tuple[str | None, str | None, str, int | None]:
@@ -232,6 +239,10 @@ def _last_of(jump: str) -> tuple[str | None, str | None, str, int | None]:
 
 
 # ---- Asking -----------------------------------------------------------------
+
+
+class _SshError(Exception):
+    """``ssh -G`` failed; the text is its stderr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +276,7 @@ class _Question:
         return options
 
     def _ask_ssh(self, program: str) -> _Options:
-        arguments = [program, "-G", "-T"]
+        arguments = ["-T"]
         if not isinstance(self.ssh_config, bool) and self.ssh_config is not None:
             arguments += ["-F", os.fspath(self.ssh_config)]
         if self.port is not None:
@@ -275,15 +286,37 @@ class _Question:
         if self.jump is not None:
             arguments += ["-J", self.jump]
         deadline = Deadline(self.timeout)
-        options = self._run([*arguments, "--", self.host], deadline)
-        files = options.get("identityfile", [])
-        for number, file in enumerate(files):
-            # ssh expands IdentityFile later, but ControlPath, with the same tokens, now.
-            if "%" in file or "${" in file:
-                quoted = re.sub(r'([\\"])', r"\\\1", file)
-                command = [*arguments, "-o", f'ControlPath="{quoted}"', "--", self.host]
-                files[number] = self._run(command, deadline)["controlpath"][0]
+        command = [program, "-G", *arguments, "--", self.host]
+        try:
+            options = self._run(command, deadline)
+            files = options.get("identityfile", [])
+            for number, file in enumerate(files):
+                # ssh expands IdentityFile later, but ControlPath, with the same tokens, now.
+                if "%" in file or "${" in file:
+                    quoted = re.sub(r'([\\"])', r"\\\1", file)
+                    expand_it = [program, "-G", "-o", f'ControlPath="{quoted}"', *command[2:]]
+                    files[number] = self._run(expand_it, deadline)["controlpath"][0]
+        except _SshError as failure:
+            if self._jumps_to_itself(command, deadline):
+                raise _circle([self.host, self.host]) from None
+            raise self._error(str(failure)) from None
         return options
+
+    def _jumps_to_itself(self, command: list[str], deadline: Deadline) -> bool:
+        """Whether *command* failed because the ProxyJump of a host names the host itself.
+
+        ssh(1) refuses that before it prints the options, and says so in words only. With
+        another port the two differ, so that it prints them.
+        """
+        try:
+            options = self._run([*command[:2], "-p", _NO_PORT, *command[2:]], deadline)
+        except _SshError:
+            return False
+        jump = options.get("proxyjump", ["none"])[0]
+        if jump.lower() == "none":
+            return False
+        _, user, host, _ = _last_of(jump)
+        return host == options["hostname"][0] and user in (None, options["user"][0])
 
     def _run(self, command: list[str], deadline: Deadline) -> _Options:
         with subprocess.Popen(
@@ -302,7 +335,7 @@ class _Question:
                     raise
                 raise deadline.error(f"ssh -G did not tell the way to {self.host!r}") from None
         if ssh.returncode != 0:
-            self._failed(os.fsdecode(complaint))
+            raise _SshError(os.fsdecode(complaint))
         options: _Options = {}
         for line in os.fsdecode(said).splitlines():
             keyword, _, value = line.partition(" ")
@@ -311,19 +344,16 @@ class _Question:
             options[keyword] = _split(options.get(keyword, [""])[0])
         return options
 
-    def _failed(self, stderr: str) -> None:
-        words = [line for line in stderr.splitlines() if "Pseudo-terminal" not in line]
-        text = printable("; ".join(words)) or "it said nothing"
+    def _error(self, stderr: str) -> ConfigError:
+        text = printable("; ".join(stderr.splitlines())) or "it wrote nothing to stderr"
         number = errno.EINVAL
-        if "loop" in text:
-            number = errno.ELOOP
-        elif isinstance(self.ssh_config, (str, os.PathLike)):
+        if isinstance(self.ssh_config, (str, os.PathLike)):
             try:
                 with open(self.ssh_config, "rb"):
                     pass
             except OSError as error:
                 number = error.errno or number
-        raise config_invalid(f"ssh -G cannot tell the way to {self.host!r}: {text}", number)
+        return config_invalid(f"ssh -G cannot tell the way to {self.host!r}: {text}", number)
 
 
 def _ask_paramiko(asked: _Question) -> _Options:

@@ -95,14 +95,24 @@ class HostKeyError(GatewayError):
 
 
 class AuthenticationError(GatewayError):
-    """A gateway took none of the logins that were tried (RFC 4252).
+    """A gateway accepted none of the logins that were tried (RFC 4252).
 
     Also a ``PermissionError`` (EACCES).
     """
 
-    #: What was tried, in order, in words; never a secret.  If the server said
-    #: so, the last one is "the server still accepts: publickey, password".
+    #: The attempts in order, each in words without secrets. If the server named the methods
+    #: that it still accepts, a last entry repeats them for people.
     methods: list[str]
+    #: The names of the methods that the server still accepts (RFC 4252 section 5.1), as
+    #: ``["publickey", "password"]``; empty if the server named none.
+    accepted: list[str]
+    #: The paths of the key files that were not usable because their passphrase is missing
+    #: or may be wrong.
+    locked_keys: list[str]
+
+    def __init__(self, errno: int, text: str, /, **attributes: Any) -> None:
+        lists: dict[str, Any] = {"methods": [], "accepted": [], "locked_keys": []}
+        super().__init__(errno, text, **lists | attributes)
 
 
 class GatewayLostError(GatewayError):

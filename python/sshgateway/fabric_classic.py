@@ -205,10 +205,9 @@ def _open_gateway(name: str, through: Gateway | None) -> Gateway:
 
 def _question(error: errors.AuthenticationError) -> str | None:
     """What to ask for after a login that failed."""
-    if any("passphrase" in tried for tried in error.methods):
+    if error.locked_keys:
         return "Passphrase for private key"
-    accepted = "".join(error.methods[-1:]).partition("the server still accepts: ")[2]
-    if {"password", "keyboard-interactive"}.intersection(accepted.split(", ")):
+    if {"password", "keyboard-interactive"}.intersection(error.accepted):
         return "Login password"
     return None
 

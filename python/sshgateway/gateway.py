@@ -34,6 +34,7 @@ from sshgateway._connectors import (
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._messages import SessionFailed
+from sshgateway._status import Status
 from sshgateway._usage import Usage
 from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
 from sshgateway.login import Login, Prompt
@@ -304,9 +305,9 @@ class Gateway:
             session.handshake(preferred, deadline.left())
         except SessionFailed as failure:
             version = session.methods["server_version"]
-            if failure.status != "timed out" and version.startswith("SSH-"):
+            if failure.status != Status.TIMEOUT and version.startswith("SSH-"):
                 failure.text = _messages.no_key_exchange(failure.text)
-            elif failure.status != "timed out" and version:
+            elif failure.status != Status.TIMEOUT and version:
                 failure.text = _messages.no_ssh_server(version)
             raise
         key = session.host_key
@@ -331,7 +332,7 @@ class Gateway:
     def _failed(self, failure: SessionFailed, reason: str, deadline: Deadline) -> OSError:
         """What a step that failed is called outside; with the inner stream's reason."""
         words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
-        if failure.status == "timed out":
+        if failure.status == Status.TIMEOUT:
             return deadline.error(f"gateway {self} did not answer")
         return _messages.gateway_not_opened(str(self), failure.errno, words)
 

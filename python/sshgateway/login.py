@@ -16,6 +16,7 @@ from typing import Any
 
 from sshgateway import _core, _messages
 from sshgateway._messages import SessionFailed
+from sshgateway._status import LIBSSH2_ERROR_AUTHENTICATION_FAILED, Status
 from sshgateway.agent import Agent, AgentError, socket_path
 from sshgateway.known_hosts import fingerprint, key_type
 
@@ -33,6 +34,9 @@ _CERTIFICATE_FILE = "-cert.pub"
 _KNOWS_ALL = 0x010B00  # the libssh2 that signs with RSA and SHA-2, and sends certificates
 
 Left = Callable[[], float | None]
+
+#: libssh2's error code, and its message.
+_Refusal = tuple[int, str]
 
 
 class Login:
@@ -100,12 +104,12 @@ class Login:
                 return run.accepted_by
         except SessionFailed as failure:
             # sshd says goodbye after MaxAuthTries.
-            if failure.status == "timed out" or not run.tried:
+            if failure.status == Status.TIMEOUT or not run.tried:
                 raise
             run.tried.append(failure.text)
         finally:
             run.passphrases.clear()
-        raise _messages.authentication_failed(gateway, run.tried, run.accepted)
+        raise _messages.authentication_failed(gateway, run.tried, run.accepted, run.locked)
 
     def _attempts(self, run: _Run, keys_only: bool) -> Iterator[Callable[[], bool]]:
         """In OpenSSH's order: publickey, certificates first; then
@@ -172,6 +176,7 @@ class Login:
                 problem = "a public key, and no agent has its other half"
             elif is_encrypted(key) and passphrase is None:
                 problem = "it needs a passphrase"
+                run.locked.append(file)
             else:
                 return run.with_file(file, key, passphrase, certificate)
             if certificate is None:
@@ -212,15 +217,18 @@ class _Run:
         self.accepted_by = ""
         #: What was tried, in words, never a secret.
         self.tried: list[str] = []
+        #: Key files whose passphrase is missing or may be wrong.
+        self.locked: list[str] = []
         #: What a person typed, by key file.
         self.passphrases: dict[str, str | None] = {}
 
-    def _note(self, what: str, refusal: str | None) -> bool:
+    def _note(self, what: str, refusal: _Refusal | None) -> bool:
         _log.debug("%s: %s", what, "accepted" if refusal is None else "refused")
         if refusal is None:
             self.accepted_by = what
             return True
-        self.tried.append(f"{what} ({refusal})" if refusal else what)
+        _, text = refusal
+        self.tried.append(f"{what} ({text})" if text else what)
         return False
 
     def _is_beyond_libssh2(self, what: str, blob: bytes) -> bool:
@@ -253,7 +261,7 @@ class _Run:
         with contextlib.suppress(AgentError):
             refusal = self.session.auth_signer(self.username, blob, sign, self.left())
             return self._note(what, refusal)
-        return self._note(what, "the agent did not sign")
+        return self._note(what, (0, "the agent did not sign"))
 
     def with_file(
         self, file: str, key: bytearray, passphrase: str | None, certificate: str | None
@@ -265,10 +273,11 @@ class _Run:
             if self._is_beyond_libssh2(what, public):
                 return False
         refusal = self.session.auth_key(self.username, key, passphrase, certificate, self.left())
-        # A key that the server has seen and refused was decrypted first.
-        is_refused = refusal is not None and "combination invalid" in refusal
-        if refusal is not None and is_encrypted(key) and not is_refused:
-            refusal += "; is the passphrase right?"
+        if refusal is not None and is_encrypted(key):
+            code, text = refusal
+            if code != LIBSSH2_ERROR_AUTHENTICATION_FAILED:
+                self.locked.append(file)
+                refusal = code, f"{text}; is the passphrase right?"
         return self._note(what, refusal)
 
     def interactive(self, answer: Callable[[str, str, str, bool], str | None]) -> bool:

@@ -9,6 +9,8 @@ import pytest
 from waiting import Worker
 
 from sshgateway import _core
+from sshgateway._messages import SessionFailed
+from sshgateway._status import Status
 
 
 def test_a_session_in_use_is_nobody_elses() -> None:
@@ -26,6 +28,7 @@ def test_a_session_in_use_is_nobody_elses() -> None:
         ):
             with pytest.raises(RuntimeError, match="another thread"):
                 use()
-    with pytest.raises(Exception, match="lost"):
+    with pytest.raises(SessionFailed) as caught:
         worker.result()
+    assert caught.value.status == Status.LOST
     session.close()

@@ -257,10 +257,27 @@ def test_an_error_of_a_gateway_keeps_the_contract(make, kind, standard, number) 
 def test_a_failed_login_lists_what_was_tried_and_what_is_left() -> None:
     accepted = ["publickey", "password"]
     error = _messages.authentication_failed(GATEWAY, ["password: refused"], accepted)
+    assert error.accepted == ["publickey", "password"]
     assert error.methods == ["password: refused", "the server still accepts: publickey, password"]
     for method in error.methods:
         assert method in error.args[1]
-    assert "tried: nothing" in _messages.authentication_failed(GATEWAY, []).args[1]
+    silent = _messages.authentication_failed(GATEWAY, [])
+    assert "tried: nothing" in silent.args[1]
+    assert silent.accepted == []
+
+
+def test_what_the_server_accepts_and_which_keys_are_locked_survive_pickling() -> None:
+    error = _messages.authentication_failed(GATEWAY, ["key"], ["password"], ["/k"])
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert other.accepted == ["password"]
+        assert other.locked_keys == ["/k"]
+
+
+def test_the_defaults_of_a_failed_login_are_of_each_error() -> None:
+    one, other = (errors.AuthenticationError(errno.EACCES, "no") for _ in range(2))
+    assert (one.methods, one.accepted, one.locked_keys) == ([], [], [])
+    one.accepted.append("password")
+    assert other.accepted == []
 
 
 @pytest.mark.parametrize("reason", [0, 1, 2, 3, 4, 99])

@@ -115,7 +115,12 @@ def _decision(way: Way, ssh_config: SshConfig) -> Facts:
 
 
 def _find(way: Way, keyword: str, value: str, ssh_config: SshConfig) -> tuple[str, int] | None:
-    """Where ssh(1) read it, by what it says of the blocks that it applies."""
+    """Where ssh(1) read it: the file and the line.
+
+    ``ssh -G`` does not print them. Only the debug messages of ssh(1) name the files and the
+    blocks that it applies, so this reads those words; if a version of OpenSSH changes them,
+    the file and the line are missing from the report.
+    """
     program = shutil.which("ssh")
     if program is None or ssh_config is False:
         return None
