@@ -7,8 +7,8 @@
  *                  start_new_session, peername, linger, fdpass, timeout)
  *     cmd, pid, returncode, stderr
  *
- * sshgateway/_command_args.py decides which program runs; _messages.py holds the
- * exceptions that are raised from here.
+ * sshgateway/_command_args.py decides which program runs; _messages.py makes
+ * the exceptions.
  */
 #include "python/proxycommand.h"
 

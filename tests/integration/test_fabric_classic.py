@@ -476,7 +476,7 @@ def test_nobody_is_asked_for_ever(fab, sshd) -> None:
 def test_where_there_is_no_terminal_it_is_an_error(fab, hosts, locked_key) -> None:
     """getpass raises EOFError, for which fab-classic leaves with status 0."""
     done = fab("serially", "-H", hosts[0], expected=1, warnings="default", key_filename=locked_key)
-    assert "nobody to ask for a password" in done.stderr
+    assert "no terminal to ask for a password" in done.stderr
 
 
 def test_nobody_is_asked_where_nobody_may_be(fab, hosts, locked_key) -> None:

@@ -131,7 +131,7 @@ def test_the_passphrase_of_a_key_that_the_server_refuses_is_not_doubted(server, 
     generate(tmp_path / "wrong", "ed25519", SECRET)
     error = refusal(gateways.to(server, key_filename=tmp_path / "wrong", passphrase=SECRET))
     assert "combination invalid" in str(error)
-    assert "passphrase right" not in str(error)
+    assert "check the passphrase" not in str(error)
     assert error.locked_keys == []
 
 
@@ -140,6 +140,7 @@ def test_a_key_with_no_or_a_wrong_passphrase_is_named(server, keys, passphrase) 
     path = keys / "ed25519-locked"
     error = refusal(gateways.to(server, key_filename=path, passphrase=passphrase))
     assert error.locked_keys == [str(path)]
+    assert "passphrase" in str(error)
     assert error.accepted == ["publickey"]
 
 
