@@ -31,7 +31,7 @@ help: ## list the targets
   bench bench-curves bench-docs docs libssh2 test-libssh2 test-upstream
 
 demo: ready-demo ## log in to a host behind a gateway, all on this machine
-	@$(python) examples/demo.py
+	@$(python) -m sshgateway demo
 
 test: ready-test ## all tests: the engine with both pollers, then pytest
 	@$(MAKE) --no-print-directory test-engine SG_POLLER=

@@ -8,9 +8,9 @@
  *                  max_packet_size, timeout, linger)
  *     gateway, dest_addr
  *
- * sshgateway._channel.prepare() checks the arguments of __init__ and makes
- * the message that opens the channel.  This file asks the session's loop to
- * open it and waits, without the GIL, for the reply.
+ * sshgateway._channel_args.prepare() checks the arguments of __init__ and
+ * makes the message that opens the channel.  This file asks the session's loop
+ * to open it and waits, without the GIL, for the reply.
  */
 #include "python/channel.h"
 
@@ -38,8 +38,8 @@ channel_explain(sg_stream *stream, int err)
     if (sg_shared_get_failure(stream->shared, text) == 0) {
         return false;
     }
-    sg_raise_made(sg_state_of((PyObject *)self)->errors, "gateway_lost", "iOs",
-                  err, self->gateway, text);
+    sg_raise_made(sg_state_of((PyObject *)self)->messages, "gateway_lost",
+                  "iOs", err, self->gateway, text);
     return true;
 }
 
@@ -49,7 +49,7 @@ static const struct sg_stream_kind channel_stream_kind = {
 
 /* ---- Opening ---------------------------------------------------------- */
 
-/* The result of _channel.prepare(). */
+/* The result of _channel_args.prepare(). */
 struct plan {
     PyObject *tuple; /* owns everything that the other members point to */
     PyObject *session;
@@ -166,8 +166,8 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
         sg_raise_errno(error.err);
     }
     else if (!PyErr_Occurred()) {
-        sg_raise_made(state->errors, "channel_not_opened", "OOsiisO",
-                      self->gateway, self->dest_addr, sg_status_text(status),
+        sg_raise_made(state->messages, "channel_not_opened", "OOsiisO",
+                      self->gateway, self->dest_addr, sg_status_name(status),
                       error.err, error.code, error.text, plan.timeout);
     }
 out:

@@ -22,9 +22,10 @@ sg_raise_closed(void)
 }
 
 PyObject *
-sg_raise_made(PyObject *errors, const char *function, const char *format, ...)
+sg_raise_made(PyObject *messages, const char *function, const char *format,
+              ...)
 {
-    PyObject *maker = PyObject_GetAttrString(errors, function);
+    PyObject *maker = PyObject_GetAttrString(messages, function);
     PyObject *args = NULL, *error = NULL;
     va_list list;
 

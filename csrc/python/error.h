@@ -18,11 +18,11 @@ PyObject *sg_raise_errno(int err);
  * Returns NULL. */
 PyObject *sg_raise_closed(void);
 
-/* Raise the exception that errors.<function>(...) returns, or the exception
- * that this call raises.  `errors` is the module sshgateway.errors; `format`
- * and the arguments are those of PyObject_CallMethod() and must make a tuple.
- * Returns NULL. */
-PyObject *sg_raise_made(PyObject *errors, const char *function,
+/* Raise the exception that _messages.<function>(...) returns, or the exception
+ * that this call raises.  `messages` is the module sshgateway._messages;
+ * `format` and the arguments are those of PyObject_CallMethod() and must make
+ * a tuple. Returns NULL. */
+PyObject *sg_raise_made(PyObject *messages, const char *function,
                         const char *format, ...);
 
 /* Run the signal handlers of Python in the middle of a wait of the engine

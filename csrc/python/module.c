@@ -45,11 +45,11 @@ import_names(sg_state *state)
     state->af_unix = PyObject_GetAttrString(socket, "AF_UNIX");
     state->sock_stream = PyObject_GetAttrString(socket, "SOCK_STREAM");
     Py_DECREF(socket);
-    state->errors = PyImport_ImportModule("sshgateway.errors");
-    state->command = PyImport_ImportModule("sshgateway._command");
-    state->channel = PyImport_ImportModule("sshgateway._channel");
+    state->messages = PyImport_ImportModule("sshgateway._messages");
+    state->command = PyImport_ImportModule("sshgateway._command_args");
+    state->channel = PyImport_ImportModule("sshgateway._channel_args");
     return state->socket != NULL && state->af_unix != NULL
-                   && state->sock_stream != NULL && state->errors != NULL
+                   && state->sock_stream != NULL && state->messages != NULL
                    && state->command != NULL && state->channel != NULL
                ? 0
                : -1;
@@ -168,7 +168,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 
     Py_VISIT(state->stream_type);
     Py_VISIT(state->proxycommand_type);
-    Py_VISIT(state->errors);
+    Py_VISIT(state->messages);
     Py_VISIT(state->session_type);
     Py_VISIT(state->channel_type);
     Py_VISIT(state->command);
@@ -186,7 +186,7 @@ module_clear(PyObject *module)
 
     Py_CLEAR(state->stream_type);
     Py_CLEAR(state->proxycommand_type);
-    Py_CLEAR(state->errors);
+    Py_CLEAR(state->messages);
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->channel_type);
     Py_CLEAR(state->command);

@@ -19,9 +19,9 @@ typedef struct {
     PyTypeObject *proxycommand_type;
     PyTypeObject *session_type;
     PyTypeObject *channel_type;
-    PyObject *errors;      /* the module sshgateway.errors */
-    PyObject *command;     /* the module sshgateway._command */
-    PyObject *channel;     /* the module sshgateway._channel */
+    PyObject *messages;    /* the module sshgateway._messages */
+    PyObject *command;     /* the module sshgateway._command_args */
+    PyObject *channel;     /* the module sshgateway._channel_args */
     PyObject *socket;      /* the class socket.socket */
     PyObject *af_unix;     /* socket.AF_UNIX */
     PyObject *sock_stream; /* socket.SOCK_STREAM */

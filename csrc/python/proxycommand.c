@@ -7,10 +7,10 @@
  *                  start_new_session, peername, linger, fdpass, timeout)
  *     cmd, pid, returncode, stderr
  *
- * sshgateway._command.prepare() turns the command line into the arguments of
- * execve(2), and sshgateway.errors makes the exceptions.  This file parses the
- * other arguments, starts the program without the GIL and, with fdpass, waits
- * for the socket.
+ * sshgateway._command_args.prepare() turns the command line into the arguments
+ * of execve(2), and sshgateway._messages makes the exceptions.  This file
+ * parses the other arguments, starts the program without the GIL and, with
+ * fdpass, waits for the socket.
  */
 #include "python/proxycommand.h"
 
@@ -71,7 +71,7 @@ proxycommand_get_returncode(PyObject *op, void *Py_UNUSED(closure))
     return PyLong_FromLong(returncode);
 }
 
-/* Raise errors.<maker>(err, command, returncode, stderr).  Returns NULL. */
+/* Raise _messages.<maker>(err, command, returncode, stderr).  Returns NULL. */
 static PyObject *
 raise_about_child(sg_proxycommand *self, const char *maker, int err)
 {
@@ -80,7 +80,7 @@ raise_about_child(sg_proxycommand *self, const char *maker, int err)
     PyObject *text = proxycommand_get_stderr(op, NULL);
 
     if (returncode != NULL && text != NULL) {
-        sg_raise_made(sg_state_of(op)->errors, maker, "iOOO", err, self->cmd,
+        sg_raise_made(sg_state_of(op)->messages, maker, "iOOO", err, self->cmd,
                       returncode, text);
     }
     Py_XDECREF(returncode);
@@ -132,7 +132,7 @@ struct arguments {
     /* Filled in from the members above: */
     int64_t linger_ns;
     int64_t timeout_ns; /* -1: no limit */
-    PyObject *plan;     /* of _command.prepare(); owns the strings */
+    PyObject *plan;     /* of _command_args.prepare(); owns the strings */
     struct sg_child_options options;
 };
 
@@ -311,7 +311,7 @@ static void
 raise_start_error(sg_proxycommand *self, const struct sg_error *error,
                   const struct arguments *a)
 {
-    PyObject *errors = sg_state_of((PyObject *)self)->errors;
+    PyObject *messages = sg_state_of((PyObject *)self)->messages;
 
     switch (error->status) {
     case SG_ERR_INTERRUPTED:
@@ -320,15 +320,15 @@ raise_start_error(sg_proxycommand *self, const struct sg_error *error,
         sg_raise_errno(error->err);
         return;
     case SG_ERR_EXEC:
-        sg_raise_made(errors, "proxy_not_executed", "iO", error->err,
+        sg_raise_made(messages, "proxy_not_executed", "iO", error->err,
                       self->cmd);
         return;
     case SG_ERR_CWD:
-        sg_raise_made(errors, "proxy_not_in_directory", "iOO", error->err,
+        sg_raise_made(messages, "proxy_not_in_directory", "iOO", error->err,
                       self->cmd, a->cwd);
         return;
     case SG_ERR_TIMEOUT:
-        sg_raise_made(errors, "proxy_too_slow", "iO", error->err, self->cmd);
+        sg_raise_made(messages, "proxy_too_slow", "iO", error->err, self->cmd);
         return;
     default:
         raise_about_child(self, "proxy_handed_over_nothing", error->err);

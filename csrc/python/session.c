@@ -132,14 +132,15 @@ step_end(struct step *step, enum sg_status status, bool *is_refused)
         *is_refused = true;
         return 0;
     }
-    sg_raise_made(sg_state_of((PyObject *)step->self)->errors,
-                  "session_failed", "siis", sg_status_text(status),
+    sg_raise_made(sg_state_of((PyObject *)step->self)->messages,
+                  "session_failed", "siis", sg_status_name(status),
                   step->error.err, step->error.code, step->error.text);
     return -1;
 }
 
-/* End a step of authentication.  Returns None if the server is satisfied, a
- * str with the reason if it refuses, or NULL with an exception. */
+/* End a step of authentication.  Returns None if the server is satisfied,
+ * (code, text) of libssh2's error if it refuses, or NULL with an
+ * exception. */
 static PyObject *
 step_answer(struct step *step, enum sg_status status)
 {
@@ -149,9 +150,12 @@ step_answer(struct step *step, enum sg_status status)
         return NULL;
     }
     if (is_refused) {
-        return PyUnicode_DecodeUTF8(step->error.text,
-                                    (Py_ssize_t)strlen(step->error.text),
-                                    "backslashreplace");
+        PyObject *text = PyUnicode_DecodeUTF8(
+            step->error.text, (Py_ssize_t)strlen(step->error.text),
+            "backslashreplace");
+
+        return text != NULL ? Py_BuildValue("iN", step->error.code, text)
+                            : NULL;
     }
     Py_RETURN_NONE;
 }
@@ -251,10 +255,10 @@ session_auth_key(PyObject *op, PyObject *args)
 
 /* ---- Callbacks -------------------------------------------------------- */
 
-/* The `arg` of call_signer() and call_responder().  The engine calls them on the
- * caller's thread without the GIL; they take it with the step's thread state
- * and release it before they return.  An exception that the Python function
- * raises stays set, and step_end() finds it. */
+/* The `arg` of call_signer() and call_responder().  The engine calls them on
+ * the caller's thread without the GIL; they take it with the step's thread
+ * state and release it before they return.  An exception that the Python
+ * function raises stays set, and step_end() finds it. */
 struct callback {
     PyObject *function; /* borrowed from the arguments of the method */
     struct step *step;
@@ -287,8 +291,8 @@ call_signer(void *arg, const char *algorithm, const unsigned char *data,
     return answer;
 }
 
-/* See struct sg_responder: call ask(name, instruction, prompt, echo).  After an
- * exception no further prompt is passed on. */
+/* See struct sg_responder: call ask(name, instruction, prompt, echo).  After
+ * an exception no further prompt is passed on. */
 static char *
 call_responder(void *arg, const char *name, const char *instruction,
                const char *prompt, bool echo)

@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The exceptions of sshgateway, and the words they are raised with.
+"""The exceptions of sshgateway.
 
-Every one is an ``OSError`` with exactly two arguments, ``(errno, text)``:
-Paramiko formats ``e.args[1], e.args[0]`` and dies of anything else.  And as
-``OSError(ENOENT, ...)`` makes a ``FileNotFoundError``, so does ours: an error
-is always also an instance of the standard class of its errno.
+Each is an ``OSError`` with exactly two arguments, ``(errno, text)``, because Paramiko formats
+``e.args[1], e.args[0]`` and fails on anything else. ``OSError(ENOENT, ...)`` makes a
+``FileNotFoundError``, and our classes do the same: an error is always also an instance of the
+standard class of its errno.
 """
 
 from __future__ import annotations
 
-import errno as _errno
-import os
-import re
-import shlex
-import signal
-from collections.abc import Sequence
-from errno import EACCES, ENOENT, ENOEXEC
 from typing import Any, Self
 
 __all__ = [
@@ -29,12 +22,9 @@ __all__ = [
     "ProxyCommandError",
 ]
 
-_LAST_LINES = 3
-_LONGEST_TEXT = 600
-
 
 class Error(OSError):
-    """Base of the exceptions of this package; ``args`` is (errno, text)."""
+    """Base class of the exceptions of this package; ``args`` is (errno, text)."""
 
     def __new__(cls, errno: int, text: str, /, **attributes: Any) -> Self:
         standard = type(OSError(errno, text))
@@ -46,43 +36,42 @@ class Error(OSError):
         self.__dict__.update(attributes)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The class that was combined below has no importable name.
+        # A class that _also() has made cannot be imported by name.
         cls = getattr(type(self), "_plain", type(self))
         return _rebuild, (cls, *self.args), self.__dict__
 
 
 class ProxyCommandError(Error):
-    """A proxy command could not be executed, or ended with a failure.
+    """A proxy command could not be executed, or failed.
 
-    It is also the standard class of its errno: ``FileNotFoundError`` and the
-    like when the command can't be executed, ``ConnectionResetError`` when
-    ``recv`` tells that it failed, ``BrokenPipeError`` from ``send`` after
-    that.
+    It is also the standard class of its errno: for example ``FileNotFoundError`` when the
+    command cannot be executed, ``ConnectionResetError`` when ``recv`` reports that the command
+    has failed, and ``BrokenPipeError`` from a ``send`` after that.
     """
 
-    #: The command that was executed, as a list of str.
+    #: The command, as a list of str.
     command: list[str]
-    #: Its exit status, or minus the number of a signal; None when it never
-    #: ran, still runs, or was reaped by somebody else.
+    #: The exit status, or minus the number of the signal that killed the command. None if the
+    #: command never ran, is running, or was reaped by other code of this process.
     returncode: int | None = None
-    #: The last of what it wrote to stderr.
+    #: The end of its stderr.
     stderr: str = ""
 
 
 class ConfigError(Error):
-    """The way to a host can't be told: ssh_config is broken, or leads in a circle, or
-    a host or user is refused.
+    """The way to a host cannot be determined: ssh_config is invalid or leads in a circle, or
+    the name of a host or user is refused.
 
-    EINVAL; ELOOP for a circle; also the standard class of its errno, as
-    ``FileNotFoundError`` when a file that was named can't be read.
+    errno is EINVAL, or ELOOP for a circle, or that of a file that cannot be read. It is also
+    the standard class of its errno, for example ``FileNotFoundError``.
     """
 
 
 class GatewayError(Error):
-    """A gateway can't be used: not reached, not trusted, no login, lost.
+    """A gateway cannot be used.
 
-    Base of what the others here tell more exactly; itself raised for what has
-    no class of its own, with the errno of the failure.
+    Base class of the more specific exceptions below. It is raised itself, with the errno of
+    the failure, if the gateway cannot be reached or the key exchange fails.
     """
 
     #: The gateway, as "user@host:port".
@@ -92,27 +81,37 @@ class GatewayError(Error):
 class HostKeyError(GatewayError):
     """The host key of a gateway is unknown, changed or revoked.
 
-    Raised before anything is authenticated, so no secret went out.  Also a
-    ``PermissionError`` (EACCES).  ssh_config(5): StrictHostKeyChecking.
+    Raised before authentication, so no secret has been sent. Also a ``PermissionError``
+    (EACCES). See StrictHostKeyChecking in ssh_config(5).
     """
 
-    #: The name that was looked up: host, "[host]:port", or the alias.
+    #: The name that was looked up in known_hosts: the host, "[host]:port", or the alias.
     hostname: str = ""
-    #: Type of the key the server presented, as "ssh-ed25519".
+    #: The type of the key that the server presented, as "ssh-ed25519".
     key_type: str = ""
-    #: Its fingerprint in OpenSSH's form, "SHA256:...".
+    #: The fingerprint of that key in OpenSSH's form, "SHA256:...".
     fingerprint: str = ""
 
 
 class AuthenticationError(GatewayError):
-    """A gateway took none of the logins that were tried (RFC 4252).
+    """A gateway accepted none of the logins that were tried (RFC 4252).
 
     Also a ``PermissionError`` (EACCES).
     """
 
-    #: What was tried, in order, in words; never a secret.  If the server said
-    #: so, the last one is "the server still accepts: publickey, password".
+    #: The attempts in order, each in words without secrets. If the server named the methods
+    #: that it still accepts, a last entry repeats them for people.
     methods: list[str]
+    #: The names of the methods that the server still accepts (RFC 4252 section 5.1), as
+    #: ``["publickey", "password"]``; empty if the server named none.
+    accepted: list[str]
+    #: The paths of the key files that were not usable because their passphrase is missing
+    #: or may be wrong.
+    locked_keys: list[str]
+
+    def __init__(self, errno: int, text: str, /, **attributes: Any) -> None:
+        lists: dict[str, Any] = {"methods": [], "accepted": [], "locked_keys": []}
+        super().__init__(errno, text, **lists | attributes)
 
 
 class GatewayLostError(GatewayError):
@@ -128,10 +127,10 @@ class ChannelOpenError(GatewayError):
     Also a ``ConnectionRefusedError`` (ECONNREFUSED).
     """
 
-    #: RFC 4254's reason: 1 administratively prohibited, 2 connect failed,
+    #: The reason code of RFC 4254 section 5.1: 1 administratively prohibited, 2 connect failed,
     #: 3 unknown channel type, 4 resource shortage; 0 if the server gave none.
     reason: int = 0
-    #: Where the channel was to go: (host, port), or the path of a Unix socket.
+    #: The target of the channel: (host, port), or the path of a Unix socket.
     dest_addr: tuple[str, int] | str = ""
 
 
@@ -139,7 +138,7 @@ _made: dict[tuple[type[Error], type[OSError]], type[Error]] = {}
 
 
 def _also(cls: type[Any], standard: type[OSError]) -> type[Any]:
-    """The class that is both, under the name of the first."""
+    """Return a subclass of both classes, with the name of the first."""
     if (cls, standard) not in _made:
         names = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_plain": cls}
         _made[cls, standard] = type(cls.__name__, (cls, standard), names)
@@ -148,329 +147,3 @@ def _also(cls: type[Any], standard: type[OSError]) -> type[Any]:
 
 def _rebuild(cls: type[Error], errno: int, text: str) -> Error:
     return cls(errno, text)
-
-
-# ---- Made for _core ---------------------------------------------------------
-
-
-def last_lines(stderr: str) -> str:
-    """The end of a program's stderr, as one line."""
-    lines = [line.strip() for line in stderr.splitlines()]
-    text = " | ".join([line for line in lines if line][-_LAST_LINES:])
-    return text if len(text) <= _LONGEST_TEXT else "..." + text[-_LONGEST_TEXT:]
-
-
-def shown(command: list[str]) -> str:
-    """A command as one would type it, within bounds."""
-    text = shlex.join(command)
-    return repr(text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "...")
-
-
-def how_it_ended(returncode: int | None) -> str:
-    """A return code in words, as a shell's user would say it."""
-    if returncode is None:
-        return "has not ended"
-    if returncode >= 0:
-        return f"exited with status {returncode}"
-    try:
-        return f"was killed by {signal.Signals(-returncode).name}"
-    except ValueError:
-        return f"was killed by signal {-returncode}"
-
-
-def _its_words(stderr: str) -> str:
-    words = last_lines(stderr)
-    return f": {words}" if words else " and wrote nothing to stderr"
-
-
-def proxy_ended(
-    errno: int, command: list[str], returncode: int | None, stderr: str
-) -> ProxyCommandError:
-    text = f"proxy command {shown(command)} {how_it_ended(returncode)}{_its_words(stderr)}"
-    return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
-
-
-_CURES = {
-    ENOENT: "; is {!r} installed, and in PATH?",
-    EACCES: "; is {!r} executable?",
-    ENOEXEC: "; if {!r} is a script, its first line must name an interpreter",
-}
-
-
-def proxy_not_executed(errno: int, command: list[str]) -> ProxyCommandError:
-    text = (
-        f"cannot execute proxy command {shown(command)}: "
-        f"{os.strerror(errno)}{_CURES.get(errno, '').format(command[0])}"
-    )
-    return ProxyCommandError(errno, text, command=command)
-
-
-def proxy_not_in_directory(errno: int, command: list[str], cwd: object) -> ProxyCommandError:
-    text = f"cannot run proxy command {shown(command)} in {cwd!r}: {os.strerror(errno)}"
-    return ProxyCommandError(errno, text, command=command)
-
-
-def proxy_handed_over_nothing(
-    errno: int, command: list[str], returncode: int | None, stderr: str
-) -> ProxyCommandError:
-    text = (
-        f"proxy command {shown(command)} handed over no socket "
-        f"(fdpass): {os.strerror(errno)}; it {how_it_ended(returncode)}"
-        f"{_its_words(stderr)}"
-    )
-    return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
-
-
-def proxy_too_slow(errno: int, command: list[str]) -> TimeoutError:
-    text = f"proxy command {shown(command)} handed over no socket in time"
-    return TimeoutError(errno, text)
-
-
-# ---- Made for config.py -------------------------------------------------------
-
-
-def config_invalid(words: str, errno: int = _errno.EINVAL) -> ConfigError:
-    return ConfigError(errno, words)
-
-
-# ---- Made for Gateway -------------------------------------------------------
-
-
-class SessionFailed(Exception):  # noqa: N818
-    """A step of _core.Session failed; gateway.py says what that is called."""
-
-    def __init__(self, status: str, errno: int, code: int, text: str) -> None:
-        super().__init__(status, errno, code, text)
-        self.status = status
-        self.errno = errno
-        self.code = code
-        self.text = text or (os.strerror(errno) if errno else status)
-
-
-#: Called by _core.
-session_failed = SessionFailed
-
-
-def gateway_not_opened(gateway: str, errno: int, words: str) -> GatewayError:
-    """What broke before the login was done."""
-    text = f"cannot open gateway {gateway!r}: {words}"
-    number = errno if errno not in (0, _errno.ETIMEDOUT) else _errno.ECONNRESET
-    return GatewayError(number, text, gateway=gateway)
-
-
-def no_key_exchange(words: str) -> str:
-    """What to look at when the two sides found no common algorithm."""
-    from sshgateway import _core
-
-    offered = "; ".join(
-        f"{name} {value}"
-        for name, value in (
-            ("ciphers", _core.OFFERED_CIPHERS),
-            ("MACs", _core.OFFERED_MACS),
-            ("host key types", _core.OFFERED_HOST_KEYS),
-            ("key exchange methods", _core.OFFERED_KEX),
-        )
-    )
-    old = _core.LIBSSH2_NUMBER < 0x010B00
-    cure = "; RSA host keys and AES-GCM need libssh2 1.11 or newer" if old else ""
-    return (
-        f"the key exchange failed: {words or 'the server closed the connection'}{cure}; "
-        f"no common algorithm? libssh2 {_core.LIBSSH2_VERSION} offers {offered}"
-    )
-
-
-def no_ssh_server(words: str) -> str:
-    """words: the last line it said, and none was a version of SSH (RFC 4253 4.2)."""
-    return (
-        f"it said {printable(words)!r}, which is not SSH; see that host and port are those of "
-        "an SSH server, and that it has room for one more connection"
-    )
-
-
-def channel_not_opened(
-    gateway: object,
-    dest_addr: tuple[str, int] | str,
-    status: str,
-    errno: int,
-    code: int,
-    text: str,
-    timeout: float | None,
-) -> OSError:
-    """Called by _core."""
-    to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
-    if status == "timed out":
-        limit = in_seconds(timeout)
-        text = f"gateway {str(gateway)!r} did not open a channel to {to!r} within {limit}"
-        return TimeoutError(errno, text)
-    if status == "the gateway did not open the channel":
-        return channel_refused(str(gateway), dest_addr, code, text)
-    return gateway_lost(errno, gateway, text or status)
-
-
-def in_seconds(timeout: float | None) -> str:
-    """What was left of a deadline has digits that nobody wants."""
-    return f"{round(timeout or 0, 3):g} s"
-
-
-def printable(words: str) -> str:
-    """What a peer said, fit for one line of a terminal, and not endless."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-    return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "..."
-
-
-def _scan(hostname: str, address: tuple[str, int] | None) -> str:
-    """How ssh-keyscan(1) shows the keys of a host, in words."""
-    bracketed = re.fullmatch(r"\[(.*)\]:(\d+)", hostname)
-    known = (bracketed[1], int(bracketed[2])) if bracketed else (hostname, 22)
-    host, port = address or known
-    command = shlex.join(["ssh-keyscan", *([] if port == 22 else ["-p", str(port)]), host])
-    is_alias = (host.lower(), port) != known
-    return f"{command!r} prints it{f'; put {hostname!r} for the name' if is_alias else ''}"
-
-
-def _and(notes: Sequence[str]) -> str:
-    return "".join(f"; {note}" for note in notes)
-
-
-def host_key_unknown(
-    gateway: str,
-    hostname: str,
-    key_type: str,
-    fingerprint: str,
-    file: str | None,
-    *,
-    address: tuple[str, int] | None = None,
-    notes: Sequence[str] = (),
-) -> HostKeyError:
-    """No known_hosts file has a key of the host.
-
-    file: where it would be written; None if there is none.  address: what was
-    connected to, if hostname is an alias.  notes: what else was seen.
-    """
-    text = (
-        f"no host key is known for {hostname!r}, so the {key_type} key {fingerprint} that gateway "
-        f"{gateway!r} presented was not trusted{_and(notes)}; compare this fingerprint with what "
-        f"the owner of the host tells you, then "
-    )
-    if file is None:
-        text += "name a file in known_hosts= that has the key"
-    else:
-        text += (
-            f"add the key to {file} ({_scan(hostname, address)}), "
-            f'or connect once with strict_host_key_checking="accept-new"'
-        )
-    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
-
-
-def host_key_changed(
-    gateway: str,
-    hostname: str,
-    key_type: str,
-    fingerprint: str,
-    file: str,
-    line: int,
-    known_type: str,
-    known_fingerprint: str,
-    *,
-    notes: Sequence[str] = (),
-) -> HostKeyError:
-    """Line *line* of *file* has another key for the host."""
-    remove = shlex.join(["ssh-keygen", "-f", file, "-R", hostname])
-    text = (
-        f"the host key of {hostname!r} has changed: gateway {gateway!r} presented the {key_type} "
-        f"key {fingerprint}, but {file}:{line} has the {known_type} key {known_fingerprint}"
-        f"{_and(notes)}; somebody may be listening in between, or the host has a new key: ask "
-        f"its owner, and only if the new fingerprint is right remove the old key: {remove}"
-    )
-    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
-
-
-def host_key_revoked(
-    gateway: str,
-    hostname: str,
-    key_type: str,
-    fingerprint: str,
-    file: str,
-    line: int,
-    *,
-    notes: Sequence[str] = (),
-) -> HostKeyError:
-    """Line *line* of *file* marks the key as @revoked."""
-    text = (
-        f"the host key of {hostname!r} is revoked: gateway {gateway!r} presented the {key_type} "
-        f"key {fingerprint}, which {file}:{line} marks as @revoked{_and(notes)}; the key may be "
-        f"stolen and somebody else may be using it, so it is never accepted: tell the owner of "
-        f"the host, who must give it a new key"
-    )
-    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
-
-
-def _host_key_error(
-    text: str, gateway: str, hostname: str, key_type: str, fingerprint: str
-) -> HostKeyError:
-    return HostKeyError(
-        _errno.EACCES,
-        text,
-        gateway=gateway,
-        hostname=hostname,
-        key_type=key_type,
-        fingerprint=fingerprint,
-    )
-
-
-def authentication_failed(
-    gateway: str, tried: Sequence[str], accepted: Sequence[str] = ()
-) -> AuthenticationError:
-    """tried: the attempts, in words; accepted: the methods the server named last."""
-    attempts = [printable(attempt) for attempt in tried]
-    text = f"gateway {gateway!r} accepted no login; tried: {'; '.join(attempts) or 'nothing'}"
-    methods = list(attempts)
-    if accepted:
-        methods.append(f"the server still accepts: {printable(', '.join(accepted))}")
-        text += f"; {methods[-1]}"
-    text += "; check the user name, and give a password=, pkey=, key_filename= or an agent's key"
-    return AuthenticationError(_errno.EACCES, text, gateway=gateway, methods=methods)
-
-
-def gateway_lost(errno: int, gateway: object, reason: str) -> GatewayLostError:
-    """reason: the server's disconnect text, or what the system said."""
-    words = reason or os.strerror(errno)
-    if hasattr(gateway, "why_lost"):
-        words = gateway.why_lost(words)
-    words = printable(words)
-    text = f"lost the connection to gateway {str(gateway)!r}: {words}"
-    number = _errno.EPIPE if errno == _errno.EPIPE else _errno.ECONNRESET
-    return GatewayLostError(number, text, gateway=str(gateway))
-
-
-#: RFC 4254 section 5.1: the reason, and what to do about it.
-_REFUSALS = {
-    1: (
-        "administratively prohibited",
-        "its sshd_config (AllowTcpForwarding, AllowStreamLocalForwarding, PermitOpen) or the "
-        "options of the key in authorized_keys forbid it",
-    ),
-    2: (
-        "connect failed",
-        "see that the gateway itself can look up and reach this address, and that something "
-        "listens there",
-    ),
-    3: ("unknown channel type", "its server does not know this kind of channel"),
-    4: ("resource shortage", "it has too many channels or descriptors open; try again later"),
-}
-
-
-def channel_refused(
-    gateway: str, dest_addr: tuple[str, int] | str, reason: int, words: str = ""
-) -> ChannelOpenError:
-    """words: the description that came with the refusal, if any."""
-    to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
-    name, cure = _REFUSALS.get(reason, (f"reason {reason}", "see the gateway's log"))
-    said = printable(words)
-    # The system's libssh2 drops the description; sshd's "open failed" says nothing new.
-    repeated = ("", name, "open failed")
-    description = f" ({said})" if said.lower() not in repeated else ""
-    text = f"gateway {gateway!r} refused a channel to {to!r}: {name}{description}; {cure}"
-    return ChannelOpenError(
-        _errno.ECONNREFUSED, text, gateway=gateway, reason=reason, dest_addr=dest_addr
-    )

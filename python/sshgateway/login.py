@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Logging in to a gateway: which keys and methods, in OpenSSH's order."""
+"""Login: choose the keys and methods for a gateway, in OpenSSH's order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sshgateway import _core, errors
+from sshgateway import _core, _messages
+from sshgateway._messages import SessionFailed
+from sshgateway._status import LIBSSH2_ERROR_AUTHENTICATION_FAILED, Status
 from sshgateway.agent import Agent, AgentError, socket_path
 from sshgateway.known_hosts import fingerprint, key_type
 
@@ -22,29 +24,43 @@ __all__ = ["Login", "Prompt"]
 
 _log = logging.getLogger(__name__)
 
-#: prompt(text, echo) returns what the person typed, or None.
+#: prompt(text, echo) asks a person and returns the answer, or None to give up. With echo False
+#: the answer is a secret, and must not be shown.
 Prompt = Callable[[str, bool], str | None]
 
-#: ssh_config(5), IdentityFile; libssh2 has no security keys of its own.
+#: The defaults of IdentityFile in ssh_config(5), without the security keys, which libssh2
+#: cannot use from a file.
 _USUAL_FILES = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
 _CERTIFICATE = "-cert-v01@openssh.com"
 _CERTIFICATE_FILE = "-cert.pub"
-_KNOWS_ALL = 0x010B00  # the libssh2 that signs with RSA and SHA-2, and sends certificates
+_KNOWS_ALL = 0x010B00  # libssh2 1.11: RSA with SHA-2, and certificates
 
+#: Returns the seconds until the deadline, or None.
 Left = Callable[[], float | None]
+
+#: libssh2's error code, and its message.
+_Refusal = tuple[int, str]
 
 
 class Login:
-    """Who logs in, and with what.
+    """The user and the credentials for logging in to a gateway.
 
-    pkey: a Paramiko key, or a sequence; key_filename: a private key file, or
-    several, with passphrase, and with a certificate where FILE-cert.pub lies
-    beside FILE; allow_agent: ask the agent at SSH_AUTH_SOCK, or
-    identity_agent; look_for_keys: try the usual files of ~/.ssh when no key
-    was given; identities_only: of the agent's keys only those whose files are
-    given (ssh_config's IdentitiesOnly).  password: for the methods password
-    and keyboard-interactive.  prompt(text, echo): asks a person, for
-    keyboard-interactive and for passphrases.
+    - username (str): the user on the gateway.
+    - password (str or None): for the methods password and keyboard-interactive.
+    - pkey (a Paramiko key, a sequence of them, or None): keys that sign for themselves.
+    - key_filename (path, sequence of paths, or None): private key files. If FILE-cert.pub
+      exists beside FILE, it is tried as the certificate of that key.
+    - passphrase (str or None): for the files of key_filename.
+    - allow_agent (bool): use the keys of an ssh-agent(1).
+    - identity_agent (path or None): the agent, as IdentityAgent of ssh_config(5); None means
+      SSH_AUTH_SOCK.
+    - look_for_keys (bool): try the default files of ~/.ssh if no key is given.
+    - identities_only (bool): use only those keys of the agent whose files are given, as
+      IdentitiesOnly of ssh_config(5).
+    - prompt (callable or None): asks a person, for keyboard-interactive and for passphrases;
+      see ``Prompt``.
+
+    Raises TypeError if a pkey lacks the interface of Paramiko's keys.
     """
 
     def __init__(
@@ -68,7 +84,7 @@ class Login:
             if not (hasattr(key, "asbytes") and hasattr(key, "sign_ssh_data")):
                 raise TypeError(
                     "pkey must be a key with Paramiko's interface, or several, not "
-                    f"{type(key).__name__}; a file is for key_filename"
+                    f"{type(key).__name__}; use key_filename for a file"
                 )
         named = [os.path.expanduser(os.fspath(f)) for f in _as_list(key_filename)]
         self._files = [f.removesuffix(_CERTIFICATE_FILE) for f in named]
@@ -82,12 +98,15 @@ class Login:
     def run(
         self, session: _core.Session, gateway: str, left: Left, keys_only: bool = False
     ) -> str:
-        """Try what there is until the server is satisfied; what it accepted, in words.
+        """Try the credentials one after the other until the server accepts the login.
 
-        keys_only: send no password, for the server may not be who it says.
+        - session: the session, after its host key has been checked.
+        - gateway (str): the gateway's name, for errors.
+        - left: returns the seconds until the deadline.
+        - keys_only (bool): send no password, because the identity of the server is uncertain.
 
-        Raises AuthenticationError, with what was tried and what the server
-        still accepts, or what the session raises.
+        Returns a description of the accepted login. Raises AuthenticationError, or what the
+        session raises.
         """
         run = _Run(self._username, session, left)
         try:
@@ -97,20 +116,20 @@ class Login:
             run.accepted = accepted.split(",")
             if any(try_it() for try_it in self._attempts(run, keys_only)):
                 return run.accepted_by
-        except errors.SessionFailed as failure:
-            # sshd says goodbye after MaxAuthTries.
-            if failure.status == "timed out" or not run.tried:
+        except SessionFailed as failure:
+            # sshd disconnects after MaxAuthTries.
+            if failure.status == Status.TIMEOUT or not run.tried:
                 raise
             run.tried.append(failure.text)
         finally:
             run.passphrases.clear()
-        raise errors.authentication_failed(gateway, run.tried, run.accepted)
+        raise _messages.authentication_failed(gateway, run.tried, run.accepted, run.locked)
 
     def _attempts(self, run: _Run, keys_only: bool) -> Iterator[Callable[[], bool]]:
-        """In OpenSSH's order: publickey, certificates first; then
-        keyboard-interactive, password.
+        """The attempts in OpenSSH's order: publickey with certificates first, then
+        keyboard-interactive, then password.
 
-        Nobody is asked for a passphrase before the agent's keys are tried.
+        Key files that need a prompt for their passphrase come after the agent's keys.
         """
         if "publickey" in run.accepted:
             files = self._files or self._usual_files
@@ -142,8 +161,8 @@ class Login:
             except AgentError as error:
                 run.tried.append(f"agent: {error.args[1]}")
                 return False
-            # As in OpenSSH: first those that a file names, for the server's patience
-            # (MaxAuthTries) may be shorter than the agent's list.
+            # As OpenSSH: the keys that a file names come first, because the agent may hold
+            # more keys than the server's MaxAuthTries allows.
             for key in sorted(keys, key=lambda key: key.asbytes() not in named):
                 if self._identities_only and key.asbytes() not in named:
                     continue
@@ -153,7 +172,10 @@ class Login:
         return False
 
     def _with_file(self, run: _Run, file: str, certified_by: str | None = None) -> bool:
-        """What is wrong with the file itself is told without the certificate."""
+        """Try a key file, with the certificate in *certified_by* if given.
+
+        Problems of the file itself are noted only when it is tried without a certificate.
+        """
         certificate = None if certified_by is None else _line_of_certificate(certified_by)
         if certified_by is not None and certificate is None:
             return False
@@ -168,9 +190,10 @@ class Login:
             if is_encrypted(key) and passphrase is None:
                 passphrase = self._ask_passphrase(run, file)
             if _public_in(bytes(key)) is not None:
-                problem = "a public key, and no agent has its other half"
+                problem = "it is a public key, and no agent holds the private key"
             elif is_encrypted(key) and passphrase is None:
                 problem = "it needs a passphrase"
+                run.locked.append(file)
             else:
                 return run.with_file(file, key, passphrase, certificate)
             if certificate is None:
@@ -180,14 +203,15 @@ class Login:
             _wipe(key)
 
     def _ask_passphrase(self, run: _Run, file: str) -> str | None:
-        """Once: the key may be tried again without its certificate."""
+        """Ask once, although the key may be tried again without its certificate."""
         if file not in run.passphrases and self._prompt is not None:
             text = f"Enter passphrase for key '{file}': "
             run.passphrases[file] = self._prompt(text, False)
         return run.passphrases.get(file)
 
     def _answerer(self) -> Callable[[str, str, str, bool], str | None]:
-        """The password answers the first hidden prompt; a person the others."""
+        """Return a callback that answers the first hidden prompt with the password, and passes
+        the other prompts to the person."""
         passwords = [self._password] if self._password is not None else []
 
         def answer(name: str, instruction: str, prompt: str, echo: bool) -> str | None:
@@ -201,7 +225,7 @@ class Login:
 
 
 class _Run:
-    """One login, and what came of it so far."""
+    """The progress of one login."""
 
     def __init__(self, username: str, session: _core.Session, left: Left) -> None:
         self.username = username
@@ -209,21 +233,24 @@ class _Run:
         self.left = left
         self.accepted: list[str] = []
         self.accepted_by = ""
-        #: What was tried, in words, never a secret.
+        #: The failed attempts, in words without secrets.
         self.tried: list[str] = []
-        #: What a person typed, by key file.
+        #: Key files whose passphrase is missing or may be wrong.
+        self.locked: list[str] = []
+        #: The answers of a person, by key file.
         self.passphrases: dict[str, str | None] = {}
 
-    def _note(self, what: str, refusal: str | None) -> bool:
+    def _note(self, what: str, refusal: _Refusal | None) -> bool:
         _log.debug("%s: %s", what, "accepted" if refusal is None else "refused")
         if refusal is None:
             self.accepted_by = what
             return True
-        self.tried.append(f"{what} ({refusal})" if refusal else what)
+        _, text = refusal
+        self.tried.append(f"{what} ({text})" if text else what)
         return False
 
     def _is_beyond_libssh2(self, what: str, blob: bytes) -> bool:
-        """Then it would only be refused; the libssh2 in use says why."""
+        """True if the libssh2 in use cannot use the key; the attempt is noted with the reason."""
         if _core.LIBSSH2_NUMBER >= _KNOWS_ALL:
             return False
         kind = key_type(blob)
@@ -239,7 +266,10 @@ class _Run:
         return True
 
     def with_key(self, key: Any, what: str) -> bool:
-        """A key that signs for itself, with Paramiko's interface."""
+        """Try a key that signs for itself, through Paramiko's interface.
+
+        - what (str): the kind of key, for messages.
+        """
         blob = getattr(getattr(key, "public_blob", None), "key_blob", None) or key.asbytes()
         what = f"{what} {_describe(blob)}"
         if self._is_beyond_libssh2(what, blob):
@@ -252,11 +282,15 @@ class _Run:
         with contextlib.suppress(AgentError):
             refusal = self.session.auth_signer(self.username, blob, sign, self.left())
             return self._note(what, refusal)
-        return self._note(what, "the agent did not sign")
+        return self._note(what, (0, "the agent did not sign"))
 
     def with_file(
         self, file: str, key: bytearray, passphrase: str | None, certificate: str | None
     ) -> bool:
+        """Try a private key, which was read from *file*.
+
+        - certificate (str or None): the line of a certificate file.
+        """
         what = f"key file {file}"
         public = _public_in(certificate.encode()) if certificate else _public_of(file)
         if public is not None:
@@ -264,17 +298,20 @@ class _Run:
             if self._is_beyond_libssh2(what, public):
                 return False
         refusal = self.session.auth_key(self.username, key, passphrase, certificate, self.left())
-        # A key that the server has seen and refused was decrypted first.
-        is_refused = refusal is not None and "combination invalid" in refusal
-        if refusal is not None and is_encrypted(key) and not is_refused:
-            refusal += "; is the passphrase right?"
+        if refusal is not None and is_encrypted(key):
+            code, text = refusal
+            if code != LIBSSH2_ERROR_AUTHENTICATION_FAILED:
+                self.locked.append(file)
+                refusal = code, f"{text}; check the passphrase"
         return self._note(what, refusal)
 
     def interactive(self, answer: Callable[[str, str, str, bool], str | None]) -> bool:
+        """Try keyboard-interactive (RFC 4256)."""
         refusal = self.session.auth_interactive(self.username, answer, self.left())
         return self._note("keyboard-interactive", refusal)
 
     def password(self, password: str) -> bool:
+        """Try the method password (RFC 4252 section 8)."""
         secret = bytearray(password, "utf-8")
         try:
             refusal = self.session.auth_password(self.username, secret, self.left())
@@ -284,19 +321,19 @@ class _Run:
 
 
 _NO_RSA = (
-    f"libssh2 {_core.LIBSSH2_VERSION} can't sign with RSA and SHA-2; use an ed25519 or "
+    f"libssh2 {_core.LIBSSH2_VERSION} cannot sign with RSA and SHA-2; use an ed25519 or "
     "ecdsa key, or libssh2 1.11 or newer"
 )
 
-# It names the certificate's type in the signature too, and sshd refuses that.
+# libssh2 before 1.11 puts the certificate's type into the signature, and sshd refuses that.
 _NO_CERTIFICATES = (
-    f"libssh2 {_core.LIBSSH2_VERSION} can't log in with a certificate; use a key without "
+    f"libssh2 {_core.LIBSSH2_VERSION} cannot log in with a certificate; use a key without "
     "one, or libssh2 1.11 or newer"
 )
 
 
 def is_encrypted(key: bytes | bytearray) -> bool:
-    """Does a private key file need a passphrase?"""
+    """True if the contents of a private key file need a passphrase."""
     text = bytes(key)
     if b"ENCRYPTED" in text:
         return True  # PEM, PKCS8
@@ -316,8 +353,8 @@ def _is_locked(file: str) -> bool:
 
 
 def _public_of(file: str) -> bytes | None:
-    """The public key beside a private key file, or within it (OpenSSH's format); or
-    the file itself is one."""
+    """The public key of a private key file: beside it, within it (OpenSSH's format), or the
+    file itself if it is a public key. None if there is none."""
     for name in (file, file + ".pub"):
         with contextlib.suppress(OSError):
             public = _public_in(_read(name))
@@ -335,7 +372,8 @@ def _public_of(file: str) -> bytes | None:
 
 
 def _line_of_certificate(file: str) -> str | None:
-    """What ssh-keygen -s has made of a public key."""
+    """The type and blob of a certificate file, which ssh-keygen -s makes; None if it is not
+    one."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         line = b" ".join(_read(file).split(None, 2)[:2])  # no comment
         blob = _public_in(line)
@@ -349,9 +387,11 @@ def _describe(blob: bytes) -> str:
 
 
 def _certified(blob: bytes) -> bytes:
-    """The key that a certificate is about, whose fingerprint OpenSSH shows.
+    """The key that a certificate certifies, whose fingerprint OpenSSH shows; other blobs are
+    returned as they are.
 
-    PROTOCOL.certkeys: its type, a nonce, the strings of the key, and more.
+    A certificate holds its type, a nonce, the strings of the key, and more (OpenSSH's
+    PROTOCOL.certkeys).
     """
     strings: list[bytes] = []
     rest = blob
@@ -366,12 +406,12 @@ def _certified(blob: bytes) -> bytes:
     parts = strings[2 : 3 + plain.startswith(("ssh-rsa", "ecdsa", "sk-ecdsa"))]
     if plain.startswith("sk-"):
         plain += "@openssh.com"
-        parts = strings[2 : 3 + len(parts)]  # and the application
+        parts = strings[2 : 3 + len(parts)]  # with the application
     return b"".join(struct.pack(">I", len(part)) + part for part in (plain.encode(), *parts))
 
 
 def _public_in(text: bytes) -> bytes | None:
-    """The key of a line of sshd(8), AUTHORIZED_KEYS, without options."""
+    """The key blob in a line of sshd(8), AUTHORIZED_KEYS, without options; else None."""
     with contextlib.suppress(ValueError, IndexError):
         kind, encoded = text.split(None, 2)[:2]
         blob = base64.b64decode(encoded, validate=True)
@@ -386,21 +426,23 @@ def _read(file: str) -> bytes:
 
 
 def _signature(key: Any, data: bytes, algorithm: str) -> Any:
-    """Paramiko before 2.9 and paramiko-ng are told no algorithm."""
+    """Call sign_ssh_data() without the algorithm for Paramiko before 2.9 and paramiko-ng, whose
+    keys do not take it."""
     try:
         inspect.signature(key.sign_ssh_data).bind(data, algorithm)
     except TypeError:
         return key.sign_ssh_data(data)
-    except ValueError:  # it does not tell what it takes
+    except ValueError:  # a builtin without a signature
         pass
     return key.sign_ssh_data(data, algorithm)
 
 
 def _bare_signature(made: Any, what: str) -> bytes:
-    """Without the name of the algorithm, which libssh2 adds itself.
+    """The signature without the name of the algorithm, which libssh2 adds itself.
 
-    made: bytes, or a Message of Paramiko's.  What follows the signature (the
-    flags and counter of a security key) belongs to it.
+    - made (bytes or a Message of Paramiko): the signature of RFC 4253 section 6.6.
+
+    The flags and counter of a security key follow the signature and are kept.
     """
     blob = made if isinstance(made, bytes) else getattr(made, "asbytes", lambda: None)()
     if not isinstance(blob, bytes):

@@ -477,7 +477,7 @@ def test_a_password_is_asked_for_three_times_at_most(fab, sshd) -> None:
 def test_without_a_terminal_a_prompt_is_an_error(fab, hosts, locked_key) -> None:
     """getpass raises EOFError, on which fab-classic exits with status 0."""
     done = fab("serially", "-H", hosts[0], expected=1, warnings="default", key_filename=locked_key)
-    assert "nobody to ask for a password" in done.stderr
+    assert "no terminal to ask for a password" in done.stderr
 
 
 def test_abort_on_prompts_is_obeyed(fab, hosts, locked_key) -> None:

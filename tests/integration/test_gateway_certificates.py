@@ -95,7 +95,7 @@ def check_told(error: AuthenticationError, path: Path) -> None:
     assert any("-cert-v01@openssh.com SHA256:" in method for method in error.methods)
     assert shown_by_ssh_keygen(path) in str(error)
     if OLD_LIBSSH2:
-        assert f"libssh2 {_core.LIBSSH2_VERSION} can't log in with a certificate" in str(error)
+        assert f"libssh2 {_core.LIBSSH2_VERSION} cannot log in with a certificate" in str(error)
         assert "1.11" in str(error)
 
 

@@ -104,11 +104,11 @@ RUDE: dict[str, tuple[Callable[[socket.socket], None], str]] = {
     "resets": (scripted.resets, "reset|closed"),
     "http": (
         scripted.says_and_closes(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
-        "it said 'Content-Length: 0', which is not SSH",
+        "it sent 'Content-Length: 0', which is not an SSH version",
     ),
     "full": (
         scripted.says_and_closes(b"Exceeded MaxStartups\r\n"),
-        "it said 'Exceeded MaxStartups', which is not SSH",
+        "it sent 'Exceeded MaxStartups', which is not an SSH version",
     ),
     "half a banner": (scripted.says_and_closes(b"SSH-2.0-Ope"), "closed the connection|banner"),
     "a banner alone": (scripted.says_and_closes(scripted.BANNER), "closed the connection"),

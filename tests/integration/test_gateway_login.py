@@ -130,7 +130,22 @@ def test_a_passphrase_that_opened_a_refused_key_is_not_called_wrong(server, tmp_
     generate(tmp_path / "wrong", "ed25519", SECRET)
     error = refusal(gateways.to(server, key_filename=tmp_path / "wrong", passphrase=SECRET))
     assert "combination invalid" in str(error)
-    assert "passphrase right" not in str(error)
+    assert "check the passphrase" not in str(error)
+    assert error.locked_keys == []
+
+
+@pytest.mark.parametrize("passphrase", [None, "wrong"])
+def test_a_key_with_no_or_a_wrong_passphrase_is_named(server, keys, passphrase) -> None:
+    path = keys / "ed25519-locked"
+    error = refusal(gateways.to(server, key_filename=path, passphrase=passphrase))
+    assert error.locked_keys == [str(path)]
+    assert "passphrase" in str(error)
+    assert error.accepted == ["publickey"]
+
+
+def test_a_file_whose_name_has_the_word_passphrase_is_not_locked(server, tmp_path) -> None:
+    generate(tmp_path / "passphrase", "ed25519", "")
+    assert refusal(gateways.to(server, key_filename=tmp_path / "passphrase")).locked_keys == []
 
 
 def test_the_default_files_are_found(server, keys, tmp_path, monkeypatch) -> None:
@@ -326,6 +341,7 @@ def test_a_wrong_password_is_reported(sshd, methods: str) -> None:
         error = refusal(server.gateway(password="wrong"))
     assert methods in error.methods[0]
     assert error.methods[-1] == f"the server still accepts: {methods}"
+    assert error.accepted == [methods]
     assert "wrong" not in str(error)
 
 

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from sshgateway import errors
+from sshgateway import _messages
 from support import gateways, scripted
 from support.gateways import Target
 from support.sshd import PrivateSshd
@@ -233,6 +233,6 @@ def test_each_cipher_works(cipher: str) -> None:
 
 def test_a_tcp_timeout_of_the_connection_is_a_loss_and_not_a_timeouterror() -> None:
     """ETIMEDOUT would be TimeoutError, which Paramiko retries without limit."""
-    error = errors.gateway_lost(110, "who@where:22", "Connection timed out")
+    error = _messages.gateway_lost(110, "who@where:22", "Connection timed out")
     assert isinstance(error, ConnectionResetError)
     assert not isinstance(error, TimeoutError)

@@ -236,7 +236,7 @@ def test_an_invalid_sock_argument_is_refused() -> None:
             for sock in (wrapped, far.fileno(), "socket", paramiko.Channel(0)):
                 with pytest.raises(TypeError, match="sock must be"):
                     Gateway("h", sock=sock)
-        with pytest.raises(ValueError, match="two ways"):
+        with pytest.raises(ValueError, match="either sock= or gateway="):
             Gateway("h", sock=far, gateway=Gateway("g"))
 
 

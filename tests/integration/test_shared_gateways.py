@@ -270,7 +270,7 @@ with Target(gateways.echo) as target:
     for held in (False, True):
         if held:
             shared._cache._lock.acquire()
-            gateway._turn.acquire()
+            gateway._usage.lock.acquire()
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -285,7 +285,7 @@ with Target(gateways.echo) as target:
                 os._exit(code)
         if held:
             shared._cache._lock.release()
-            gateway._turn.release()
+            gateway._usage.lock.release()
         assert os.waitpid(pid, 0)[1] == 0
         assert gateway.is_connected
         echoes(gateway.open_channel("direct-tcpip", target.address))

@@ -281,7 +281,7 @@ def test_wrong_usage_is_status_2(words) -> None:
 def test_options_before_a_command_are_refused_with_their_place(words) -> None:
     done = run(*words)
     assert done.returncode == 2
-    assert "route comes first, and its options after it" in done.stderr
+    assert "put route first, and its options after it" in done.stderr
 
 
 def test_help_and_version_are_printed() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A private OpenSSH server on loopback, for tests and the demo.
+"""A private OpenSSH server on loopback.
 
 It has its own host key, accepts one key made for it, serves the user that runs it, and
 needs no privileges.  Run by root, it serves root.

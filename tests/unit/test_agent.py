@@ -465,7 +465,7 @@ def test_a_malformed_answer_is_an_error_and_the_next_use_reconnects(
 ) -> None:
     with scripted(short_path, answer, keys_answer(ED25519)) as client:
         error = error_of(client.keys, errno.EPROTO)
-        assert "makes no sense" in error.args[1]
+        assert "reply is invalid" in error.args[1]
         assert blobs(client) == [ED25519]
 
 
@@ -473,7 +473,7 @@ def test_a_malformed_answer_is_an_error_and_the_next_use_reconnects(
 def test_an_agent_that_hangs_up_is_reported(answer: bytes, short_path: Path) -> None:
     with scripted(short_path, answer, keys_answer()) as client:
         error = error_of(client.keys, errno.ECONNRESET)
-        assert "hung up" in error.args[1]
+        assert "closed the connection" in error.args[1]
         assert client.keys() == []
 
 

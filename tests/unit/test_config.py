@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import pwd
 import socket
@@ -383,6 +384,27 @@ def test_circular_routes_are_found(file, backend, text: str) -> None:
     assert caught.value.errno == 40, caught.value
     assert "circle" in str(caught.value) or "loop" in str(caught.value)
     assert str(caught.value).count("->") < 5, "the circle is noticed at its first repetition"
+
+
+def test_the_word_loop_makes_no_circle(file) -> None:
+    path = file("Loop yes\n")
+    with pytest.raises(ConfigError) as caught:
+        lookup("t", ssh_config=path)
+    assert "loop" in str(caught.value).lower()
+    assert caught.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize("jump", ["me@t", "t:22", "ssh://t"])
+def test_a_host_that_is_its_own_jump_host(file, backend, jump: str) -> None:
+    path = file(f"User me\nHost t\nProxyJump {jump}\n")
+    with pytest.raises(ConfigError) as caught:
+        route(lookup("t", ssh_config=path), ssh_config=path)
+    assert caught.value.errno == errno.ELOOP
+
+
+def test_another_port_of_the_same_host_is_no_circle(file, backend) -> None:
+    path = file("Match originalhost t\nProxyJump t2:2222\nMatch all\nHostName t\n")
+    assert names(route(lookup("t", ssh_config=path), ssh_config=path))[0].endswith("@t:2222")
 
 
 def test_a_wildcard_may_exclude_the_gateway(file, backend) -> None:

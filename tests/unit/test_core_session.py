@@ -8,6 +8,8 @@ import socket
 import pytest
 
 from sshgateway import _core
+from sshgateway._messages import SessionFailed
+from sshgateway._status import Status
 from support.waiting import Worker
 
 
@@ -26,6 +28,7 @@ def test_a_session_in_use_refuses_calls_of_other_threads() -> None:
         ):
             with pytest.raises(RuntimeError, match="another thread"):
                 use()
-    with pytest.raises(Exception, match="lost"):
+    with pytest.raises(SessionFailed) as caught:
         worker.result()
+    assert caught.value.status == Status.LOST
     session.close()

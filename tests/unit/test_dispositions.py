@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 
-import fresh
 import pytest
+
+from support import fresh
 
 #: How nohup, a shell's "&" or a service manager may start the tests.
 INHERITED = "trap '' HUP INT QUIT TERM CHLD USR1 PIPE; exec \"$@\""
@@ -22,7 +23,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 STATUS = """
 import os, signal, subprocess
 if os.environ.get("RESET"):
-    import dispositions
+    from support import dispositions
     dispositions.reset()
     os.kill(os.getpid(), signal.SIGHUP)
     os.kill(os.getpid(), signal.SIGTERM)

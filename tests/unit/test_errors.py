@@ -12,7 +12,7 @@ import time
 import pytest
 
 import sshgateway
-from sshgateway import Error, ProxyCommand, ProxyCommandError, errors
+from sshgateway import Error, ProxyCommand, ProxyCommandError, _deadline, _messages, errors
 from sshgateway.known_hosts import KnownHosts
 from support.waiting import DEADLINE, until
 
@@ -115,7 +115,7 @@ def test_it_survives_copying(made) -> None:
 def test_the_remaining_time_in_a_message_is_rounded() -> None:
     told = {30: "30 s", 0.2: "0.2 s", 9.98234567: "9.982 s", 86400.0: "86400 s"}
     for timeout, words in told.items():
-        assert sshgateway.errors.in_seconds(timeout) == words
+        assert _deadline.in_seconds(timeout) == words
 
 
 def test_a_failed_command_is_described() -> None:
@@ -215,7 +215,7 @@ ERRORS = {
         errno.EACCES,
     ),
     "authentication": (
-        lambda: errors.authentication_failed(
+        lambda: _messages.authentication_failed(
             GATEWAY, ["publickey with ssh-ed25519 SHA256:x (a\nb): refused"], ["password"]
         ),
         errors.AuthenticationError,
@@ -223,13 +223,13 @@ ERRORS = {
         errno.EACCES,
     ),
     "lost": (
-        lambda: errors.gateway_lost(errno.ECONNRESET, GATEWAY, "Connection\r\nreset \x1b[31m"),
+        lambda: _messages.gateway_lost(errno.ECONNRESET, GATEWAY, "Connection\r\nreset \x1b[31m"),
         errors.GatewayLostError,
         ConnectionResetError,
         errno.ECONNRESET,
     ),
     "channel": (
-        lambda: errors.channel_refused(GATEWAY, ("db", 22), 2, "Connection\nrefused"),
+        lambda: _messages.channel_refused(GATEWAY, ("db", 22), 2, "Connection\nrefused"),
         errors.ChannelOpenError,
         ConnectionRefusedError,
         errno.ECONNREFUSED,
@@ -257,22 +257,40 @@ def test_an_error_of_a_gateway_has_the_attributes_of_its_base(
 
 
 def test_a_failed_login_lists_what_was_tried_and_what_is_left() -> None:
-    error = errors.authentication_failed(GATEWAY, ["password: refused"], ["publickey", "password"])
+    accepted = ["publickey", "password"]
+    error = _messages.authentication_failed(GATEWAY, ["password: refused"], accepted)
+    assert error.accepted == ["publickey", "password"]
     assert error.methods == ["password: refused", "the server still accepts: publickey, password"]
     for method in error.methods:
         assert method in error.args[1]
-    assert "tried: nothing" in errors.authentication_failed(GATEWAY, []).args[1]
+    silent = _messages.authentication_failed(GATEWAY, [])
+    assert "tried: nothing" in silent.args[1]
+    assert silent.accepted == []
+
+
+def test_what_the_server_accepts_and_which_keys_are_locked_survive_pickling() -> None:
+    error = _messages.authentication_failed(GATEWAY, ["key"], ["password"], ["/k"])
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert other.accepted == ["password"]
+        assert other.locked_keys == ["/k"]
+
+
+def test_the_defaults_of_a_failed_login_are_of_each_error() -> None:
+    one, other = (errors.AuthenticationError(errno.EACCES, "no") for _ in range(2))
+    assert (one.methods, one.accepted, one.locked_keys) == ([], [], [])
+    one.accepted.append("password")
+    assert other.accepted == []
 
 
 @pytest.mark.parametrize("reason", [0, 1, 2, 3, 4, 99])
 @pytest.mark.parametrize("to", [("10.0.0.5", 22), "/run/a.sock"])
 def test_a_refused_channel_has_a_reason(reason: int, to) -> None:
-    error = errors.channel_refused(GATEWAY, to, reason, "x" * 5000)
+    error = _messages.channel_refused(GATEWAY, to, reason, "x" * 5000)
     assert (error.reason, error.dest_addr) == (reason, to)
     assert (to if isinstance(to, str) else "10.0.0.5:22") in error.args[1]
     assert len(error.args[1]) < 1000
 
 
 def test_a_description_that_repeats_the_reason_is_left_out() -> None:
-    error = errors.channel_refused(GATEWAY, ("db", 22), 1, "Administratively prohibited")
+    error = _messages.channel_refused(GATEWAY, ("db", 22), 1, "Administratively prohibited")
     assert error.args[1].lower().count("administratively") == 1

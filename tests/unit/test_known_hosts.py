@@ -262,7 +262,7 @@ def test_base64_with_bits_left_over_is_broken(write) -> None:
 def test_a_broken_line_for_the_host_is_reported(write) -> None:
     known = write(f"other {text(B)}\nhost ssh-ed25519 AAAA\nelse ssh-ed25519 AAAA\n")
     verdict = known.check("host", A)
-    assert verdict.notes == (f"{known.paths[0]}:2 is broken and was not used",)
+    assert verdict.notes == (f"{known.paths[0]}:2 is invalid and was ignored",)
     assert verdict.notes[0] in str(known.error(GATEWAY, "host", A, verdict))
 
 
@@ -677,5 +677,5 @@ def test_the_message_for_a_revoked_key_names_the_line(write) -> None:
 
 
 def test_a_matching_key_is_not_an_error(write) -> None:
-    with pytest.raises(ValueError, match="no error"):
+    with pytest.raises(ValueError, match="not an error"):
         refusal(write(f"bastion {text(A)}\n"), "bastion", A)

@@ -132,8 +132,8 @@ report_hang(int signal_number)
     _exit(1);
 }
 
-/* Undo what nohup(1), a shell's "&" or a service manager has done: signals that
- * they ignore or block stay so across exec, in our children too. */
+/* Undo what nohup(1), a shell's "&" or a service manager has done: signals
+ * that they ignore or block stay so across exec, in our children too. */
 static void
 reset_signals(void)
 {

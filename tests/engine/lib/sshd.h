@@ -27,9 +27,9 @@ struct sshd {
  * configuration, which win over ours. */
 struct sshd sshd_start(const char *options);
 
-/* Send signal `number` to all processes of the sshd.  After the login of a user
- * other than root there are two, and the connection belongs to the one that
- * sshd_start() has not started. */
+/* Send signal `number` to all processes of the sshd.  After the login of a
+ * user other than root there are two, and the connection belongs to the one
+ * that sshd_start() has not started. */
 void sshd_signal(const struct sshd *sshd, int number);
 
 /* Wait until the sshd has ended, as it does when the connection ends, and reap

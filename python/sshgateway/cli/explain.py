@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""``sshgateway route``: the way to a host, told, and gone if wanted.
+"""``sshgateway route``: print the way to a host, and try it with --try.
 
-First the facts are gathered, as JSON has them; then they are shown.
+The facts are collected in a dictionary, which is the output of --json; then they are printed.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import shutil
 import socket
 import subprocess
 import textwrap
-import time
 from typing import Any
 
 from sshgateway import _core, errors, route
+from sshgateway._deadline import Deadline
+from sshgateway._hosts import format_host
+from sshgateway._messages import printable
 from sshgateway.agent import socket_path
 from sshgateway.config import Host, SshConfig
-from sshgateway.gateway import _Deadline as Deadline
 from sshgateway.login import Prompt
 from sshgateway.route import Way
 
 __all__ = ["explain"]
 
-#: Seconds for what has no ConnectTimeout, and for a server's first words.
+#: Seconds for a host without ConnectTimeout.
 _PATIENCE = 15.0
 _LABEL = 15
 
@@ -45,7 +46,16 @@ def explain(
     is_tried: bool,
     as_json: bool,
 ) -> int:
-    """Print it; the exit status."""
+    """Print the way to a host.
+
+    - host, port, user, gateway, ssh_config: as for ``route.create_connection()``.
+    - timeout (float or None): seconds for all steps.
+    - prompt: asks a person during a login; see ``login.Prompt``.
+    - is_tried (bool): connect too.
+    - as_json (bool): print JSON.
+
+    Returns the exit status: 0, or 1 if the way cannot be determined or fails.
+    """
     facts: Facts = {"host": host, "stopped": None}
     try:
         way = route.find_way(
@@ -62,7 +72,7 @@ def explain(
     return 1 if facts["stopped"] else 0
 
 
-# ---- What is said -----------------------------------------------------------
+# ---- The facts --------------------------------------------------------------
 
 
 def _facts_of(way: Way) -> Facts:
@@ -114,7 +124,12 @@ def _decision(way: Way, ssh_config: SshConfig) -> Facts:
 
 
 def _find(way: Way, keyword: str, value: str, ssh_config: SshConfig) -> tuple[str, int] | None:
-    """Where ssh(1) read it, by what it says of the blocks that it applies."""
+    """Where ssh(1) read it: the file and the line.
+
+    ``ssh -G`` does not print them. Only the debug messages of ssh(1) name the files and the
+    blocks that it applies, so this reads those words; if a version of OpenSSH changes them,
+    the file and the line are missing from the report.
+    """
     program = shutil.which("ssh")
     if program is None or ssh_config is False:
         return None
@@ -132,7 +147,7 @@ def _find(way: Way, keyword: str, value: str, ssh_config: SshConfig) -> tuple[st
 
 
 def _applied(said: str) -> list[tuple[str, int]]:
-    """Files and lines after which what is written holds for the host."""
+    """The files and the numbers of the lines after which directives apply to the host."""
     applied: list[tuple[str, int]] = []
     is_skipped = False
     criterion: tuple[str, int] | None = None
@@ -155,7 +170,7 @@ def _applied(said: str) -> list[tuple[str, int]]:
 
 
 def _line_of(file: str, first: int, keyword: str, value: str) -> int | None:
-    """The number of the directive's line in the block after line *first*."""
+    """The number of the directive's line in the block after line *first*, or None."""
     try:
         with open(file, encoding="utf-8", errors="surrogateescape") as opened:
             lines = opened.read().splitlines()
@@ -173,41 +188,34 @@ def _line_of(file: str, first: int, keyword: str, value: str) -> int | None:
     return None
 
 
-# ---- What happens ------------------------------------------------------------
+# ---- Trying -------------------------------------------------------------------
 
 
 def _go(facts: Facts, way: Way, gateways: list[Any], deadline: Deadline) -> None:
     for hop, gateway, known in zip(way.hops, gateways, facts["hops"], strict=True):
-        began = time.monotonic()
+        step = Deadline(deadline.left(hop.connect_timeout or _PATIENCE))
         try:
-            gateway.open(_patience(deadline, hop.connect_timeout))
+            gateway.open(step.left())
         except OSError as error:
-            facts["stopped"] = _stop(hop.name, error, began)
+            facts["stopped"] = _stop(hop.name, error, step)
             return
-        known["tried"] = {"seconds": _since(began), **gateway.methods}
-    began = time.monotonic()
+        known["tried"] = {"seconds": _spent(step), **gateway.methods}
+    step = Deadline(deadline.left(way.target.connect_timeout or _PATIENCE))
     try:
-        facts["tried"] = {"banner": _banner(way, gateways, deadline)}
+        facts["tried"] = {"banner": _banner(way, gateways, step.left())}
     except OSError as error:
-        facts["stopped"] = _stop(way.target.name, error, began)
+        facts["stopped"] = _stop(way.target.name, error, step)
         return
-    facts["tried"]["seconds"] = _since(began)
+    facts["tried"]["seconds"] = _spent(step)
 
 
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 4)
+def _spent(step: Deadline) -> float:
+    return round(step.spent(), 4)
 
 
-def _patience(deadline: Deadline, connect_timeout: float | None) -> float:
-    left = deadline.left()
-    seconds = connect_timeout or _PATIENCE
-    return seconds if left is None else min(left, seconds)
-
-
-def _banner(way: Way, gateways: list[Any], deadline: Deadline) -> str:
-    """The first line of the target's server (RFC 4253 4.2)."""
+def _banner(way: Way, gateways: list[Any], seconds: float | None) -> str:
+    """Return the first line of the target's server (RFC 4253 section 4.2)."""
     target = way.target
-    seconds = _patience(deadline, target.connect_timeout)
     address = (target.hostname, target.port)
     sock: socket.socket | _core.Stream
     if way.proxy is not None:
@@ -218,22 +226,22 @@ def _banner(way: Way, gateways: list[Any], deadline: Deadline) -> str:
         sock = route.connect(address, seconds)
     with sock:
         sock.settimeout(seconds)
+        reading = Deadline(seconds)
         try:
             with sock.makefile("rb") as file:
                 line = file.readline(256)
         except TimeoutError:
-            text = f"{address[0]}:{address[1]} said nothing within {errors.in_seconds(seconds)}"
-            raise TimeoutError(errno.ETIMEDOUT, text) from None
+            raise reading.error(f"{address[0]}:{address[1]} said nothing") from None
     if not line:
-        text = f"{address[0]}:{address[1]} closed the connection without a word"
+        text = f"{address[0]}:{address[1]} closed the connection before it sent its version"
         raise ConnectionResetError(errno.ECONNRESET, text)
-    return errors.printable(line.decode("utf-8", "replace"))
+    return printable(line.decode("utf-8", "replace"))
 
 
-def _stop(where: str, error: OSError, began: float | None = None) -> Facts:
+def _stop(where: str, error: OSError, step: Deadline | None = None) -> Facts:
     return {
         "at": where,
-        "seconds": None if began is None else _since(began),
+        "seconds": None if step is None else _spent(step),
         "error": type(error).__name__,
         "errno": error.errno,
         "text": str(error.args[1] if len(error.args) > 1 else error),
@@ -242,33 +250,33 @@ def _stop(where: str, error: OSError, began: float | None = None) -> Facts:
 
 
 def _cure(error: OSError) -> str | None:
-    """What to look at, where the error's own text does not say."""
+    """Advice, for errors whose text gives none."""
     if isinstance(error, TimeoutError):
         return (
-            "see that the host is up, that address and port are those of an SSH server, and "
-            "that no firewall on the way drops the packets; -v tells what went well before"
+            "check that the host is up, that address and port are those of an SSH server, and "
+            "that no firewall drops the packets; -v logs the steps that succeeded"
         )
     if isinstance(error, (errors.ChannelOpenError, errors.HostKeyError, errors.ConfigError)):
         return None
     if isinstance(error, errors.AuthenticationError):
-        return "see User and IdentityFile in ssh_config for this host"
+        return "check User and IdentityFile in ssh_config for this host"
     if isinstance(error, socket.gaierror) or error.errno == errno.EHOSTUNREACH:
-        return "see that HostName is spelled right, and that this machine can look it up"
+        return "check that HostName is spelled right, and that this machine can look it up"
     if isinstance(error, ConnectionRefusedError):
-        return "see that Port is right, and that an SSH server listens there"
+        return "check that Port is right, and that an SSH server listens there"
     if isinstance(error, errors.ProxyCommandError):
-        return "run the command by hand to see what it says"
+        return "run the command by hand to see its messages"
     return None
 
 
-# ---- Showing it ---------------------------------------------------------------
+# ---- Printing -----------------------------------------------------------------
 
 
 def _shown(facts: Facts) -> str:
     lines: list[str] = []
     stopped = facts["stopped"]
     if "hops" not in facts:
-        lines.append(f"{facts['host']}: the way can't be told")
+        lines.append(f"{facts['host']}: the way cannot be determined")
         return "\n".join(lines + _rows(stopped, ""))
     lines.append(f"{facts['host']}: {_login_of(facts)}, {_way_of(facts)}")
     lines += _row("decided by", _decided(facts["decided_by"]))
@@ -295,8 +303,7 @@ def _shown(facts: Facts) -> str:
 
 
 def _login_of(host: Facts) -> str:
-    name = f"[{host['hostname']}]" if ":" in host["hostname"] else host["hostname"]
-    return f"{host['user']}@{name}:{host['port']}"
+    return format_host(host["user"], host["hostname"], host["port"])
 
 
 def _way_of(facts: Facts) -> str:
@@ -320,14 +327,14 @@ def _trust(hop: Facts) -> str:
     alias = f" as {hop['host_key_alias']}" if hop["host_key_alias"] else ""
     strict = hop["strict_host_key_checking"]
     meaning = {
-        "yes": "", "accept-new": "; a new key is added", "no": "; ANY key is taken",
+        "yes": "", "accept-new": "; a new key is added", "no": "; ANY key is accepted",
     }[strict]  # fmt: skip
-    return f"keys in {files or 'no file: none of known_hosts is there'}{alias}{meaning}"
+    return f"keys in {files or 'no file: none of known_hosts exists'}{alias}{meaning}"
 
 
 def _keys(hop: Facts) -> str:
     files = hop["identity_files"]
-    named = "the usual files of ~/.ssh" if files is None else ", ".join(map(_short, files))
+    named = "the default files of ~/.ssh" if files is None else ", ".join(map(_short, files))
     parts = []
     if hop["agent"]:
         only = "the same keys of the" if hop["identities_only"] else "the"
@@ -342,7 +349,7 @@ def _short(path: str) -> str:
 
 
 def _rows(stopped: Facts | None, name: str) -> list[str]:
-    """Why it went no further, if it was here."""
+    """The rows about the failure, if it happened at this host."""
     if stopped is None or (name and stopped["at"] != name):
         return []
     after = "" if stopped["seconds"] is None else f" after {stopped['seconds']:.3f} s"

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The texts of errors: each function returns the exception for one failure.
+
+The C core imports this module once and calls some of the functions by name; each of these
+says so.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+import re
+import shlex
+import signal
+from collections.abc import Sequence
+from errno import EACCES, ENOENT, ENOEXEC
+
+from sshgateway._deadline import in_seconds
+from sshgateway._status import Status
+from sshgateway.errors import (
+    AuthenticationError,
+    ChannelOpenError,
+    ConfigError,
+    GatewayError,
+    GatewayLostError,
+    HostKeyError,
+    ProxyCommandError,
+)
+
+_LAST_LINES = 3
+_LONGEST_TEXT = 600
+
+# ---- Proxy commands ----------------------------------------------------------
+
+
+def last_lines(stderr: str) -> str:
+    """The last lines of a program's stderr, joined to one line."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    text = " | ".join([line for line in lines if line][-_LAST_LINES:])
+    return text if len(text) <= _LONGEST_TEXT else "..." + text[-_LONGEST_TEXT:]
+
+
+def shown(command: list[str]) -> str:
+    """A command in shell syntax, shortened if it is long."""
+    text = shlex.join(command)
+    return repr(text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "...")
+
+
+def how_it_ended(returncode: int | None) -> str:
+    """A return code in words; None stands for a program that has not ended."""
+    if returncode is None:
+        return "has not ended"
+    if returncode >= 0:
+        return f"exited with status {returncode}"
+    try:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was killed by signal {-returncode}"
+
+
+def _its_words(stderr: str) -> str:
+    words = last_lines(stderr)
+    return f": {words}" if words else " and wrote nothing to stderr"
+
+
+def proxy_ended(
+    errno: int, command: list[str], returncode: int | None, stderr: str
+) -> ProxyCommandError:
+    """The program failed while it carried a stream. Called by _core."""
+    text = f"proxy command {shown(command)} {how_it_ended(returncode)}{_its_words(stderr)}"
+    return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
+
+
+_CURES = {
+    ENOENT: "; check that {!r} is installed and in PATH",
+    EACCES: "; check that {!r} is executable",
+    ENOEXEC: "; if {!r} is a script, its first line must name an interpreter",
+}
+
+
+def proxy_not_executed(errno: int, command: list[str]) -> ProxyCommandError:
+    """execve(2) failed. Called by _core."""
+    text = (
+        f"cannot execute proxy command {shown(command)}: "
+        f"{os.strerror(errno)}{_CURES.get(errno, '').format(command[0])}"
+    )
+    return ProxyCommandError(errno, text, command=command)
+
+
+def proxy_not_in_directory(errno: int, command: list[str], cwd: object) -> ProxyCommandError:
+    """chdir(2) to the working directory failed. Called by _core."""
+    text = f"cannot run proxy command {shown(command)} in {cwd!r}: {os.strerror(errno)}"
+    return ProxyCommandError(errno, text, command=command)
+
+
+def proxy_handed_over_nothing(
+    errno: int, command: list[str], returncode: int | None, stderr: str
+) -> ProxyCommandError:
+    """The program passed no socket (ProxyUseFdpass). Called by _core."""
+    text = (
+        f"proxy command {shown(command)} handed over no socket "
+        f"(fdpass): {os.strerror(errno)}; it {how_it_ended(returncode)}"
+        f"{_its_words(stderr)}"
+    )
+    return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
+
+
+def proxy_too_slow(errno: int, command: list[str]) -> TimeoutError:
+    """No socket arrived before the deadline (ProxyUseFdpass). Called by _core."""
+    text = f"proxy command {shown(command)} handed over no socket in time"
+    return TimeoutError(errno, text)
+
+
+# ---- ssh_config ----------------------------------------------------------------
+
+
+def config_invalid(words: str, errno: int = _errno.EINVAL) -> ConfigError:
+    """*words* is the whole text."""
+    return ConfigError(errno, words)
+
+
+# ---- Gateways ------------------------------------------------------------------
+
+
+class SessionFailed(Exception):  # noqa: N818
+    """A step of _core.Session failed. The Gateway turns it into a public exception.
+
+    - status (str): the name of a Status.
+    - errno (int): the system's error number, or 0.
+    - code (int): libssh2's error code, or RFC 4253's disconnect reason, or 0.
+    - text (str): a message, or "".
+    """
+
+    def __init__(self, status: str, errno: int, code: int, text: str) -> None:
+        super().__init__(status, errno, code, text)
+        self.status = Status(status)
+        self.errno = errno
+        self.code = code
+        self.text = text or os.strerror(errno)
+
+
+#: Called by _core.
+session_failed = SessionFailed
+
+
+def gateway_not_opened(gateway: str, errno: int, words: str) -> GatewayError:
+    """A step before the end of the login failed; *words* says which and why."""
+    text = f"cannot open gateway {gateway!r}: {words}"
+    number = errno if errno not in (0, _errno.ETIMEDOUT) else _errno.ECONNRESET
+    return GatewayError(number, text, gateway=gateway)
+
+
+def no_key_exchange(words: str) -> str:
+    """The text for a key exchange that failed; *words* is libssh2's message, or ""."""
+    from sshgateway import _core
+
+    offered = "; ".join(
+        f"{name} {value}"
+        for name, value in (
+            ("ciphers", _core.OFFERED_CIPHERS),
+            ("MACs", _core.OFFERED_MACS),
+            ("host key types", _core.OFFERED_HOST_KEYS),
+            ("key exchange methods", _core.OFFERED_KEX),
+        )
+    )
+    old = _core.LIBSSH2_NUMBER < 0x010B00
+    cure = "; RSA host keys and AES-GCM need libssh2 1.11 or newer" if old else ""
+    return (
+        f"the key exchange failed: {words or 'the server closed the connection'}{cure}; "
+        f"the server may support none of the algorithms that libssh2 {_core.LIBSSH2_VERSION} "
+        f"offers: {offered}"
+    )
+
+
+def no_ssh_server(words: str) -> str:
+    """The text for a server whose first lines hold no SSH version (RFC 4253 section 4.2).
+
+    - words: the last line that it sent.
+    """
+    return (
+        f"it sent {printable(words)!r}, which is not an SSH version; check that host and port "
+        "are those of an SSH server, and that the server accepts more connections"
+    )
+
+
+def channel_not_opened(
+    gateway: object,
+    dest_addr: tuple[str, int] | str,
+    status: str,
+    errno: int,
+    code: int,
+    text: str,
+    timeout: float | None,
+) -> OSError:
+    """A channel did not open. Called by _core.
+
+    - status (str): the name of a Status.
+    - code (int): for OPEN_FAILURE RFC 4254's reason.
+    - timeout (float or None): the time limit that has passed, in seconds.
+    """
+    to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
+    if status == Status.TIMEOUT:
+        limit = in_seconds(timeout)
+        text = f"gateway {str(gateway)!r} did not open a channel to {to!r} within {limit}"
+        return TimeoutError(errno, text)
+    if status == Status.OPEN_FAILURE:
+        return channel_refused(str(gateway), dest_addr, code, text)
+    return gateway_lost(errno, gateway, text or ("" if errno else "it had ended before"))
+
+
+def printable(words: str) -> str:
+    """A text from a peer as one printable line, shortened if it is long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+    return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "..."
+
+
+def _scan(hostname: str, address: tuple[str, int] | None) -> str:
+    """The ssh-keyscan(1) command that prints the keys of a host, for a message."""
+    bracketed = re.fullmatch(r"\[(.*)\]:(\d+)", hostname)
+    known = (bracketed[1], int(bracketed[2])) if bracketed else (hostname, 22)
+    host, port = address or known
+    command = shlex.join(["ssh-keyscan", *([] if port == 22 else ["-p", str(port)]), host])
+    is_alias = (host.lower(), port) != known
+    return f"{command!r} prints it{f'; put {hostname!r} for the name' if is_alias else ''}"
+
+
+def _and(notes: Sequence[str]) -> str:
+    return "".join(f"; {note}" for note in notes)
+
+
+def host_key_unknown(
+    gateway: str,
+    hostname: str,
+    key_type: str,
+    fingerprint: str,
+    file: str | None,
+    *,
+    address: tuple[str, int] | None = None,
+    notes: Sequence[str] = (),
+) -> HostKeyError:
+    """No known_hosts file has a key of the host.
+
+    - file (str or None): the file to which a new key would be added.
+    - address: the host and port of the connection, if hostname is an alias.
+    - notes: further observations, for the text.
+    """
+    text = (
+        f"no host key is known for {hostname!r}, so the {key_type} key {fingerprint} that gateway "
+        f"{gateway!r} presented was not trusted{_and(notes)}; ask the owner of the host for its "
+        f"fingerprint and compare, then "
+    )
+    if file is None:
+        text += "name a file in known_hosts= that has the key"
+    else:
+        text += (
+            f"add the key to {file} ({_scan(hostname, address)}), "
+            f'or connect once with strict_host_key_checking="accept-new"'
+        )
+    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+
+
+def host_key_changed(
+    gateway: str,
+    hostname: str,
+    key_type: str,
+    fingerprint: str,
+    file: str,
+    line: int,
+    known_type: str,
+    known_fingerprint: str,
+    *,
+    notes: Sequence[str] = (),
+) -> HostKeyError:
+    """Line *line* of *file* holds another key for the host."""
+    remove = shlex.join(["ssh-keygen", "-f", file, "-R", hostname])
+    text = (
+        f"the host key of {hostname!r} has changed: gateway {gateway!r} presented the {key_type} "
+        f"key {fingerprint}, but {file}:{line} has the {known_type} key {known_fingerprint}"
+        f"{_and(notes)}; another machine may be intercepting the connection, or the host has a "
+        f"new key: ask its owner, and only if the new fingerprint is right remove the old key: "
+        f"{remove}"
+    )
+    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+
+
+def host_key_revoked(
+    gateway: str,
+    hostname: str,
+    key_type: str,
+    fingerprint: str,
+    file: str,
+    line: int,
+    *,
+    notes: Sequence[str] = (),
+) -> HostKeyError:
+    """Line *line* of *file* marks the key as @revoked."""
+    text = (
+        f"the host key of {hostname!r} is revoked: gateway {gateway!r} presented the {key_type} "
+        f"key {fingerprint}, which {file}:{line} marks as @revoked{_and(notes)}; the key may be "
+        f"stolen and in use by an attacker, so it is never accepted: ask the owner of the host "
+        f"to give it a new key"
+    )
+    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+
+
+def _host_key_error(
+    text: str, gateway: str, hostname: str, key_type: str, fingerprint: str
+) -> HostKeyError:
+    return HostKeyError(
+        _errno.EACCES,
+        text,
+        gateway=gateway,
+        hostname=hostname,
+        key_type=key_type,
+        fingerprint=fingerprint,
+    )
+
+
+def authentication_failed(
+    gateway: str,
+    tried: Sequence[str],
+    accepted: Sequence[str] = (),
+    locked_keys: Sequence[str] = (),
+) -> AuthenticationError:
+    """The server accepted none of the logins.
+
+    - tried: the attempts, in words.
+    - accepted: the methods that the server named last.
+    - locked_keys: the key files whose passphrase is missing or may be wrong.
+    """
+    attempts = [printable(attempt) for attempt in tried]
+    text = f"gateway {gateway!r} accepted no login; tried: {'; '.join(attempts) or 'nothing'}"
+    methods = list(attempts)
+    if accepted:
+        methods.append(f"the server still accepts: {printable(', '.join(accepted))}")
+        text += f"; {methods[-1]}"
+    text += "; check the user name, and give a password=, pkey=, key_filename= or an agent's key"
+    return AuthenticationError(
+        _errno.EACCES,
+        text,
+        gateway=gateway,
+        methods=methods,
+        accepted=list(accepted),
+        locked_keys=list(dict.fromkeys(locked_keys)),
+    )
+
+
+def gateway_lost(errno: int, gateway: object, reason: str) -> GatewayLostError:
+    """The connection ended while it was in use. Called by _core.
+
+    - errno: the system's error number, or 0.
+    - gateway: the Gateway, or its name.
+    - reason: the server's disconnect text, or "" for that of errno.
+    """
+    words = reason or os.strerror(errno)
+    if hasattr(gateway, "why_lost"):
+        words = gateway.why_lost(words)
+    words = printable(words)
+    text = f"lost the connection to gateway {str(gateway)!r}: {words}"
+    number = _errno.EPIPE if errno == _errno.EPIPE else _errno.ECONNRESET
+    return GatewayLostError(number, text, gateway=str(gateway))
+
+
+#: RFC 4254 section 5.1: the reasons, and advice.
+_REFUSALS = {
+    1: (
+        "administratively prohibited",
+        "its sshd_config (AllowTcpForwarding, AllowStreamLocalForwarding, PermitOpen) or the "
+        "options of the key in authorized_keys forbid it",
+    ),
+    2: (
+        "connect failed",
+        "check that the gateway itself can look up and reach this address, and that something "
+        "listens there",
+    ),
+    3: ("unknown channel type", "its server does not know this kind of channel"),
+    4: ("resource shortage", "it has too many channels or descriptors open; try again later"),
+}
+
+
+def channel_refused(
+    gateway: str, dest_addr: tuple[str, int] | str, reason: int, words: str = ""
+) -> ChannelOpenError:
+    """The server refused a channel (RFC 4254 section 5.1).
+
+    - reason: the reason code.
+    - words: the server's description, or "".
+    """
+    to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
+    name, cure = _REFUSALS.get(reason, (f"reason {reason}", "see the gateway's log"))
+    said = printable(words)
+    # The system's libssh2 drops the description; sshd's "open failed" adds nothing.
+    repeated = ("", name, "open failed")
+    description = f" ({said})" if said.lower() not in repeated else ""
+    text = f"gateway {gateway!r} refused a channel to {to!r}: {name}{description}; {cure}"
+    return ChannelOpenError(
+        _errno.ECONNREFUSED, text, gateway=gateway, reason=reason, dest_addr=dest_addr
+    )
