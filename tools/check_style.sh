@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# check_style.sh PYTHON: format, lint, types, the stub against the module, and that
-# what is built seldom still compiles.
-# A tool that cannot be had here (no package index) is named and left out.
+# check_style.sh PYTHON: check the format, lint, types, the stub against the
+# module, and that the fuzz targets compile.
+# A tool that is not installed, because no package index can be reached, is
+# named and left out.
 set -u
 PATH=$(dirname "$1"):$PATH
 failed=0
@@ -18,7 +19,7 @@ check() {
 }
 
 check clang-format --dry-run -Werror $(find csrc tests deps -name '*.[ch]')
-# What only "make fuzz" builds, and needs clang for.
+# Only "make fuzz", which requires clang, builds these.
 check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -iquote csrc tests/fuzz/fuzz_*.c
 check ruff check -q .
 check ruff format --check -q .

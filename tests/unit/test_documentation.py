@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What help() and inspect show of the public names."""
+"""The documentation that help() and inspect show for the public names."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ATTRIBUTES = [
 ]
 
 
-def test_every_socket_method_of_the_design_is_there() -> None:
+def test_every_promised_socket_method_exists() -> None:
     for name in METHODS:
         assert callable(getattr(ProxyCommand, name)), name
         assert callable(getattr(socket.socket, name)), name
@@ -91,7 +91,7 @@ def test_a_bound_method_shows_its_arguments_without_self(name: str) -> None:
 def test_arguments_are_named_as_in_socket(name: str) -> None:
     try:
         expected = list(inspect.signature(getattr(socket.socket, name)).parameters)
-    except ValueError:  # a builtin without one
+    except ValueError:  # a builtin without a signature
         expected = {"recv_into": ["self", "buffer", "nbytes", "flags"]}[name]
     assert list(inspect.signature(getattr(ProxyCommand, name)).parameters) == expected
 
@@ -124,7 +124,7 @@ def test_the_constructors_signature_is_that_of_the_documentation() -> None:
         assert parameters[name].default == default
 
 
-def test_the_class_and_the_module_are_documented() -> None:
+def test_the_class_and_the_module_have_docstrings() -> None:
     for thing in (sshgateway, ProxyCommand, sshgateway.Error, sshgateway.ProxyCommandError):
         assert thing.__doc__
         assert len(thing.__doc__) > 20
@@ -132,6 +132,6 @@ def test_the_class_and_the_module_are_documented() -> None:
         assert name in ProxyCommand.__doc__
 
 
-def test_the_class_says_where_it_comes_from() -> None:
+def test_the_class_names_its_module() -> None:
     assert ProxyCommand.__name__ == "ProxyCommand"
     assert ProxyCommand.__module__.partition(".")[0] == "sshgateway"
