@@ -15,8 +15,10 @@ from ssh_agent import SshAgent
 from sshd import PrivateSshd
 
 from sshgateway import AuthenticationError, Gateway, _core
+from sshgateway.login import rsa_is_dangerous
 
 OLD_LIBSSH2 = _core.LIBSSH2_NUMBER < 0x010B00
+NO_RSA = OLD_LIBSSH2 or rsa_is_dangerous()
 SECRET = "open sesame"
 
 
@@ -144,7 +146,7 @@ def test_the_usual_files_are_found(server, keys, tmp_path, monkeypatch) -> None:
     assert "publickey" in str(error)
 
 
-@pytest.mark.skipif(not OLD_LIBSSH2, reason="this libssh2 signs with RSA and SHA-2")
+@pytest.mark.skipif(not NO_RSA, reason="this libssh2 signs with RSA and SHA-2")
 def test_an_rsa_key_is_refused_with_the_cure(server, keys) -> None:
     for options in (
         {"key_filename": keys / "rsa"},
@@ -155,7 +157,7 @@ def test_an_rsa_key_is_refused_with_the_cure(server, keys) -> None:
         assert "ed25519" in str(error) and "1.11" in str(error)
 
 
-@pytest.mark.skipif(not OLD_LIBSSH2, reason="this libssh2 signs with RSA and SHA-2")
+@pytest.mark.skipif(not NO_RSA, reason="this libssh2 signs with RSA and SHA-2")
 def test_a_locked_rsa_key_is_refused_with_the_cure(server, keys, tmp_path) -> None:
     """With no public key beside it, as OpenSSH's format shows it all the same."""
     path = tmp_path / "rsa"
@@ -164,7 +166,7 @@ def test_a_locked_rsa_key_is_refused_with_the_cure(server, keys, tmp_path) -> No
     assert _core.LIBSSH2_VERSION in str(error)
 
 
-@pytest.mark.skipif(OLD_LIBSSH2, reason="libssh2 1.10 has no RSA with SHA-2")
+@pytest.mark.skipif(NO_RSA, reason="this libssh2 gets no RSA keys")
 @pytest.mark.parametrize("kind", ["rsa", "rsa-locked"])
 def test_an_rsa_key(server, keys, kind: str) -> None:
     assert opens(gateways.to(server, key_filename=keys / kind, passphrase=SECRET))
