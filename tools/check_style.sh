@@ -19,7 +19,14 @@ check() {
 
 check clang-format --dry-run -Werror $(find csrc tests deps -name '*.[ch]')
 # What only "make fuzz" builds, and needs clang for.
-check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Icsrc tests/fuzz/fuzz_*.c
+compiles() {
+    check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror "$@"
+}
+compiles -Icsrc $(find tests/fuzz -name 'fuzz_*.c' ! -name fuzz_ext_info.c)
+# It looks inside of the pinned libssh2.
+pinned=build/libssh2-pinned
+[ ! -e $pinned/made-of ] ||
+    compiles -isystem $pinned/src/src -I$pinned/include -DHAVE_CONFIG_H tests/fuzz/fuzz_ext_info.c
 check ruff check -q .
 check ruff format --check -q .
 check mypy

@@ -273,8 +273,9 @@ put_string(unsigned char *to, const char *text, size_t n)
     return 4 + n;
 }
 
-/* A byte of the list is a name, without a comma before it if it is odd in its
- * upper half; `count` extensions are promised. */
+/* An EXT_INFO that promises `count` extensions and has one, which is a list.
+ * Each byte of `data` is a name in it: the lower half chooses the name, and
+ * the lowest bit of the upper half leaves out the comma before it. */
 static void
 put_list(struct wire *wire, const char *extension, uint32_t count,
          const uint8_t *data, size_t n)
@@ -309,7 +310,7 @@ put_record(struct wire *wire, int kind, const uint8_t *data, size_t n)
     case 4:
         put_list(wire, "no-flow-control", 1, data, n);
         break;
-    case 5: /* any message, of those that a login may meet */
+    case 5: /* a message that a login may meet */
         if (n > 0) {
             static const uint8_t messages[] = {2, 4, 6, 7, 51, 52, 53, 60, 80};
 
@@ -377,8 +378,8 @@ offer(LIBSSH2_SESSION *session, struct wire *wire)
     if (wire->choices & FROM_MEMORY) {
         return libssh2_userauth_publickey_frommemory(
             session, "user", 4, is_certified ? key->line : NULL,
-            is_certified ? strlen(key->line) : 0, key->text,
-            strlen(key->text), NULL);
+            is_certified ? strlen(key->line) : 0, key->text, strlen(key->text),
+            NULL);
     }
     return libssh2_userauth_publickey(session, "user", key->blob,
                                       key->blob_len, sign, &abstract);
@@ -387,9 +388,9 @@ offer(LIBSSH2_SESSION *session, struct wire *wire)
 static void
 set_banner(LIBSSH2_SESSION *session, int choices)
 {
-    static const char *const banners[] = {
-        NULL, "SSH-2.0-OpenSSH_7.4p1", "SSH-2.0-OpenSSH_9.9",
-        "SSH-2.0-OpenSSH_"};
+    static const char *const banners[] = {NULL, "SSH-2.0-OpenSSH_7.4p1",
+                                          "SSH-2.0-OpenSSH_9.9",
+                                          "SSH-2.0-OpenSSH_"};
     const char *banner = banners[choices & (OLD_OPENSSH | OTHER_OPENSSH)];
 
     if (banner != NULL) {
@@ -402,8 +403,8 @@ set_banner(LIBSSH2_SESSION *session, int choices)
 static LIBSSH2_SESSION *
 begin(struct wire *wire)
 {
-    LIBSSH2_SESSION *session = libssh2_session_init_ex(
-        count_alloc, count_free, count_realloc, wire);
+    LIBSSH2_SESSION *session = libssh2_session_init_ex(count_alloc, count_free,
+                                                       count_realloc, wire);
 
     demand(session != NULL, "a session");
     libssh2_session_set_blocking(session, 0);
@@ -434,7 +435,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     i = data[0] % N_TYPES;
     wire.start = wire.end = 0;
     wire.choices = data[1];
-    /* libssh2 has no key of these types in a file */
+    /* there is no private key of these types to read */
     if (i >= 4) {
         wire.choices &= ~FROM_MEMORY;
     }
@@ -456,7 +457,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         }
         put_failure(&wire);
         if (offer(session, &wire) == LIBSSH2_ERROR_EAGAIN) {
-            break; /* it is this key that libssh2 goes on with */
+            break; /* the next call would go on with this key */
         }
     }
     session->socket_state = LIBSSH2_SOCKET_DISCONNECTED;

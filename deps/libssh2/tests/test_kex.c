@@ -17,16 +17,8 @@ static void
 say_kexinit(struct pair *pair, const char *method, const char *cipher,
             const char *mac)
 {
-    const char *const lists[] = {method,
-                                 "ssh-ed25519",
-                                 cipher,
-                                 cipher,
-                                 mac,
-                                 mac,
-                                 "none",
-                                 "none",
-                                 "",
-                                 ""};
+    const char *const lists[] = {method, "ssh-ed25519", cipher, cipher, mac,
+                                 mac,    "none",        "none", "",     ""};
 
     said.n = 0;
     put_byte(&said, SSH_MSG_KEXINIT);

@@ -140,9 +140,9 @@ a_key_that_ends_early(void)
 static void
 a_private_part_that_ends_early(void)
 {
-    static const char *const types[] = {
-        "ssh-ed25519", "ssh-rsa", "ssh-dss", "ecdsa-sha2-nistp256",
-        "sk-ssh-ed25519@openssh.com"};
+    static const char *const types[] = {"ssh-ed25519", "ssh-rsa", "ssh-dss",
+                                        "ecdsa-sha2-nistp256",
+                                        "sk-ssh-ed25519@openssh.com"};
 
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
         begin_part(types[i]);
@@ -173,7 +173,7 @@ static void
 ciphers_and_kdfs(void)
 {
     static const char *const ciphers[] = {"none", "aes256-ctr", "aes256-cbc",
-                                          "aes", "c", "a"};
+                                          "aes",  "c",          "a"};
     static const char *const kdfs[] = {"none", "bcrypt", "scrypt", "b"};
     static const char salt[] = "\0\0\0\004salt\0\0\0\001";
     static const size_t lengths[] = {0, 3, 4, 8, 11, 12};
