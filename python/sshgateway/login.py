@@ -35,6 +35,13 @@ _CERTIFICATE = "-cert-v01@openssh.com"
 _CERTIFICATE_FILE = "-cert.pub"
 _KNOWS_ALL = 0x010B00  # libssh2 1.11: RSA with SHA-2, and certificates
 
+#: The releases 1.11.0 and 1.11.1 of libssh2 write past a heap block when they choose the
+#: algorithm of an RSA key and the server repeats a name in server-sig-algs (RFC 8308).
+#: Upstream fixed this after 1.11.1 (pull requests 1881 and 1885).  The pinned build fixes
+#: it with a patch of this name.  A distribution's fix cannot be recognised.
+_OVERFLOWS = range(0x010B00, 0x010B02)
+_OVERFLOW_PATCH = "-signature-algorithms-are-only-searched"
+
 #: Returns the seconds until the deadline, or None.
 Left = Callable[[], float | None]
 
@@ -250,11 +257,17 @@ class _Run:
         return False
 
     def _is_beyond_libssh2(self, what: str, blob: bytes) -> bool:
-        """True if the libssh2 in use cannot use the key; the attempt is noted with the reason."""
-        if _core.LIBSSH2_NUMBER >= _KNOWS_ALL:
-            return False
+        """True if the libssh2 in use must not get a key of this type; the reason is noted.
+
+        libssh2 1.10 can only fail with some types.  Others can be attacked by the server
+        when the key is RSA; see _OVERFLOWS.
+        """
         kind = key_type(blob)
-        if kind.endswith(_CERTIFICATE):
+        if kind.startswith("ssh-rsa") and rsa_is_dangerous():
+            why = _DANGEROUS_RSA
+        elif _core.LIBSSH2_NUMBER >= _KNOWS_ALL:
+            return False
+        elif kind.endswith(_CERTIFICATE):
             why = _NO_CERTIFICATES
         elif kind == "ssh-rsa":
             why = _NO_RSA
@@ -297,6 +310,11 @@ class _Run:
             what += f" {_describe(public)}"
             if self._is_beyond_libssh2(what, public):
                 return False
+        if certificate is None and rsa_is_dangerous():
+            danger = _danger_of(key, public)
+            if danger is not None:
+                self.tried.append(f"{what} ({danger})")
+                return False
         refusal = self.session.auth_key(self.username, key, passphrase, certificate, self.left())
         if refusal is not None and is_encrypted(key):
             code, text = refusal
@@ -325,11 +343,67 @@ _NO_RSA = (
     "ecdsa key, or libssh2 1.11 or newer"
 )
 
+_DANGEROUS_RSA = (
+    f"libssh2 {_core.LIBSSH2_VERSION} has a fault by which a server can crash this program "
+    "when the key is RSA; use an ed25519 or ecdsa key, or the pinned libssh2 (make libssh2)"
+)
+
+_UNKNOWN_TYPE = (
+    f"libssh2 {_core.LIBSSH2_VERSION} has a fault by which a server can crash this program "
+    "when the key is RSA, and the type of this key cannot be read without its public key; "
+    "put the public key into a file of the same name with .pub, or use the pinned libssh2 "
+    "(make libssh2)"
+)
+
 # libssh2 before 1.11 puts the certificate's type into the signature, and sshd refuses that.
 _NO_CERTIFICATES = (
     f"libssh2 {_core.LIBSSH2_VERSION} cannot log in with a certificate; use a key without "
     "one, or libssh2 1.11 or newer"
 )
+
+
+def rsa_is_dangerous() -> bool:
+    """Returns True if the libssh2 in use has the overflow; see _OVERFLOWS."""
+    patches = _core.BUILD_PATCHES.split()
+    return _core.LIBSSH2_NUMBER in _OVERFLOWS and not any(
+        patch.endswith(_OVERFLOW_PATCH) for patch in patches
+    )
+
+
+# Object identifiers (DER) of a PKCS #8 key: RFC 5480 2.1.1, RFC 8410 3.
+_OID_EC = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+_OID_ED25519 = b"\x06\x03\x2b\x65\x70"
+
+
+def _danger_of(key: bytes | bytearray, public: bytes | None) -> str | None:
+    """Why a file is not handed to a libssh2 with the overflow; see _OVERFLOWS.
+
+    key: the file.  public: the public key in the file or beside it, or None.
+
+    Returns None only if every private key in the file is known to be of another type
+    than RSA.
+    """
+    pattern = rb"-----BEGIN ([^-]*PRIVATE KEY)-----(.*?)-----END"
+    for label, body in re.findall(pattern, key, re.DOTALL):
+        if label == b"ENCRYPTED PRIVATE KEY" and public is None:
+            return _UNKNOWN_TYPE
+        if label == b"PRIVATE KEY":
+            is_other = _is_other_pkcs8(body)
+        elif label in (b"OPENSSH PRIVATE KEY", b"ENCRYPTED PRIVATE KEY"):
+            is_other = public is not None and not key_type(public).startswith("ssh-rsa")
+        else:
+            is_other = label in (b"EC PRIVATE KEY", b"DSA PRIVATE KEY")
+        if not is_other:
+            return _DANGEROUS_RSA
+    return None
+
+
+def _is_other_pkcs8(body: bytes) -> bool:
+    """Returns True if a PKCS #8 key without a passphrase is ECDSA or ed25519."""
+    with contextlib.suppress(ValueError):
+        head = base64.b64decode(body)[:40]
+        return _OID_EC in head or _OID_ED25519 in head
+    return False
 
 
 def is_encrypted(key: bytes | bytearray) -> bool:
