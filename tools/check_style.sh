@@ -20,7 +20,14 @@ check() {
 
 check clang-format --dry-run -Werror $(find csrc tests deps -name '*.[ch]')
 # Only "make fuzz", which requires clang, builds these.
-check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -iquote csrc tests/fuzz/fuzz_*.c
+compiles() {
+    check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror "$@"
+}
+compiles -iquote csrc $(find tests/fuzz -name 'fuzz_*.c' ! -name fuzz_ext_info.c)
+# This one includes headers of the pinned libssh2.
+pinned=build/libssh2-pinned
+[ ! -e $pinned/made-of ] ||
+    compiles -isystem $pinned/src/src -I$pinned/include -DHAVE_CONFIG_H tests/fuzz/fuzz_ext_info.c
 check ruff check -q .
 check ruff format --check -q .
 check mypy

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from sshgateway import _core, _userauth
 from sshgateway._keyfile import line_of, wipe
+from sshgateway._limits import danger_of
 from sshgateway._login_keys import FileKey, KeyUnusable, LoginKey
 from sshgateway._messages import SessionFailed
 from sshgateway._status import (
@@ -228,6 +229,9 @@ class Libssh2Exchange:
     def _sign_by_file(self, key: FileKey) -> Reply:
         content = key.read()
         try:
+            danger = None if key.is_certificate else danger_of(content, key.known_blob)
+            if danger is not None:
+                raise KeyUnusable(danger)
             refusal = self._session.auth_key(
                 self._username,
                 content,

@@ -13,13 +13,12 @@ from typing import Any
 
 from sshgateway import _core, _messages
 from sshgateway._exchange import Exchange, exchange_with
-from sshgateway._keyfile import CERTIFICATE
+from sshgateway._limits import why_not
 from sshgateway._login_keys import AGENT_LIST_TIMEOUT, FileKey, Keyring, KeyUnusable, LoginKey
 from sshgateway._messages import printable
 from sshgateway._status import Status
 from sshgateway._userauth import Accepted, ChangeRequest, KeyAccepted, Prompts, Refused, Reply
 from sshgateway.agent import Agent, socket_path
-from sshgateway.known_hosts import key_type
 
 __all__ = ["METHODS", "Login", "Prompt", "Question"]
 
@@ -420,7 +419,7 @@ class _Attempt:
 
     def _is_beyond_libssh2(self, key: LoginKey) -> bool:
         """Note why the libssh2 in use cannot log in by a key, if it cannot."""
-        why = _why_not(key.known_blob) if key.known_blob is not None else None
+        why = why_not(key.known_blob) if key.known_blob is not None else None
         if why is not None:
             self._refused_key(key, why)
         return why is not None
@@ -574,36 +573,6 @@ _CODE = re.compile(r"one[- ]?time|verification|token|\bcode\b|\botp\b|new passwo
 def _asks_for_password(prompt: str) -> bool:
     """True if a hidden prompt asks for the password and not for a second factor."""
     return _PASSWORD.search(prompt) is not None and _CODE.search(prompt) is None
-
-
-# ---- What the libssh2 in use cannot do ---------------------------------------
-
-_KNOWS_ALL = 0x010B00  # the libssh2 that signs with RSA and SHA-2, and sends certificates
-
-
-def _why_not(blob: bytes) -> str | None:
-    if _core.LIBSSH2_NUMBER >= _KNOWS_ALL:
-        return None
-    kind = key_type(blob)
-    if kind.endswith(CERTIFICATE):
-        return _NO_CERTIFICATES
-    if kind == "ssh-rsa":
-        return _NO_RSA
-    if kind.startswith("sk-"):
-        return f"libssh2 {_core.LIBSSH2_VERSION} has no security keys"
-    return None
-
-
-_NO_RSA = (
-    f"libssh2 {_core.LIBSSH2_VERSION} cannot sign with RSA and SHA-2; use an ed25519 or "
-    "ecdsa key, or libssh2 1.11 or newer"
-)
-
-# It names the certificate's type in the signature too, and sshd refuses that.
-_NO_CERTIFICATES = (
-    f"libssh2 {_core.LIBSSH2_VERSION} cannot log in with a certificate; use a key without "
-    "one, or libssh2 1.11 or newer"
-)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -11,11 +11,13 @@ import paramiko
 import pytest
 
 from sshgateway import AuthenticationError, Gateway, _core
+from sshgateway._limits import rsa_is_dangerous
 from support import gateways, scripted
 from support.ssh_agent import SshAgent
 from support.sshd import PrivateSshd
 
 OLD_LIBSSH2 = _core.LIBSSH2_NUMBER < 0x010B00
+NO_RSA = OLD_LIBSSH2 or rsa_is_dangerous()
 SECRET = "open sesame"
 
 
@@ -157,7 +159,7 @@ def test_the_default_files_are_found(server, keys, tmp_path, monkeypatch) -> Non
     assert "publickey" in str(error)
 
 
-@pytest.mark.skipif(not OLD_LIBSSH2, reason="this libssh2 signs with RSA and SHA-2")
+@pytest.mark.skipif(not NO_RSA, reason="this libssh2 signs with RSA and SHA-2")
 def test_the_error_for_an_rsa_key_says_what_to_do(server, keys) -> None:
     for options in (
         {"key_filename": keys / "rsa"},
@@ -168,7 +170,7 @@ def test_the_error_for_an_rsa_key_says_what_to_do(server, keys) -> None:
         assert "ed25519" in str(error) and "1.11" in str(error)
 
 
-@pytest.mark.skipif(not OLD_LIBSSH2, reason="this libssh2 signs with RSA and SHA-2")
+@pytest.mark.skipif(not NO_RSA, reason="this libssh2 signs with RSA and SHA-2")
 def test_the_error_for_an_encrypted_rsa_key_says_what_to_do(server, keys, tmp_path) -> None:
     """Even without a public key file, because OpenSSH's format contains the public key."""
     path = tmp_path / "rsa"
@@ -177,7 +179,7 @@ def test_the_error_for_an_encrypted_rsa_key_says_what_to_do(server, keys, tmp_pa
     assert _core.LIBSSH2_VERSION in str(error)
 
 
-@pytest.mark.skipif(OLD_LIBSSH2, reason="libssh2 1.10 has no RSA with SHA-2")
+@pytest.mark.skipif(NO_RSA, reason="this libssh2 gets no RSA keys")
 @pytest.mark.parametrize("kind", ["rsa", "rsa-locked"])
 def test_an_rsa_key_logs_in(server, keys, kind: str) -> None:
     assert opens(gateways.to(server, key_filename=keys / kind, passphrase=SECRET))
