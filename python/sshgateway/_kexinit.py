@@ -51,8 +51,9 @@ class Hello:
             if line.startswith("SSH-"):
                 return cls(tuple(lines), line, _lists_in(hello))
             lines.append(line)
-        if hello.strip():
-            lines.append(text_of(hello.strip()))
+        rest = hello.strip()
+        if rest and not rest.startswith(b"SSH-"[: len(rest)]):  # no part of a version
+            lines.append(text_of(rest))
         return cls(tuple(lines))
 
 

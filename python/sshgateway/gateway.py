@@ -371,6 +371,7 @@ class Gateway:
                 keys_only=is_impostor,
                 hop=self._depth() + 1,
                 on_banner=self._take_banner,
+                last_banner=lambda: self._banners[-1] if self._banners else "",
                 **how,
             )
             key = fingerprint(session.host_key)
@@ -456,7 +457,9 @@ class Gateway:
         """
         words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
         if failure.status == Status.TIMEOUT:
-            return deadline.error(f"gateway {self} did not answer")
+            banner = _messages.printable(self._banners[-1]) if self._banners else ""
+            note = f"; its banner: {banner}" if banner else ""
+            return deadline.error(f"gateway {self} did not answer", note)
         return _messages.gateway_not_opened(str(self), failure.errno, words)
 
     # ---- Channels -----------------------------------------------------------

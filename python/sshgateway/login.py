@@ -138,13 +138,15 @@ class Login:
         keys_only: bool = False,
         hop: int = 1,
         on_banner: Callable[[str], None] = lambda text: None,
+        last_banner: Callable[[], str] = lambda: "",
         offers_at_once: int = _OFFERS_AT_ONCE,
     ) -> str:
         """Log in; return what the server accepted, in words.
 
         - left: returns the seconds that are left, or None.
         - keys_only: send no password, because the server may be an impostor.
-        - on_banner: called with the text of each banner, made printable, as it arrives.
+        - on_banner: called with the text of each banner as it arrives.
+        - last_banner: returns the last banner, for the error.
         - offers_at_once: how many keys may be offered at once.
 
         Raises AuthenticationError, LoginInterrupted, or SessionFailed.
@@ -152,9 +154,12 @@ class Login:
         exchange = exchange_with(session, self.username, left, on_banner)
         attempt = _Attempt(self, session, exchange, gateway, left, hop)
         attempt.offers_at_once = offers_at_once
+        attempt.last_banner = last_banner
         if keys_only:
             attempt.methods = [name for name in self.methods if name == "publickey"]
-        with Agent(self.agent_path or "", timeout=AGENT_LIST_TIMEOUT) as agent:
+        share = _share_of(left())
+        limit = AGENT_LIST_TIMEOUT if share is None else min(share, AGENT_LIST_TIMEOUT)
+        with Agent(self.agent_path or "", timeout=limit) as agent:
             attempt.prepare_keys(agent if self.agent_path is not None else None)
             return attempt.run()
 
@@ -170,6 +175,7 @@ class _Attempt:
     left: Left
     hop: int
     offers_at_once: int = _OFFERS_AT_ONCE
+    last_banner: Callable[[], str] = str
     methods: list[str] = field(default_factory=list)
     #: The methods that can continue, as the server last said; None before it said so.
     can_continue: tuple[str, ...] | None = None
@@ -368,7 +374,7 @@ class _Attempt:
 
     def _sign(self, key: LoginKey) -> None:
         if self.agent is not None:
-            self.agent.timeout = self.left()
+            self.agent.timeout = _share_of(self.left())
         while self._unlock(key):
             try:
                 key.prepare(self.session)
@@ -527,6 +533,7 @@ class _Attempt:
             self.locked_keys,
             accepted_in_part=self.accepted,
             hung_up=failure.text if failure is not None else None,
+            banner=self.last_banner(),
         )
 
     def _ended(self, failure: _messages.SessionFailed) -> Exception:
@@ -538,6 +545,11 @@ class _Attempt:
         if not (self.tried or self.accepted):
             return failure
         return self._failed(failure)
+
+
+def _share_of(left: float | None) -> float | None:
+    """Seconds that an agent may take, so that the keys after it can be tried as well."""
+    return None if left is None else left / 2
 
 
 def ask(prompt: Prompt, question: Question) -> str | None:
