@@ -50,7 +50,8 @@ class Hello:
             hello = hello[end + 1 :]
             if line.startswith("SSH-"):
                 return cls(tuple(lines), line, _lists_in(hello))
-            lines.append(line)
+            if line.strip():
+                lines.append(line)
         rest = hello.strip()
         if rest and not rest.startswith(b"SSH-"[: len(rest)]):  # no part of a version
             lines.append(text_of(rest))

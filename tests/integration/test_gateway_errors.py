@@ -108,7 +108,7 @@ RUDE: dict[str, tuple[Callable[[socket.socket], None], str]] = {
     ),
     "full": (
         scripted.says_and_closes(b"Exceeded MaxStartups\r\n"),
-        "it sent 'Exceeded MaxStartups', which is not an SSH version",
+        "is busy: it said 'Exceeded MaxStartups'; try again later",
     ),
     "half a banner": (scripted.says_and_closes(b"SSH-2.0-Ope"), "closed the connection|banner"),
     "a banner alone": (scripted.says_and_closes(scripted.BANNER), "closed the connection"),
