@@ -242,7 +242,9 @@ class Libssh2Exchange:
         finally:
             wipe(content)
         if refusal is not None and refusal[0] not in _REFUSED:
-            raise KeyUnusable(refusal[1])
+            is_locked = key.file.is_encrypted
+            words = f"{refusal[1]}; check the passphrase" if is_locked else refusal[1]
+            raise KeyUnusable(words, is_locked=is_locked)
         return _reply(refusal)
 
     def password(self, password: str, new_password: NewPassword) -> Reply:

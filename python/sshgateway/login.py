@@ -223,13 +223,14 @@ class _Attempt:
     _is_done = False
 
     def _can_begin_without_asking(self) -> bool:
-        """The answer to "none" changes nothing if a key can be tried at once."""
-        return (
-            self.exchange.reports_methods
-            and self.methods[:1] == ["publickey"]
-            and self.keyring.has_silent_keys()
-            and self._peek_key() is not None
-        )
+        """True if a key can be tried at once: then the answer to "none" would change nothing.
+
+        Nobody is asked for the passphrase of a key before the server has named its methods.
+        """
+        if not self.exchange.reports_methods or self.methods[:1] != ["publickey"]:
+            return False
+        key = self._peek_key()
+        return key is not None and (key.known_blob is not None or not key.needs_person)
 
     def _may_use(self, method: str) -> bool:
         return self.can_continue is None or method in self.can_continue
@@ -336,11 +337,13 @@ class _Attempt:
     def _use_keys(self) -> None:
         """Sign by the next key, or offer the next few."""
         key = self.waiting[0]
-        if not key.needs_person:
+        if not key.needs_person or key.known_blob is None:
             self.waiting.pop(0)
             self._sign(key)
             return
         offered = self._take_offers()
+        if not offered:
+            return
         self.under_way = ", ".join(key.what for key in offered)
         try:
             replies = self.exchange.offer(offered)
@@ -348,28 +351,35 @@ class _Attempt:
             if len(offered) > 1 and failure.status == Status.LOST:
                 raise LoginInterrupted from failure
             raise
-        welcome = [k for k, r in zip(offered, replies, strict=False) if isinstance(r, KeyAccepted)]
-        for key, reply in zip(offered, replies, strict=False):
+        answered = list(zip(offered, replies, strict=False))
+        for key, reply in answered:
             if not isinstance(reply, KeyAccepted) and self._take(reply, key.what):
                 self._judge(key)
-        for key in welcome:
+        for key, reply in answered:
             if self._is_done or not self._may_use("publickey"):
                 break
-            self._sign(key)
+            if isinstance(reply, KeyAccepted):
+                self._sign(key)
 
     def _take_offers(self) -> list[LoginKey]:
-        """The next keys of the agent, up to the number that may be offered at once."""
-        first = self.waiting[0]
+        """The next keys to offer: several of the agent's, up to the number for one time."""
         # Servers other than OpenSSH's may drop a request when the next one arrives early:
         # asyncssh does.
         version = self.session.methods["server_version"]
         is_patient = self.exchange.reports_methods and "OpenSSH" in version
-        most = 1 if isinstance(first, FileKey) or not is_patient else self.offers_at_once
+        is_file = isinstance(self.waiting[0], FileKey)
+        most = self.offers_at_once if is_patient and not is_file else 1
         taken: list[LoginKey] = []
         while len(taken) < most and (key := self._peek_key()) is not None:
             if not key.needs_person or (taken and isinstance(key, FileKey)):
                 break
-            taken.append(self.waiting.pop(0))
+            self.waiting.pop(0)
+            try:
+                key.algorithm(self.session.server_sig_algs)
+            except KeyUnusable as error:
+                self._refused_key(key, str(error))
+            else:
+                taken.append(key)
         return taken
 
     def _sign(self, key: LoginKey) -> None:
@@ -381,7 +391,7 @@ class _Attempt:
                 self.under_way = key.what
                 reply = self.exchange.sign(key)
             except KeyUnusable as error:
-                if self._may_unlock_again(key):
+                if error.is_locked and self._may_unlock_again(key):
                     continue
                 self._refused_key(key, str(error))
                 return
@@ -412,8 +422,7 @@ class _Attempt:
 
     def _may_unlock_again(self, key: LoginKey) -> bool:
         """After a key could not be read: True if a person may have mistyped its passphrase."""
-        if not isinstance(key, FileKey) or not key.file.is_encrypted:
-            return False
+        assert isinstance(key, FileKey)
         path = key.file.path
         if self.passphrases.pop(path, None) is not None:
             self.wrong_passphrases[path] = self.wrong_passphrases.get(path, 0) + 1
@@ -526,6 +535,8 @@ class _Attempt:
     # ---- The end ------------------------------------------------------------
 
     def _failed(self, failure: _messages.SessionFailed | None = None) -> Exception:
+        for key in self.put_back:
+            self._refused_key(key, "the server did not accept publickey at that point")
         return _messages.authentication_failed(
             self.gateway,
             self.tried,
