@@ -225,7 +225,7 @@ class _Attempt:
     def _can_begin_without_asking(self) -> bool:
         """True if a key can be tried at once: then the answer to "none" would change nothing.
 
-        Nobody is asked for the passphrase of a key before the server has named its methods.
+        No passphrase is asked for before the server has named its methods.
         """
         if not self.exchange.reports_methods or self.methods[:1] != ["publickey"]:
             return False
