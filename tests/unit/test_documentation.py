@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The documentation that help() and inspect show for the public names."""
+"""The documentation: help() and inspect of the public names, and the API pages."""
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import re
 import socket
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +139,49 @@ def test_the_class_and_the_module_have_docstrings() -> None:
 def test_the_class_names_its_module() -> None:
     assert ProxyCommand.__name__ == "ProxyCommand"
     assert ProxyCommand.__module__.partition(".")[0] == "sshgateway"
+
+
+# --- Pages --------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def api_pages() -> str:
+    return "\n".join(page.read_text() for page in sorted((DOCS / "api").glob("*.rst")))
+
+
+def test_every_public_name_is_on_an_api_page() -> None:
+    names = set(re.findall(r"^\.\. auto\w+:: (?:sshgateway\.)?(\w+)$", api_pages(), re.M))
+    assert set(sshgateway.__all__) - {"__version__"} <= names
+    for module in ("paramiko", "fabric", "fabric_classic", "known_hosts", "agent", "config"):
+        assert f"automodule:: sshgateway.{module}\n" in api_pages()
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        sshgateway.Gateway,
+        sshgateway.Gateway.open,
+        sshgateway.Gateway.open_channel,
+        sshgateway.Gateway.open_unix,
+        sshgateway.create_connection,
+        sshgateway.ProxyCommand,
+        sshgateway.DirectTcpipChannel,
+    ],
+    ids=lambda thing: thing.__qualname__,
+)
+def test_every_parameter_has_an_item_in_the_docstring(thing: Callable[..., object]) -> None:
+    """As "- name (type): ..." in Python, and as a line with the name in C."""
+    documentation = inspect.getdoc(thing)
+    assert documentation
+    for name in inspect.signature(thing).parameters:
+        item = rf"^(- )?(\w+, )*{name}\b( \(|:|,|$)"
+        assert name == "self" or re.search(item, documentation, re.M), name
+
+
+def test_every_field_of_the_statistics_has_a_comment_for_the_api_page() -> None:
+    lines = inspect.getsource(sshgateway.GatewayStats).splitlines()
+    for field in dataclasses.fields(sshgateway.GatewayStats):
+        [number] = [n for n, line in enumerate(lines) if line.startswith(f"    {field.name}: ")]
+        assert lines[number - 1].startswith("    #: "), field.name
