@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The documentation: help() and inspect of the public names, and the API pages."""
+"""The documentation: help() and inspect of the public names, the API pages, the README."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import inspect
 import re
@@ -145,6 +146,7 @@ def test_the_class_names_its_module() -> None:
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+README = (ROOT / "README.rst").read_text()
 
 
 def api_pages() -> str:
@@ -185,3 +187,96 @@ def test_every_field_of_the_statistics_has_a_comment_for_the_api_page() -> None:
     for field in dataclasses.fields(sshgateway.GatewayStats):
         [number] = [n for n, line in enumerate(lines) if line.startswith(f"    {field.name}: ")]
         assert lines[number - 1].startswith("    #: "), field.name
+
+
+# --- The README -----------------------------------------------------------------------------
+
+
+def headings(text: str) -> set[str]:
+    """The anchors that a site such as GitHub makes for the headings of a page."""
+    titles = re.findall(r"^(\S.*)\n[=-]{3,}$", text, re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_links_of_the_readme_lead_to_pages_and_headings() -> None:
+    links = re.findall(r"<(docs/[^>]+)>`__", README)
+    assert len(links) > 5
+    for link in links:
+        path, _, anchor = link.partition("#")
+        assert (ROOT / path).is_file(), link
+        assert not anchor or anchor in headings((ROOT / path).read_text()), link
+
+
+def test_the_manuals_first_page_defines_the_same_links_as_the_readme() -> None:
+    defined = re.compile(r"^\.\. \|([\w-]+)\| replace::", re.M)
+    assert defined.findall(README) == defined.findall((DOCS / "index.rst").read_text())
+
+
+def tables(page: str) -> dict[tuple[str, str, str], str]:
+    """The medians of a page of docs/performance, by title of the table, column and row."""
+    found = {}
+    for table in (DOCS / "performance" / page).read_text().split(".. csv-table:: ")[1:]:
+        title, _, rest = table.partition("\n")
+        header, *rows = csv.reader(
+            rest.split("\n\n", 1)[1].strip().splitlines(), skipinitialspace=True
+        )
+        for name, *cells in rows:
+            for column, cell in zip(header[1:], cells, strict=True):
+                found[title, column, name] = cell.split()[0]
+    return found
+
+
+def readme_row(title: str) -> list[str]:
+    """The cells of a row of the README's comparison."""
+    [cells] = re.findall(rf"^   \* - {title}\n((?:     - .*\n)+)", README, re.M)
+    return [line.removeprefix("     - ") for line in cells.splitlines()]
+
+
+def add(*figures: str) -> str:
+    return f"{sum(map(float, figures)):.2f}"
+
+
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_the_figures_of_the_readme_are_those_of_the_last_measurement(way: str) -> None:
+    """After ``make bench-docs``, copy the figures that this test expects into the README."""
+    channel = tables("through-a-gateway.txt")
+    proxy = tables("proxycommand-with-ssh.txt")
+    stream = f"raw stream {way}"
+
+    def rate(name: str) -> str:
+        return channel[stream, "rate, MB/s", name]
+
+    def cpu(name: str) -> str:
+        return channel[stream, "CPU, client side, ms/MB", name]
+
+    def proxy_rates(name: str) -> str:
+        default, gcm = (
+            proxy[f"{ssh}: {stream}", "rate, MB/s", name]
+            for ssh in ("ssh -W", "ssh -W, aes128-gcm")
+        )
+        return f"{default} ({gcm})"
+
+    def proxy_cpu(name: str) -> str:
+        default, gcm = (
+            add(
+                proxy[f"{ssh}: {stream}", "CPU, this process, ms/MB", name],
+                proxy[f"{ssh}: {stream}", "CPU, the child, ms/MB", name],
+            )
+            for ssh in ("ssh -W", "ssh -W, aes128-gcm")
+        )
+        return f"{default} ({gcm})"
+
+    assert readme_row(f"MB/s {way}") == [
+        rate("paramiko"),
+        proxy_rates("paramiko"),
+        f"{rate('ssh')} ({rate('ssh-gcm')})",
+        rate("sshgateway"),
+        proxy_rates("sshgateway"),
+    ]
+    assert readme_row(f"CPU {way}, ms/MB") == [
+        cpu("paramiko"),
+        proxy_cpu("paramiko"),
+        f"{cpu('ssh')} ({cpu('ssh-gcm')})",
+        cpu("sshgateway"),
+        proxy_cpu("sshgateway"),
+    ]
