@@ -128,7 +128,8 @@ class ServerEnd(NoSkipsBeyondPlain):
     """The server of the test is a stream of ours, whose peer is the test's client.
 
     "shut-close": without it socat keeps its stdout open after its peer's end of
-    file, for the 30 s of -t30, and so do the tests that read up to the end.
+    file, for the 30 s of -t30, and so do the tests that read up to the end.  "!!"
+    names stdout apart from stdin, because socat 1.8 needs that for the option.
     """
 
     connect: Callable[..., Any]
@@ -139,7 +140,7 @@ class ServerEnd(NoSkipsBeyondPlain):
                 test_socket.threading.Event() for _ in range(4)
             )
         test_socket.ThreadedTCPSocketTest.setUp(self)
-        self.cli_conn = self.connect(self.port, ",shut-close")
+        self.cli_conn = self.connect(self.port, "!!-,shut-close")
         if hasattr(self, "read_mode"):
             self.read_file = self.cli_conn.makefile(
                 self.read_mode,

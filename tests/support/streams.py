@@ -25,8 +25,9 @@ import waiting
 SIZES = (0, 1, 2, 100, 32_700, 200_000, 1_000_000)
 
 #: Copies both ways and closes its stdout when the far side ends; a plain ``-``
-#: would keep it open until stdin ends too, or for the 30 s of ``-t30``.
-SOCAT = "socat -t30 -b65536 -,shut-close"
+#: would keep it open until stdin ends too, or for the 30 s of ``-t30``. The option must
+#: be given for stdout alone: socat 1.8 does not apply that of ``-,shut-close`` to it.
+SOCAT = "socat -t30 -b65536 -!!-,shut-close"
 
 ORACLE = "socketpair"
 
