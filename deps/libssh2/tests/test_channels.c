@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches channels-by-number, a-queue-a-channel, many-opens-at-once,
- * a-refusal-in-the-servers-words and who-is-ready.
+ * Patches channel-lookup-table, one-queue-per-channel, concurrent-opens,
+ * open-failure-descriptions and ready-channels.
  */
 #include "pair.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patch one-cipher-call-a-packet: right, and few calls of the cipher.
+ * Patch one-cipher-call-per-packet: right, and few calls of the cipher.
  * Linked with --wrap=EVP_Cipher.
  */
 #include "pair.h"

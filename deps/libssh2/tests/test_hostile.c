@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches packet-lengths, payload-freed-once, short-messages and
- * no-key-exchange-by-an-extension: what a hostile server may send.  Much of
+ * Patches packet-lengths, payload-double-free, truncated-messages and
+ * pseudo-key-exchange-methods: what a hostile server may send.  Much of
  * this fails without them only with the address sanitizer.
  */
 #include "pair.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches old-methods-until-newkeys, what-failed-exchanges-leave and
- * diffie-hellman-within-bounds: key exchanges that change the methods, and
+ * Patches old-methods-until-newkeys, memory-of-failed-key-exchanges and
+ * diffie-hellman-bounds: key exchanges that change the methods, and
  * those that fail.
  */
 #include "pair.h"

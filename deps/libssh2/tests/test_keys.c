@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patch memory-back-to-its-owner: keys, with an allocator whose blocks are
+ * Patch ecdsa-buffers-from-malloc: keys, with an allocator whose blocks are
  * nobody else's.
  */
 #include "pair.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * Patches directions-with-different-ciphers, rekey-after-a-partial-send,
- * forget-a-freed-channel, replies-nobody-waits-for, data-before-the-end,
- * padding-from-a-stock.
+ * pointers-to-freed-channels, keepalive-replies, data-before-disconnect,
+ * buffered-random-padding.
  */
 #include "pair.h"
 

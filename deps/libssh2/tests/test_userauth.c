@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches signature-algorithms-are-only-searched and
- * a-refused-key-leaves-no-name: public keys, and the algorithms that the
+ * Patches signature-algorithm-overflow and
+ * method-name-of-a-refused-key: public keys, and the algorithms that the
  * server lists in its EXT_INFO (RFC 8308).
  */
 #include "pair.h"
