@@ -46,6 +46,13 @@ sg_raise_made(PyObject *messages, const char *function, const char *format,
     return NULL;
 }
 
+PyObject *
+sg_text_from(void *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text),
+                                "backslashreplace");
+}
+
 int
 sg_check_signals(void *arg)
 {

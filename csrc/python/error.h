@@ -25,6 +25,12 @@ PyObject *sg_raise_closed(void);
 PyObject *sg_raise_made(PyObject *messages, const char *function,
                         const char *format, ...);
 
+/* Return a text that a server may have written as a new str, or NULL with an
+ * exception.  `text` is a char *.  It ends with a NUL, and bytes that are not
+ * UTF-8 become backslash escapes.  The signature is that of the converter for
+ * "O&" in Py_BuildValue(). */
+PyObject *sg_text_from(void *text);
+
 /* Run the signal handlers of Python in the middle of a wait of the engine
  * (the callback of sg_reply_wait() and struct sg_wait).  Call it without the
  * GIL; it takes the GIL while the handlers run.  `arg` points to the

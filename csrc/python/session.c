@@ -133,8 +133,9 @@ step_end(struct step *step, enum sg_status status, bool *is_refused)
         return 0;
     }
     sg_raise_made(sg_state_of((PyObject *)step->self)->messages,
-                  "session_failed", "siis", sg_status_name(status),
-                  step->error.err, step->error.code, step->error.text);
+                  "session_failed", "siiO&", sg_status_name(status),
+                  step->error.err, step->error.code, sg_text_from,
+                  step->error.text);
     return -1;
 }
 
@@ -150,12 +151,8 @@ step_answer(struct step *step, enum sg_status status)
         return NULL;
     }
     if (is_refused) {
-        PyObject *text = PyUnicode_DecodeUTF8(
-            step->error.text, (Py_ssize_t)strlen(step->error.text),
-            "backslashreplace");
-
-        return text != NULL ? Py_BuildValue("iN", step->error.code, text)
-                            : NULL;
+        return Py_BuildValue("iO&", step->error.code, sg_text_from,
+                             step->error.text);
     }
     Py_RETURN_NONE;
 }
@@ -202,7 +199,7 @@ session_auth_none(PyObject *op, PyObject *args)
     if (methods == NULL) {
         Py_RETURN_NONE;
     }
-    return PyUnicode_FromString(methods);
+    return sg_text_from((void *)methods);
 }
 
 static PyObject *
@@ -304,9 +301,10 @@ call_responder(void *arg, const char *name, const char *instruction,
 
     PyEval_RestoreThread(callback->step->thread);
     if (!PyErr_Occurred()) {
-        result = PyObject_CallFunction(callback->function, "sssO", name,
-                                       instruction, prompt,
-                                       echo ? Py_True : Py_False);
+        result = PyObject_CallFunction(
+            callback->function, "O&O&O&O", sg_text_from, (void *)name,
+            sg_text_from, (void *)instruction, sg_text_from, (void *)prompt,
+            echo ? Py_True : Py_False);
     }
     if (result != NULL && result != Py_None) {
         text = PyUnicode_AsUTF8(result);
@@ -526,11 +524,13 @@ session_get_methods(PyObject *op, void *Py_UNUSED(closure))
         return NULL;
     }
     return Py_BuildValue(
-        "{ssssssssss}", "kex", sg_session_method(self->session, SG_METHOD_KEX),
-        "host_key", sg_session_method(self->session, SG_METHOD_HOST_KEY),
-        "cipher", sg_session_method(self->session, SG_METHOD_CIPHER), "mac",
+        "{sssssssssO&}", "kex",
+        sg_session_method(self->session, SG_METHOD_KEX), "host_key",
+        sg_session_method(self->session, SG_METHOD_HOST_KEY), "cipher",
+        sg_session_method(self->session, SG_METHOD_CIPHER), "mac",
         sg_session_method(self->session, SG_METHOD_MAC), "server_version",
-        sg_session_method(self->session, SG_METHOD_BANNER));
+        sg_text_from,
+        (void *)sg_session_method(self->session, SG_METHOD_BANNER));
 }
 
 static PyObject *
@@ -565,7 +565,7 @@ session_get_failure(PyObject *op, void *Py_UNUSED(closure))
     if (err == 0) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("is", err, text);
+    return Py_BuildValue("iO&", err, sg_text_from, text);
 }
 
 static PyObject *
