@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 
 struct sg_vector {
-    PyObject *items;      /* the objects, as a list or a tuple */
+    PyObject *items;      /* the objects, in a tuple of our own */
     Py_buffer *buffers;   /* their buffers, of which `held` are acquired */
     struct iovec *iovecs; /* the same for recvmsg(2) and sendmsg(2) */
     Py_ssize_t held;
