@@ -85,7 +85,7 @@ void sg_loan_pipes_closed(struct sg_loan *loan);
 
 /* Grow a pipe to `size` bytes, once.  Return true if it has just been grown.
  * The kernel limits the pipes of one user (pipe-user-pages-soft: 64 MiB in
- * all; beyond that, each new pipe has only two pages), so only MOST_GROWN
+ * all; beyond that, each new pipe has only two pages), so only MAX_GROWN
  * (loan.c) pipes of this process are grown at a time. */
 bool sg_loan_grow(struct sg_lent *lent, int size);
 

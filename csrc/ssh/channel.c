@@ -254,7 +254,7 @@ receive(struct sg_channel *channel)
      * may be a thousand of them. */
     char *scratch = sg_loop_scratch(&channel->session->task);
     size_t reserve = sg_window_initial(&channel->window) / 4 * 3;
-    bool has_come = false;
+    bool has_arrived = false;
 
     while (!relay->far_eof && !channel->session->is_damaged) {
         size_t credit = get_credit(channel);
@@ -270,7 +270,7 @@ receive(struct sg_channel *channel)
         if (got == -EAGAIN) {
             break;
         }
-        has_come = true;
+        has_arrived = true;
         if (got > 0) {
             sg_relay_deliver(relay, scratch, (size_t)got);
         }
@@ -278,7 +278,7 @@ receive(struct sg_channel *channel)
             sg_relay_far_eof(relay);
         }
     }
-    return has_come;
+    return has_arrived;
 }
 
 /* Take everything that libssh2 has queued for the channel, before the channel
@@ -624,14 +624,14 @@ sg_channel_start(uint64_t loop_id, const struct sg_channel_options *options,
 {
     struct sg_channel *channel = channel_new(options);
     struct sg_loop *loop;
-    int near[2] = {-1, -1};
+    int pair[2] = {-1, -1};
     int err;
 
     *reply = NULL;
     if (channel == NULL) {
         return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
     }
-    err = sg_sys_socketpair(near);
+    err = sg_sys_socketpair(pair);
     if (err < 0) {
         free_parts(channel);
         return sg_fail_errno(error, err);
@@ -648,8 +648,8 @@ sg_channel_start(uint64_t loop_id, const struct sg_channel_options *options,
     channel->relay.task.kind = &channel_kind;
     channel->reply = *reply;
     sg_relay_init(&channel->relay, &channel_relay_kind, sg_shared_ref(shared),
-                  near[0], options->linger);
-    *stream = near[1];
+                  pair[0], options->linger);
+    *stream = pair[1];
     sg_loop_adopt(loop, &channel->relay.task);
     return SG_OK;
 fail:
@@ -658,8 +658,8 @@ fail:
         sg_reply_drop(*reply);
         *reply = NULL;
     }
-    sg_sys_close(&near[0]);
-    sg_sys_close(&near[1]);
+    sg_sys_close(&pair[0]);
+    sg_sys_close(&pair[1]);
     free_parts(channel);
     return error->status;
 }

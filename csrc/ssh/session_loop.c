@@ -241,7 +241,7 @@ update_channels(struct sg_session *session)
 
 /* Have libssh2 take in all of rx, and process what concerns the session. */
 static void
-pump(struct sg_session *session)
+process_input(struct sg_session *session)
 {
     take_in(session);
     if (session->is_probing) {
@@ -255,19 +255,19 @@ pump(struct sg_session *session)
 static void
 open_many(struct sg_session *session)
 {
-    size_t left;
+    size_t before;
 
     do {
         struct sg_channel *channel = session->queues[SG_QUEUE_OPEN].first;
 
-        left = session->rx_len;
+        before = session->rx_len;
         while (channel != NULL && !session->is_lost) {
             struct sg_channel *next = sg_channel_next_to_open(channel);
 
             sg_channel_open_step(channel);
             channel = next;
         }
-    } while (session->rx_len != left);
+    } while (session->rx_len != before);
 }
 
 /* Advance the channels of SG_QUEUE_OPEN.
@@ -415,7 +415,7 @@ carry(struct sg_session *session)
         size_t before = session->rx_len;
 
         if (before != 0 || has_news || session->is_probing) {
-            pump(session);
+            process_input(session);
         }
         open_channels(session);
         /* A probe() without an answer is no news.  Otherwise each channel

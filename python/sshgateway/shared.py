@@ -178,14 +178,14 @@ def _key_of_pkey(pkey: Any) -> Hashable:
     return (type(pkey), pkey.asbytes(), blob)
 
 
-class _Itself:
+class _ByIdentity:
     """A hashable stand-in for an object that cannot be hashed; it equals only itself."""
 
     def __init__(self, thing: object) -> None:
         self.thing = thing
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and self.thing is other.thing
+        return isinstance(other, _ByIdentity) and self.thing is other.thing
 
     def __hash__(self) -> int:
         return id(self.thing)
@@ -198,7 +198,7 @@ def _hashable(value: Any) -> Hashable:
     try:
         hash(value)
     except TypeError:
-        return _Itself(value)
+        return _ByIdentity(value)
     return value  # type: ignore[no-any-return]
 
 
