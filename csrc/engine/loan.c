@@ -206,7 +206,7 @@ sg_loan_write(struct sg_loan *loan, const void *from, size_t n)
 
 /* Open the bell unless it is open.  A stream has no bell until its first wait,
  * because many streams never wait.  Return false if the loan has ended or no
- * descriptor is available.  After true, the end of the loan will set the
+ * descriptor is available.  If this returns true, the end of the loan sets the
  * bell. */
 static bool
 open_bell(struct sg_loan *loan)
