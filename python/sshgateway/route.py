@@ -170,8 +170,11 @@ def gateways_by(hops: Sequence[Host], **more: Any) -> list[Gateway]:
 
 
 def _explicit(command: str | Sequence[str], target: Host) -> Proxy:
-    """The proxy_command= of the caller. It is split before tokens are expanded, so that no part
-    of a host's name can become an argument."""
+    """Return the proxy_command= of the caller as a Proxy.
+
+    The command is split before its tokens are expanded, so that no part of a host's name can
+    become an argument of its own.
+    """
     words = shlex.split(command) if isinstance(command, str) else list(command)
     expanded = tuple(expand(word, target.tokens(word)) for word in words)
     return Proxy(expanded, peername=(target.hostname, target.port))
@@ -225,7 +228,7 @@ def connect(
         where = f"{address[0]}:{address[1]}"
         if error.errno is None:
             raise deadline.error(f"cannot connect to {where}") from None
-        # ETIMEDOUT of the kernel is not the caller's deadline.
+        # The kernel gives up with ETIMEDOUT too; that is not the caller's deadline.
         text = f"cannot connect to {where}: {error.strerror}"
         raise OSError(errno.EHOSTUNREACH, text) from None
     sock.settimeout(socket.getdefaulttimeout())
