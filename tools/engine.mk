@@ -49,7 +49,8 @@ engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/python/%,$(wildcard csrc/*
 # Null cryptography replaces functions of libcrypto, so only the programs that ask
 # for it below may have it.
 nullcrypt := $(dir)/tests/engine/lib/nullcrypt.o
-lib := $(filter-out $(nullcrypt),$(patsubst %.c,$(dir)/%.o,$(wildcard tests/engine/lib/*.c)))
+harness := $(dir)/tests/engine/lib/harness.o
+lib := $(filter-out $(nullcrypt) $(harness),$(patsubst %.c,$(dir)/%.o,$(wildcard tests/engine/lib/*.c)))
 tests := $(patsubst tests/engine/%.c,$(dir)/%,$(wildcard tests/engine/test_*.c))
 tests := $(filter-out $(LEAVE_OUT:%=$(dir)/%),$(tests))
 
@@ -78,8 +79,9 @@ $(dir)/%.a:
 	@rm -f $@
 	@ar rc $@ $^
 
-# The archives come last: nullcrypt.o must come before libcrypto.
-$(dir)/test_%: $(dir)/tests/engine/test_%.o $(dir)/lib.a $(dir)/engine.a
+# harness.o is linked as an object: from an archive, the linker does not export its
+# __tsan_default_options() to the runtime of ThreadSanitizer.
+$(dir)/test_%: $(dir)/tests/engine/test_%.o $(harness) $(dir)/lib.a $(dir)/engine.a
 	@$(CC) $(flags) $(wrapped:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^) $(dir)/lib.a $(dir)/engine.a $(libs)
 
 # These play a server, which takes null cryptography.

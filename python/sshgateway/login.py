@@ -40,7 +40,7 @@ _KNOWS_ALL = 0x010B00  # libssh2 1.11: RSA with SHA-2, and certificates
 #: Upstream fixed this after 1.11.1 (pull requests 1881 and 1885).  The pinned build fixes
 #: it with a patch of this name.  A distribution's fix cannot be recognised.
 _OVERFLOWS = range(0x010B00, 0x010B02)
-_OVERFLOW_PATCH = "-signature-algorithms-are-only-searched"
+_OVERFLOW_PATCH = "-signature-algorithm-overflow"
 
 #: Returns the seconds until the deadline, or None.
 Left = Callable[[], float | None]

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from sshgateway import _core
+from sshgateway._status import LIBSSH2_ERROR_AUTHENTICATION_FAILED
 from sshgateway.errors import AuthenticationError
 from sshgateway.login import Login
 
-PATCHES = "18-padding-from-a-stock 19-signature-algorithms-are-only-searched"
+PATCHES = "18-buffered-random-padding 19-signature-algorithm-overflow"
 FORMATS = {
     "pem": form.PrivateFormat.TraditionalOpenSSL,
     "pkcs8": form.PrivateFormat.PKCS8,
@@ -38,19 +39,21 @@ def faulty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 class Server:
     """Wants public keys and refuses them; notes what libssh2 would have got."""
 
+    by_messages = False
+
     def __init__(self) -> None:
         self.got: list[bytes] = []
 
     def auth_none(self, *_args: object) -> str:
         return "publickey"
 
-    def auth_key(self, _user: str, key: bytearray, *_args: object) -> str:
+    def auth_key(self, _user: str, key: bytearray, *_args: object) -> tuple[int, str]:
         self.got.append(bytes(key))
-        return "combination invalid"
+        return LIBSSH2_ERROR_AUTHENTICATION_FAILED, "combination invalid"
 
-    def auth_signer(self, _user: str, blob: bytes, *_args: object) -> str:
+    def auth_signer(self, _user: str, blob: bytes, *_args: object) -> tuple[int, str]:
         self.got.append(blob)
-        return "combination invalid"
+        return LIBSSH2_ERROR_AUTHENTICATION_FAILED, "combination invalid"
 
 
 def log_in(server: Server, **arguments: Any) -> str:
