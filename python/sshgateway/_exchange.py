@@ -139,12 +139,33 @@ class MessageExchange:
         self._send(_userauth.none_request(self._username))
         return self._final("none")
 
+    def _algorithm(self, key: LoginKey) -> str:
+        """Before the server's first message, which follows its EXT_INFO, an RSA key's algorithm
+        is a guess: the one that OpenSSH's servers and clients prefer."""
+        return key.algorithm(self._session.server_sig_algs if self._messages else "rsa-sha2-512")
+
     def offer(self, keys: Sequence[LoginKey]) -> list[Reply]:
-        algorithms = [key.algorithm(self._session.server_sig_algs) for key in keys]
-        for key, algorithm in zip(keys, algorithms, strict=True):
+        offers: list[tuple[LoginKey, str]] = []
+        unusable: dict[int, Reply] = {}
+        for number, key in enumerate(keys):
+            try:
+                offers.append((key, self._algorithm(key)))
+            except KeyUnusable as error:
+                unusable[number] = Refused(None, reason=str(error))
+        replies = self._offer(offers)
+        for number, reply in enumerate(replies):
+            better = self._better(offers[number], reply)
+            if better is not None:
+                replies[number] = self._offer([better])[0]
+        for number, reply in unusable.items():
+            replies.insert(number, reply)
+        return replies
+
+    def _offer(self, offers: Sequence[tuple[LoginKey, str]]) -> list[Reply]:
+        for key, algorithm in offers:
             self._send(_userauth.offer_request(self._username, algorithm, key.blob))
         replies: list[Reply] = []
-        for key in keys:
+        for key, _ in offers:
             reply = self._receive("publickey")
             if isinstance(reply, KeyAccepted) and reply.blob != key.blob:
                 text = "the server accepted a key that was not offered"
@@ -154,8 +175,24 @@ class MessageExchange:
                 break
         return replies
 
+    def _better(self, tried: tuple[LoginKey, str], reply: Reply) -> tuple[LoginKey, str] | None:
+        """The algorithm for a key that was refused because of a wrong guess."""
+        key, guess = tried
+        if not isinstance(reply, Refused) or reply.is_partial:
+            return None
+        try:
+            algorithm = self._algorithm(key)
+        except KeyUnusable:
+            return None
+        return (key, algorithm) if algorithm != guess else None
+
     def sign(self, key: LoginKey) -> Reply:
-        algorithm = key.algorithm(self._session.server_sig_algs)
+        algorithm = self._algorithm(key)
+        reply = self._sign(key, algorithm)
+        better = self._better((key, algorithm), reply)
+        return self._sign(*better) if better is not None else reply
+
+    def _sign(self, key: LoginKey, algorithm: str) -> Reply:
         request = _userauth.unsigned_request(self._username, algorithm, key.blob)
         data = _userauth.data_to_sign(self._session.session_id, request)
         signature = key.sign(self._session, algorithm, data)

@@ -351,7 +351,7 @@ class _Attempt:
         welcome = [k for k, r in zip(offered, replies, strict=False) if isinstance(r, KeyAccepted)]
         for key, reply in zip(offered, replies, strict=False):
             if not isinstance(reply, KeyAccepted) and self._take(reply, key.what):
-                self._judge(key)
+                self._judge(key, getattr(reply, "reason", ""))
         for key in welcome:
             if self._is_done or not self._may_use("publickey"):
                 break
