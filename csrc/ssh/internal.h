@@ -181,6 +181,14 @@ void sg_session_run(struct sg_session *session);
  * the channels that have news. */
 void sg_session_bind(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel);
 
+/* ---- handshake.c ------------------------------------------------------ */
+
+/* Compare the host key of the latest key exchange with the one that the caller
+ * has checked, because libssh2 does not.  Call it after libssh2 has taken in
+ * packets.  Returns true if they are equal or there was no rekey; otherwise it
+ * marks the session as lost and returns false. */
+bool sg_session_check_host_key(struct sg_session *session);
+
 /* ---- channel.c and channel_open.c, called by session_loop.c ------------ */
 
 /* Take the next step of opening a channel of SG_QUEUE_OPEN.  If libssh2 opens

@@ -144,38 +144,6 @@ keep_alive(struct sg_session *session)
     return now + session->alive_interval;
 }
 
-/* ---- Key exchanges ---------------------------------------------------- */
-
-/* The server sends its host key again in each rekey.  libssh2 does not compare
- * it with the host key that the caller has checked, so do this here.
- *
- * A rekey has taken place if libssh2's copy of the key has a new address, or
- * if the old copy was freed.  1.10.0 and 1.11.1 do not free the old copy after
- * a key exchange with an elliptic curve, so free it here. */
-static void
-check_host_key(struct sg_session *session)
-{
-    struct sg_memory *memory = &session->memory;
-    size_t n = 0;
-    int type;
-    const char *key = libssh2_session_hostkey(session->ssh, &n, &type);
-
-    if (key == NULL || (key == memory->watched && !memory->watched_freed)) {
-        return;
-    }
-    if (n != session->host_key_len || memcmp(key, session->host_key, n) != 0) {
-        sg_session_lose(session, "the server's host key has changed since it "
-                                 "was checked");
-        return;
-    }
-    if (!memory->watched_freed) {
-        sg_memory_free(memory, (void *)memory->watched);
-    }
-    memory->watched = key;
-    memory->watched_freed = false;
-    sg_shared_add_count(session->shared, SG_COUNT_REKEYS, 1);
-}
-
 /* ---- Turns ------------------------------------------------------------ */
 
 #ifdef LIBSSH2_SESSION_READY_CHANNEL
@@ -249,7 +217,7 @@ process_input(struct sg_session *session)
     if (session->is_probing) {
         probe(session);
     }
-    check_host_key(session);
+    sg_session_check_host_key(session);
 }
 
 /* During a step for one channel, libssh2 may take in the answers to the opens

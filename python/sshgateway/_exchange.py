@@ -59,6 +59,9 @@ class Exchange(Protocol):
     #: True if a Refused tells which methods can continue.
     reports_methods: bool
 
+    def begin(self) -> None:
+        """Prepare the first request; call it before the algorithm of a key is chosen."""
+
     def none(self) -> Reply:
         """Ask for the methods. Returns Accepted or Refused."""
 
@@ -96,11 +99,30 @@ class MessageExchange:
         self._on_banner = on_banner
         self._is_begun = False
         self._awaits_service = False
+        self._has_requested_service = False
         self._messages = 0
+        #: Messages that arrived before the first request.
+        self._early: list[bytes] = []
+
+    def begin(self) -> None:
+        """Read what the server has sent after the key exchange, without waiting.
+
+        A server that sends EXT_INFO sends it right after its NEWKEYS (RFC 8308 2.4), so the
+        signature algorithms that it takes are known before the first request.
+        """
+        if self._is_begun:
+            return
+        self._is_begun = self._awaits_service = True
+        try:
+            self._early.append(self._session.userauth_receive(0))
+        except SessionFailed as failure:
+            if failure.status != Status.TIMEOUT:
+                raise
 
     def _send(self, message: bytes | bytearray) -> None:
-        if not self._is_begun:
-            self._is_begun = self._awaits_service = True
+        self.begin()
+        if self._awaits_service and not self._has_requested_service:
+            self._has_requested_service = True
             self._session.userauth_send(_userauth.service_request(), self._left())
         try:
             self._session.userauth_send(message, self._left())
@@ -111,7 +133,8 @@ class MessageExchange:
     def _receive(self, method: str) -> Reply:
         """The next reply that is not a banner nor the answer to the service request."""
         while True:
-            message = self._session.userauth_receive(self._left())
+            early = self._early.pop(0) if self._early else None
+            message = early or self._session.userauth_receive(self._left())
             self._messages += 1
             try:
                 if self._messages > _MOST_MESSAGES:
@@ -207,6 +230,9 @@ class Libssh2Exchange:
         self._session = session
         self._username = username
         self._left = left
+
+    def begin(self) -> None:
+        """libssh2 does all that is necessary."""
 
     def none(self) -> Reply:
         methods = self._session.auth_none(self._username, self._left())
