@@ -162,23 +162,52 @@ class MessageExchange:
         self._send(_userauth.none_request(self._username))
         return self._final("none")
 
+    def _algorithm(self, key: LoginKey) -> str:
+        """The algorithm for a key. Some servers send EXT_INFO only after our NEWKEYS, so for the
+        first request that of an RSA key may be a guess: the one that OpenSSH prefers."""
+        names = self._session.server_sig_algs
+        return key.algorithm("rsa-sha2-512" if names is None and not self._messages else names)
+
+    def _corrected(self, key: LoginKey, guess: str, reply: Reply) -> str | None:
+        """The algorithm for a key that was refused because of a wrong guess, or None."""
+        if not isinstance(reply, Refused) or reply.is_partial:
+            return None
+        try:
+            algorithm = self._algorithm(key)
+        except KeyUnusable:
+            return None
+        return algorithm if algorithm != guess else None
+
     def offer(self, keys: Sequence[LoginKey]) -> list[Reply]:
-        algorithms = [key.algorithm(self._session.server_sig_algs) for key in keys]
+        algorithms = [self._algorithm(key) for key in keys]
         for key, algorithm in zip(keys, algorithms, strict=True):
             self._send(_userauth.offer_request(self._username, algorithm, key.blob))
         replies: list[Reply] = []
         for key in keys:
-            reply = self._receive("publickey")
-            if isinstance(reply, KeyAccepted) and reply.blob != key.blob:
-                text = "the server accepted a key that was not offered"
-                raise SessionFailed(Status.SSH, 0, 0, text)
-            replies.append(reply)
-            if isinstance(reply, Accepted):
-                break
+            replies.append(self._answer_to_offer(key))
+            if isinstance(replies[-1], Accepted):
+                return replies
+        for number, reply in enumerate(replies):
+            better = self._corrected(keys[number], algorithms[number], reply)
+            if better is not None:
+                self._send(_userauth.offer_request(self._username, better, keys[number].blob))
+                replies[number] = self._answer_to_offer(keys[number])
         return replies
 
+    def _answer_to_offer(self, key: LoginKey) -> Reply:
+        reply = self._receive("publickey")
+        if isinstance(reply, KeyAccepted) and reply.blob != key.blob:
+            text = "the server accepted a key that was not offered"
+            raise SessionFailed(Status.SSH, 0, 0, text)
+        return reply
+
     def sign(self, key: LoginKey) -> Reply:
-        algorithm = key.algorithm(self._session.server_sig_algs)
+        algorithm = self._algorithm(key)
+        reply = self._sign(key, algorithm)
+        better = self._corrected(key, algorithm, reply)
+        return reply if better is None else self._sign(key, better)
+
+    def _sign(self, key: LoginKey, algorithm: str) -> Reply:
         request = _userauth.unsigned_request(self._username, algorithm, key.blob)
         data = _userauth.data_to_sign(self._session.session_id, request)
         signature = key.sign(self._session, algorithm, data)

@@ -80,8 +80,8 @@ def _algorithm(blob: bytes, server_sig_algs: str | None) -> str:
         return kind
     suffix = CERTIFICATE if kind.endswith(CERTIFICATE) else ""
     if server_sig_algs is None:
-        # RFC 8332 3.3: guess. OpenSSH's clients prefer this algorithm too.
-        return "rsa-sha2-512" + suffix
+        # RFC 8332 3.3: guess. A server that knows rsa-sha2-512 knows rsa-sha2-256 too.
+        return "rsa-sha2-256" + suffix
     taken = server_sig_algs.split(",")
     for name in ("rsa-sha2-512", "rsa-sha2-256"):
         if name in taken or name + CERTIFICATE in taken:
