@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import ssl
 import sys
@@ -16,6 +17,8 @@ import logins
 import paramiko
 import pytest
 import web
+
+from sshgateway import _core, build_info
 
 # --- A web server -----------------------------------------------------------------------
 
@@ -70,3 +73,32 @@ def perform(request) -> Callable[[str, dict[str, Any]], None]:
     """Call with the name of a flow of logins.py, and where it logs in."""
     chosen: Callable[[str, dict[str, Any]], None] = request.param
     return chosen
+
+
+# --- Both ways to authenticate ----------------------------------------------------------
+
+IS_PINNED = build_info()["libssh2"] == "pinned"
+
+
+def authenticate_by_libssh2(monkeypatch) -> None:
+    """Authenticate as with the system's libssh2 (see _exchange.py)."""
+    by_libssh2 = functools.partial(_core.Session, by_messages=False)
+    monkeypatch.setattr(_core, "Session", by_libssh2)
+
+
+@pytest.fixture(params=["messages", "libssh2"])
+def exchange(request, monkeypatch) -> str:
+    """Run the test with either exchange of _exchange.py."""
+    name: str = request.param
+    if name == "libssh2":
+        authenticate_by_libssh2(monkeypatch)
+    elif not IS_PINNED:
+        pytest.skip("the system's libssh2 cannot authenticate by messages")
+    return name
+
+
+@pytest.fixture
+def by_messages() -> None:
+    """Skip a test of something that the system's libssh2 cannot do."""
+    if not IS_PINNED:
+        pytest.skip("the system's libssh2 cannot authenticate by messages")
