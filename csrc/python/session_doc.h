@@ -212,6 +212,11 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(by_messages_doc,
              "True if userauth_send() and userauth_receive() can be used.");
+PyDoc_STRVAR(
+    hello_doc,
+    "The bytes that the server sent before the keys were in use: lines of\n"
+    "text, its identification string and KEXINIT (RFC 4253, sections 4.2,\n"
+    "7.1).  Empty after a successful handshake.  OSError(EBADF) after start().");
 PyDoc_STRVAR(session_id_doc,
              "The session identifier as bytes (RFC 4253, section 7.2).\n"
              "\n"

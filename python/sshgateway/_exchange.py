@@ -15,9 +15,13 @@ from typing import Protocol
 
 from sshgateway import _core, _userauth
 from sshgateway._keyfile import line_of, wipe
-from sshgateway._login_keys import FileKey, LoginKey
+from sshgateway._login_keys import FileKey, KeyUnusable, LoginKey
 from sshgateway._messages import SessionFailed
-from sshgateway._status import Status
+from sshgateway._status import (
+    LIBSSH2_ERROR_AUTHENTICATION_FAILED,
+    LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED,
+    Status,
+)
 from sshgateway._userauth import (
     Accepted,
     Banner,
@@ -37,6 +41,9 @@ Left = Callable[[], float | None]
 Answer = Callable[[Prompts], list[str] | None]
 #: Given the server's prompt, returns a new password; None gives up.
 NewPassword = Callable[[str], str | None]
+
+#: libssh2.h: the codes of a refusal by the server. The others say why nothing was asked.
+_REFUSED = (LIBSSH2_ERROR_AUTHENTICATION_FAILED, LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED)
 
 #: A server may send up to this many banners and rounds of prompts during one login.
 _MOST_MESSAGES = 1000
@@ -230,6 +237,8 @@ class Libssh2Exchange:
             )
         finally:
             wipe(content)
+        if refusal is not None and refusal[0] not in _REFUSED:
+            raise KeyUnusable(refusal[1])
         return _reply(refusal)
 
     def password(self, password: str, new_password: NewPassword) -> Reply:
@@ -256,7 +265,10 @@ class Libssh2Exchange:
 
 
 def _reply(refusal: tuple[int, str] | None) -> Reply:
-    return Accepted() if refusal is None else Refused(None, reason=refusal[1])
+    if refusal is None:
+        return Accepted()
+    code, text = refusal
+    return Refused(None, reason="" if code in _REFUSED else text)
 
 
 def _bare(signature: bytes) -> bytes:

@@ -21,6 +21,7 @@ from sshgateway.errors import (
     AuthenticationError,
     ChannelOpenError,
     ConfigError,
+    GatewayBusyError,
     GatewayError,
     GatewayLostError,
     HostKeyError,
@@ -144,25 +145,33 @@ def gateway_not_opened(gateway: str, errno: int, words: str) -> GatewayError:
     return GatewayError(number, text, gateway=gateway)
 
 
-def no_key_exchange(words: str) -> str:
-    """What to look at when the two sides found no common algorithm."""
+def no_key_exchange(words: str, missing: tuple[str, str, Sequence[str]] | None = None) -> str:
+    """The key exchange failed.
+
+    - words: the reason, or "".
+    - missing: the kind of algorithm without a common member, our offer, and the server's.
+    """
     from sshgateway import _core
 
-    offered = "; ".join(
-        f"{name} {value}"
-        for name, value in (
-            ("ciphers", _core.OFFERED_CIPHERS),
-            ("MACs", _core.OFFERED_MACS),
-            ("host key types", _core.OFFERED_HOST_KEYS),
-            ("key exchange methods", _core.OFFERED_KEX),
-        )
-    )
+    if missing is None:
+        return f"the key exchange failed: {words or 'the server closed the connection'}"
+    name, ours, theirs = missing
     old = _core.LIBSSH2_NUMBER < 0x010B00
     cure = "; RSA host keys and AES-GCM need libssh2 1.11 or newer" if old else ""
     return (
-        f"the key exchange failed: {words or 'the server closed the connection'}{cure}; "
-        f"no common algorithm? libssh2 {_core.LIBSSH2_VERSION} offers {offered}"
+        f"the key exchange failed, because there is no common {name}: "
+        f"the server offers {printable(', '.join(theirs)) or 'none'}, "
+        f"and libssh2 {_core.LIBSSH2_VERSION} offers {ours.replace(',', ', ')}{cure}"
     )
+
+
+def gateway_busy(gateway: str, words: str) -> GatewayBusyError:
+    """The server has no room for one more login; words: what it said."""
+    text = (
+        f"gateway {gateway!r} is busy: it said {printable(words)!r}; try again later, give a "
+        f"longer timeout=, or raise MaxStartups (PerSourcePenalties) in its sshd_config"
+    )
+    return GatewayBusyError(_errno.ECONNREFUSED, text, gateway=gateway)
 
 
 def no_ssh_server(words: str) -> str:

@@ -16,6 +16,7 @@ __all__ = [
     "ChannelOpenError",
     "ConfigError",
     "Error",
+    "GatewayBusyError",
     "GatewayError",
     "GatewayLostError",
     "HostKeyError",
@@ -113,6 +114,14 @@ class AuthenticationError(GatewayError):
     def __init__(self, errno: int, text: str, /, **attributes: Any) -> None:
         lists: dict[str, Any] = {"methods": [], "accepted": [], "locked_keys": []}
         super().__init__(errno, text, **lists | attributes)
+
+
+class GatewayBusyError(GatewayError):
+    """A gateway has no room for one more login (sshd_config's MaxStartups).
+
+    Raised once trying again within the timeout was of no use. Also a
+    ``ConnectionRefusedError`` (ECONNREFUSED).
+    """
 
 
 class GatewayLostError(GatewayError):

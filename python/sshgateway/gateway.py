@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from sshgateway import _core, _messages
+from sshgateway import _core, _logins, _messages
 from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
 from sshgateway._connectors import (
     Connection,
@@ -33,9 +33,11 @@ from sshgateway._connectors import (
 )
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
+from sshgateway._kexinit import Hello, is_busy, missing_algorithm
 from sshgateway._messages import SessionFailed
 from sshgateway._status import Status
 from sshgateway._usage import Usage
+from sshgateway.errors import GatewayBusyError
 from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
 from sshgateway.login import (
     METHODS,
@@ -177,6 +179,8 @@ class Gateway:
         self._inner: Connection | None = None
         self._inner_reason: str | None = None
         self._banners: list[str] = []
+        #: Set while close() wants a login that waits for a busy server to give up.
+        self._closing = threading.Event()
         self.methods = {}
         self._counted: _core.Session | None = None
 
@@ -285,20 +289,34 @@ class Gateway:
             return None
 
     def _connect(self, deadline: Deadline) -> None:
+        """Connect and log in; again after a pause while the server is busy."""
         self._drop()
+        self._closing.clear()
         began = time.monotonic()
-        try:
-            self._connect_once(deadline)
-        except LoginInterrupted:
-            # The server counted the keys that were offered together (MaxAuthTries).
-            _log.debug("gateway %s: connecting again, to offer one key at a time", self)
-            self._connect_once(deadline, offers_at_once=1)
+        pauses = _logins.pauses(deadline)
+        how: dict[str, int] = {} if self._connector.can_repeat else {"offers_at_once": 1}
+        while True:
+            self._connector.prepare(deadline)
+            try:
+                with _logins.slot(self.hostname, self.port, deadline, str(self)):
+                    self._connect_once(deadline, **how)
+                break
+            except LoginInterrupted:
+                # The server counts keys that are offered together (MaxAuthTries).
+                _log.debug("gateway %s: connecting again, to offer one key at a time", self)
+                how = {"offers_at_once": 1}
+            except GatewayBusyError:
+                pause = next(pauses, None) if self._connector.can_repeat else None
+                if pause is None:
+                    raise
+                _log.info("gateway %s: it is busy; trying again in %.2f s", self, pause)
+                self._closing.wait(pause)
+                if self._closing.is_set():
+                    raise
         _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
 
-    def _connect_once(self, deadline: Deadline, **how: Any) -> None:
+    def _connect_once(self, deadline: Deadline, **how: int) -> None:
         _log.debug("gateway %s: connecting", self)
-        if not self._connector.can_repeat:
-            how["offers_at_once"] = 1
         inner = self._connector.connect(self, deadline)
         session = None
         self._banners = []
@@ -361,11 +379,15 @@ class Gateway:
         try:
             session.handshake(preferred, deadline.left())
         except SessionFailed as failure:
-            version = session.methods["server_version"]
-            if failure.status != Status.TIMEOUT and version.startswith("SSH-"):
-                failure.text = _messages.no_key_exchange(failure.text)
-            elif failure.status != Status.TIMEOUT and version:
-                failure.text = _messages.no_ssh_server(version)
+            if failure.status in (Status.SSH, Status.LOST):
+                hello = Hello.parse(session.hello)
+                if hello.version:
+                    missing = missing_algorithm(hello)
+                    failure.text = _messages.no_key_exchange(failure.text, missing)
+                elif is_busy(hello):
+                    raise _messages.gateway_busy(str(self), hello.lines[-1]) from None
+                elif hello.lines:
+                    failure.text = _messages.no_ssh_server(hello.lines[-1])
             raise
         key = session.host_key
         verdict = self._known_hosts.check(self._name, key)
@@ -455,6 +477,7 @@ class Gateway:
         What the channels have accepted goes out first, for up to a second.
         """
         self._check_fork()
+        self._closing.set()
         self._drop()
 
     def _drop(self) -> None:

@@ -178,7 +178,9 @@ class _Attempt:
     accepted: list[str] = field(default_factory=list)
     #: What was tried without success, in words, never a secret.
     tried: list[str] = field(default_factory=list)
-    #: Prompts that nobody answered.
+    #: What was sent and not answered yet, in words.
+    under_way: str = ""
+    #: Prompts that were not answered.
     unanswered: list[str] = field(default_factory=list)
     #: How often each method was used since the last partial success.
     uses: dict[str, int] = field(default_factory=dict)
@@ -266,6 +268,7 @@ class _Attempt:
 
     def _take(self, reply: Reply, what: str) -> bool:
         """Note the server's answer. True if it refused, and *what* counts as tried."""
+        self.under_way = ""
         if isinstance(reply, Accepted):
             _log.debug("%s: accepted", what)
             self.accepted.append(what)
@@ -333,6 +336,7 @@ class _Attempt:
             self._sign(key)
             return
         offered = self._take_offers()
+        self.under_way = ", ".join(key.what for key in offered)
         try:
             replies = self.exchange.offer(offered)
         except _messages.SessionFailed as failure:
@@ -369,6 +373,7 @@ class _Attempt:
         while self._unlock(key):
             try:
                 key.prepare(self.session)
+                self.under_way = key.what
                 reply = self.exchange.sign(key)
             except KeyUnusable as error:
                 if self._may_unlock_again(key):
@@ -432,6 +437,7 @@ class _Attempt:
             self.uses["password"] += self.login.number_of_password_prompts
             self._note_unanswered("password")
             return
+        self.under_way = "password"
         reply = self.exchange.password(password, self._new_password)
         if isinstance(reply, ChangeRequest):
             self.tried.append(f"password (the password has expired: {printable(reply.prompt)})")
@@ -478,6 +484,7 @@ class _Attempt:
                 answers.append(found)
             return answers
 
+        self.under_way = method
         reply = self.exchange.interactive(answer)
         if isinstance(reply, Prompts):
             self.uses[method] += self.login.number_of_password_prompts
@@ -525,7 +532,11 @@ class _Attempt:
 
     def _ended(self, failure: _messages.SessionFailed) -> Exception:
         """The server hung up: after too many attempts, perhaps."""
-        if failure.status != Status.LOST or not (self.tried or self.accepted):
+        if failure.status != Status.LOST:
+            return failure
+        if self.under_way:
+            self.tried.append(self.under_way)
+        if not (self.tried or self.accepted):
             return failure
         return self._failed(failure)
 
