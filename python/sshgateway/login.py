@@ -435,7 +435,8 @@ class _Attempt:
             password = self._ask(Question(text, False, "password"))
         if password is None:
             self.uses["password"] += self.login.number_of_password_prompts
-            self._note_unanswered("password")
+            self._note_unanswered(text)
+            self.tried.append(f"password ({self.unanswered[-1]})")
             return
         self.under_way = "password"
         reply = self.exchange.password(password, self._new_password)
