@@ -322,6 +322,7 @@ def authentication_failed(
     accepted_in_part: Sequence[str] = (),
     hung_up: str | None = None,
     banner: str = "",
+    note: str = "",
 ) -> AuthenticationError:
     """The server accepted none of the logins, or not all that it requires.
 
@@ -331,6 +332,7 @@ def authentication_failed(
     - accepted_in_part: what the server accepted before it wanted more.
     - hung_up: the reason, if the server ended the connection.
     - banner: the last text that the server showed.
+    - note: what the libssh2 in use cannot tell.
     """
     attempts = [printable(attempt) for attempt in tried]
     methods = list(attempts)
@@ -347,6 +349,8 @@ def authentication_failed(
     if accepted and not too_many:
         methods.append(f"the server still accepts: {printable(', '.join(accepted))}")
         text += f"; {methods[-1]}"
+    if note:
+        text += f"; {note}"
     if banner:
         text += f"; its banner: {printable(banner)}"
     if too_many:
