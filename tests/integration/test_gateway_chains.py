@@ -8,6 +8,7 @@ server, which needs no privilege; by messages, and in the way of the system's li
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,20 +138,18 @@ def check_error(error: AuthenticationError, chain: Chain, keys: Keys, exchange: 
     """A step that the server accepted must not be reported as refused."""
     text = str(error)
     accepted, _, tried = text.partition("; tried: ")
-    if exchange == "messages" and chain.done:
-        assert "it accepted" in accepted
+    # With the system's libssh2 only a change of the methods tells of an acceptance.
+    is_told = exchange == "messages" or not re.search("publickey,publickey$", chain.methods)
+    assert is_told or "does not tell a key that was accepted in part" in text, text
+    assert not is_told or ("it accepted" in accepted) == bool(chain.done), text
+    if chain.done and is_told:
         for path in [keys.first, keys.second][: chain.done.count("publickey")]:
             assert f"key file {path} " in accepted, text
             assert str(path) not in tried, text
         if "kbd" in chain.done:
             assert "keyboard-interactive" in accepted, text
-    elif exchange == "messages":
-        assert "it accepted" not in accepted, text
-    else:
-        assert "it accepted" not in accepted, text
     if chain.missing in ("password", "code") and "keyboard-interactive" in chain.methods:
-        prompt = "Password: " if chain.missing == "password" else pam.PROMPT
-        assert prompt.strip() in text, text
+        assert ("assword:" if chain.missing == "password" else pam.PROMPT.strip()) in text, text
 
 
 # ---- An sshd with PAM ------------------------------------------------------------------
