@@ -469,7 +469,8 @@ class _Attempt:
         self.under_way = "password"
         reply = self.exchange.password(password, self._new_password)
         if isinstance(reply, ChangeRequest):
-            self.tried.append(f"password (the password has expired: {printable(reply.prompt)})")
+            words = printable(reply.prompt)
+            self.tried.append(f"password (the password has expired{words and f': {words}'})")
             self.uses["password"] += self.login.number_of_password_prompts
         elif self._take(reply, "password"):
             self._note_refusal("password", reply)
@@ -481,6 +482,8 @@ class _Attempt:
             if first is None:
                 return None
             again = self._ask(Question("Retype the new password: ", False, "new password"))
+            if again is None:
+                return None
             if first == again:
                 return first
         return None
