@@ -130,9 +130,9 @@ class AuthScript(ParamikoServer):
 
     def prepare_transport(self, transport: paramiko.Transport) -> None:
         transport.local_version = self._version
-        transport.auth_handler = _ScriptedAuth(transport, self._run)
+        transport.auth_handler = _ScriptedAuth(transport, self._play)
 
-    def _run(self, request: Request) -> Sequence[bytes]:
+    def _play(self, request: Request) -> Sequence[bytes]:
         self.requests.append(request)
         return self._script(request)
 
