@@ -15,6 +15,7 @@ from typing import Protocol
 
 from sshgateway import _core, _userauth
 from sshgateway._keyfile import line_of, wipe
+from sshgateway._limits import danger_of
 from sshgateway._login_keys import FileKey, KeyUnusable, LoginKey
 from sshgateway._messages import SessionFailed
 from sshgateway._status import (
@@ -234,6 +235,9 @@ class Libssh2Exchange:
     def _sign_by_file(self, key: FileKey) -> Reply:
         content = key.read()
         try:
+            danger = None if key.is_certificate else danger_of(content, key.known_blob)
+            if danger is not None:
+                raise KeyUnusable(danger)
             refusal = self._session.auth_key(
                 self._username,
                 content,
@@ -244,7 +248,9 @@ class Libssh2Exchange:
         finally:
             wipe(content)
         if refusal is not None and refusal[0] not in _REFUSED:
-            raise KeyUnusable(refusal[1])
+            is_locked = key.file.is_encrypted
+            words = f"{refusal[1]}; check the passphrase" if is_locked else refusal[1]
+            raise KeyUnusable(words, is_locked=is_locked)
         return _reply(refusal)
 
     def password(self, password: str, new_password: NewPassword) -> Reply:

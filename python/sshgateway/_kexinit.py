@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a server said before the keys were in use: lines of text, its version, and KEXINIT.
+"""The plain text of a server before the keys are in use: lines, its version, and KEXINIT.
 
 Used to explain a handshake that failed. Everything here is untrusted.
 """
@@ -50,9 +50,11 @@ class Hello:
             hello = hello[end + 1 :]
             if line.startswith("SSH-"):
                 return cls(tuple(lines), line, _lists_in(hello))
-            lines.append(line)
-        if hello.strip():
-            lines.append(text_of(hello.strip()))
+            if line.strip():
+                lines.append(line)
+        rest = hello.strip()
+        if rest and not rest.startswith(b"SSH-"[: len(rest)]):  # no part of a version
+            lines.append(text_of(rest))
         return cls(tuple(lines))
 
 

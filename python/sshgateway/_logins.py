@@ -25,7 +25,7 @@ LOGINS_AT_ONCE = 8
 _FIRST_PAUSE = 0.25  # seconds
 _LONGEST_PAUSE = 8.0
 #: Seconds of pauses after which a login without a timeout of its own gives up.
-_PATIENCE = 60.0
+_PATIENCE = 15.0
 
 
 class _Slots:

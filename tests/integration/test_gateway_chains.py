@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gateways
-import oracle
-import pam
 import pytest
-from auth_script import PARTIAL, ChainServer
-from scripted import SUCCESS
-from sshd import PrivateSshd, make_key
 
 from sshgateway import AuthenticationError, Gateway
+from support import gateways, oracle, pam
+from support.auth_script import PARTIAL, ChainServer
+from support.scripted import SUCCESS
+from support.sshd import PrivateSshd, make_key
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,7 @@ def paramiko_server(request, sshd, keys: Keys) -> Iterator[tuple[Chain, ChainSer
 def test_a_chain_with_paramiko(paramiko_server, keys, exchange) -> None:
     chain, server = paramiko_server
     check_login(server.gateway(**Person(keys).options()), chain, keys, exchange)
-    good = [method for method, result in server.results if result in (PARTIAL, SUCCESS)]
+    good = [method for method, result in server.decisions if result in (PARTIAL, SUCCESS)]
     assert ",".join(good) in chain.methods.split() or " " in chain.methods
 
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import gateways
-import pam
 import pytest
-from auth_script import (
+
+from sshgateway import AuthenticationError, Gateway
+from sshgateway.login import Question
+from support import gateways, pam
+from support.auth_script import (
     ACCEPT,
     AuthScript,
     ChainServer,
     Request,
     change_request,
     failure,
-    info_request,
 )
-from scripted import FAILURE
-from sshd import PrivateSshd
-
-from sshgateway import AuthenticationError, Gateway
-from sshgateway.login import Question
+from support.scripted import FAILURE
+from support.sshd import PrivateSshd
 
 SECRET = "open sesame"
 Rounds = Sequence[Sequence[tuple[str, bool, str]]]
@@ -239,10 +237,8 @@ def test_a_person_is_asked_number_of_password_prompts_times(
     person = Person(*["wrong"] * 5)
     rounds = [[("Password: ", False, SECRET)]]
     with ChainServer(sshd, method, password=SECRET, rounds=rounds) as server:
-        refusal(
-            server.gateway(password=None, prompt=person, number_of_password_prompts=count)
-        )
-        assert server.results.count((method, FAILURE)) == count
+        refusal(server.gateway(password=None, prompt=person, number_of_password_prompts=count))
+        assert server.decisions.count((method, FAILURE)) == count
     assert len(person.questions) == count
 
 
@@ -254,9 +250,7 @@ def test_a_person_is_asked_after_the_given_password_was_refused(sshd, exchange) 
 
 
 @pytest.mark.parametrize("method", ["password", "keyboard-interactive"])
-def test_a_prompt_that_is_declined_is_named_and_not_repeated(
-    sshd, exchange, method: str
-) -> None:
+def test_a_prompt_that_is_declined_is_named_and_not_repeated(sshd, exchange, method: str) -> None:
     person = Person("1", None)
     rounds = [[("Name: ", True, "1"), ("Password: ", False, SECRET)]]
     if method == "password":

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
-from scripted import FAILURE, SUCCESS, ParamikoServer
+
+from support.scripted import FAILURE, SUCCESS, ParamikoServer
 
 if TYPE_CHECKING:
-    from sshd import PrivateSshd
+    from support.sshd import PrivateSshd
 
 PARTIAL: int = paramiko.AUTH_PARTIALLY_SUCCESSFUL
 
@@ -156,7 +157,7 @@ class ChainServer(ParamikoServer):
     - password: the right password.
     - rounds: the prompts of keyboard-interactive, round by round: text, echo, right answer.
 
-    .results: the methods that were used, each with its result.
+    .decisions: the methods that were used, each with its result.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class ChainServer(ParamikoServer):
         self._lists = [one.split(",") for one in methods.split()]
         self._keys = list(keys)
         self._rounds = rounds
-        self.results: list[tuple[str, int]] = []
+        self.decisions: list[tuple[str, int]] = []
 
     def prepare_transport(self, transport: paramiko.Transport) -> None:
         self._left = [list(one) for one in self._lists]
@@ -190,7 +191,7 @@ class ChainServer(ParamikoServer):
             result = SUCCESS if [] in self._left else PARTIAL
         else:
             result = FAILURE
-        self.results.append((method, result))
+        self.decisions.append((method, result))
         return result
 
     def get_allowed_auths(self, username: str) -> str:

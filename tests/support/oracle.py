@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from server import peer_environment
-from sshd import PrivateSshd
-from waiting import DEADLINE
+from support.server import peer_environment
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE
 
 
 def _askpass(directory: Path, answers: Mapping[str, str]) -> Path:

@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from server import find_program
-from sshd import PrivateSshd
+
+from support.server import find_program
+from support.sshd import PrivateSshd
 
 PASSWORD = "open sesame"
 CODE = "123456"
@@ -90,9 +91,7 @@ class PamSshd(PrivateSshd):
     def prepare(self) -> None:
         super().prepare()
         module = self.directory / "pam_prompt.so"
-        subprocess.run(
-            ["cc", "-shared", "-fPIC", "-Wall", "-o", module, _MODULE], check=True
-        )
+        subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-o", module, _MODULE], check=True)
         copy = self.directory / "etc"
         # An "rm -r" of the copy must not follow a link, and a socket cannot be copied.
         subprocess.run(["cp", "-a", "/etc", copy], check=True)
