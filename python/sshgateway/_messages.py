@@ -343,7 +343,7 @@ def authentication_failed(
     - accepted_in_part: the steps that the server accepted before it wanted more.
     - hung_up: the reason, if the server ended the connection.
     - banner: the last text that the server showed.
-    - note: what the libssh2 in use cannot tell.
+    - note: a limit of the libssh2 in use.
     """
     attempts = [printable(attempt) for attempt in tried]
     methods = list(attempts)

@@ -201,8 +201,8 @@ class _Attempt:
     waiting: list[LoginKey] = field(default_factory=list)
     #: Keys that the server did not judge, because it did not take the method then.
     put_back: list[LoginKey] = field(default_factory=list)
-    #: What was sent since the server last named its methods, as (words, line of ``tried``), and
-    #: the keys of it: with the system's libssh2 one of these may be accepted in part.
+    #: The requests since the server last named its methods, as (words, line of ``tried``), and
+    #: their keys: with the system's libssh2 one of these may be accepted in part.
     unclear: list[tuple[str, str]] = field(default_factory=list)
     unclear_keys: list[LoginKey] = field(default_factory=list)
 

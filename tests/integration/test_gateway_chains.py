@@ -27,7 +27,7 @@ from support.sshd import PrivateSshd, make_key
 class Chain:
     """A value of AuthenticationMethods.
 
-    - missing (str): what a login lacks that comes almost to the end: "second key", "keys",
+    - missing (str): the credential that a login lacks which comes almost to the end: "second key", "keys",
       "password" (which keyboard-interactive may ask for too) or "code".
     - done (str): the methods that such a login has behind it.
     """
@@ -91,7 +91,7 @@ def keys(tmp_path_factory) -> Keys:
 
 
 class Person:
-    """What a user has: keys, a password, and answers to prompts."""
+    """The credentials of a user: keys, a password, and answers to prompts."""
 
     def __init__(self, keys: Keys, lacks: str = "") -> None:
         files = {"keys": [], "second key": [keys.first]}

@@ -59,7 +59,7 @@ class Request:
 
     - number (int): 50 for SSH_MSG_USERAUTH_REQUEST, 61 for SSH_MSG_USERAUTH_INFO_RESPONSE.
     - method (str): the method of a request, or of the request that is answered.
-    - message (paramiko.Message): what follows the method, or the number.
+    - message (paramiko.Message): the rest, after the method or the number.
     """
 
     number: int

@@ -64,7 +64,7 @@ class PamSshd(PrivateSshd):
 
     options: sshd_config lines, as for PrivateSshd.
     stack: the "auth" lines of /etc/pam.d/sshd; MODULE stands for pam_prompt.c.
-    password: the password of the user, who is root.
+    password: the password of root, the user.
     expired: True if the password has to be changed at the next login.
     """
 
