@@ -20,6 +20,7 @@ from sshgateway._login_keys import FileKey, KeyUnusable, LoginKey
 from sshgateway._messages import SessionFailed
 from sshgateway._status import (
     LIBSSH2_ERROR_AUTHENTICATION_FAILED,
+    LIBSSH2_ERROR_PASSWORD_EXPIRED,
     LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED,
     Status,
 )
@@ -48,6 +49,9 @@ _REFUSED = (LIBSSH2_ERROR_AUTHENTICATION_FAILED, LIBSSH2_ERROR_PUBLICKEY_UNVERIF
 
 #: A server may send up to this many banners and rounds of prompts during one login.
 _MOST_MESSAGES = 1000
+
+#: How many new passwords a server may reject.
+_MOST_CHANGES = 3
 
 
 class Exchange(Protocol):
@@ -219,10 +223,12 @@ class MessageExchange:
         try:
             self._send(_userauth.password_request(self._username, current))
             reply = self._receive("password")
-            while isinstance(reply, ChangeRequest):
+            for _ in range(_MOST_CHANGES):
+                if not isinstance(reply, ChangeRequest):
+                    break
                 answer = new_password(reply.prompt)
                 if answer is None:
-                    return reply
+                    break
                 new = bytearray(answer, "utf-8", "surrogateescape")
                 try:
                     self._send(_userauth.password_request(self._username, current, new))
@@ -329,6 +335,8 @@ def _reply(refusal: tuple[int, str] | None) -> Reply:
     if refusal is None:
         return Accepted()
     code, text = refusal
+    if code == LIBSSH2_ERROR_PASSWORD_EXPIRED:
+        return ChangeRequest("")
     return Refused(None, reason="" if code in _REFUSED else text)
 
 
