@@ -404,6 +404,13 @@ def _ask_paramiko(asked: _Question) -> _Options:
             for keyword in ("hostname", "match-exec")
         }
 
+        def _expand_variables(self, config: dict[str, Any], host: str) -> dict[str, Any]:
+            expanded: dict[str, Any] = super()._expand_variables(config, host)
+            if "proxycommand" in expanded and expanded["proxycommand"] is None:
+                # Paramiko 2 would drop a None, and a later ProxyJump would win.
+                expanded["proxycommand"] = "none"
+            return expanded
+
     config = Config()
     # The first value counts, so the overriding values come first.
     lines = [f"{keyword} {value}\n" for keyword, (value,) in asked._with_arguments({}).items()]
