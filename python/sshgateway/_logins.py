@@ -71,9 +71,8 @@ def pauses(deadline: Deadline) -> Iterator[float]:
     limit, spent = _FIRST_PAUSE, 0.0
     while True:
         pause = random.uniform(0, limit)
-        left = deadline.left(_PATIENCE - spent)
-        assert left is not None
-        if pause >= left:
+        left = deadline.left()
+        if pause >= (_PATIENCE - spent if left is None else left):
             return
         yield pause
         spent += pause

@@ -348,10 +348,17 @@ class Gateway:
         began = time.monotonic()
         pauses = _logins.pauses(deadline)
         how: dict[str, int] = {} if self._connector.can_repeat else {"offers_at_once": 1}
+        was_lost = False
         while True:
             self._connector.prepare(deadline)
             try:
                 with _logins.slot(self.hostname, self.port, deadline, str(self)):
+                    inner = self._connector.inner
+                    if inner is not None and not inner.is_connected and not was_lost:
+                        # Lost while this login waited for its place. Give the place back: two
+                        # chains in opposite directions could wait for each other.
+                        was_lost = True
+                        continue
                     self._connect_once(deadline, **how)
                 break
             except LoginInterrupted:
