@@ -83,7 +83,7 @@ docs: ready-docs ## build the manual in build/docs
 
 # ---- for developers ------------------------------------------------------
 
-.PHONY: build check check-layers check-symbols check-style format compdb dist clean
+.PHONY: build check check-layers check-prose check-symbols check-style format compdb dist clean
 .PHONY: test-faults test-fuzz fuzz
 
 build: ready-test ## build the extension in the source tree
@@ -99,14 +99,17 @@ test-fuzz: ready-fuzz ## fuzz sessions, buffers and known_hosts for a minute
 fuzz: ready-fuzz ## fuzz for SECONDS=3600 each
 	@$(MAKE) --no-print-directory -f tools/fuzz.mk PYTHON=$(python) SECONDS=$(or $(SECONDS),3600)
 
-check: ready-check ## check format, lint, layers, symbols, types and the manual
-	@$(MAKE) --no-print-directory -k check-layers check-symbols check-style docs
+check: ready-check ## check format, lint, layers, prose, symbols, types and the manual
+	@$(MAKE) --no-print-directory -k check-layers check-prose check-symbols check-style docs
 
 check-style: ready-check ## check format, lint, types, and the stub
 	@sh tools/check_style.sh $(python)
 
 check-layers: ## check which layer includes and calls what
 	@sh tools/check_layers.sh csrc
+
+check-prose: ready-check ## check the comments and the manual for riddles, and C for columns
+	@$(python) tools/check_prose.py
 
 check-symbols: ready-test ## check that the extension exports only PyInit__core
 	@sh tools/check_symbols.sh $(python)

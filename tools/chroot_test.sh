@@ -6,13 +6,14 @@
 # and "make test" as root (the default) or as a user who may use sudo without
 # a password. The exit status is that of the first command that fails.
 #
-#   TESTS             what "make test" passes to pytest, for example tests/unit
-#   PIP_NO_INDEX=1    no package index: Python packages come from Debian
-#   TMPDIR            where the system goes, 2 GB; not mounted nodev or noexec
+#   TESTS             arguments of "make test" for pytest, for example tests/unit
+#   PIP_NO_INDEX=1    use no package index: Python packages come from Debian
+#   TMPDIR            directory for the system (2 GB), not mounted nodev or noexec
 #
-# It must be run by root. The packages come from the mirror that apt is
-# configured for here. Everything runs in a mount and a process namespace of its
-# own, so that no mount and no process outlives the script, however it ends.
+# Only root can run the script. The packages come from the mirror that apt is
+# configured for on this machine. Everything runs in a mount namespace and a
+# process namespace of its own, so that no mount and no process outlives the
+# script, whatever ends it.
 set -eu
 
 stop() {
@@ -22,7 +23,7 @@ stop() {
 
 say() { printf '\nchroot_test.sh: %s\n' "$*"; }
 
-# The archives that hold the release this machine runs, updates left out.
+# Print the URIs of the archives of this machine's release, without its updates.
 mirrors() {
     apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
         'Created-By: Packages' 2>/dev/null |
@@ -55,8 +56,9 @@ mount_filesystems() {
     mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 }
 
-# What Debian's installer would have set up, and how pip reaches its index here.
-# The package ca-certificates, once installed, overwrites the usual bundle.
+# Configure host names, as Debian's installer does, and pip, as on this machine.
+# pip's certificates get a file of their own, because the package ca-certificates
+# overwrites the usual bundle when it is installed.
 configure() {
     printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$(hostname)" >"$root/etc/hosts"
     if [ -f /etc/pip.conf ]; then
@@ -74,11 +76,12 @@ add_user() {
     chmod 440 "$root/etc/sudoers.d/tester"
 }
 
-# in_system COMMAND...: in the system, in an otherwise empty environment.
+# in_system COMMAND...: run a command in the system, in an otherwise empty
+# environment.
 in_system() {
     home=/root
     [ "$who" = root ] || home=/home/tester
-    # The settings of a user of this machine mean nothing there.
+    # Clear settings that name files of this machine.
     HOME=/nonexistent XDG_CONFIG_HOME='' PIP_CONFIG_FILE='' PIP_FIND_LINKS='' \
         PIP_CERT=${PIP_CERT:+/etc/pip-cert.pem} SSL_CERT_FILE='' SSL_CERT_DIR='' \
         REQUESTS_CA_BUNDLE='' CURL_CA_BUNDLE='' \
@@ -108,13 +111,13 @@ outside() {
         command -v "$program" >/dev/null || stop "$program is missing: please install it"
     done
     work=$(mktemp -d)
-    chmod 755 "$work" # the user must get through
+    chmod 755 "$work" # so that the user can reach the system
     child=
     trap finish EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    # In the background, so that a signal ends this script at once.
+    # Run this in the background, so that a signal ends this script at once.
     setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child \
         sh tools/chroot_test.sh --inside "$suite" "$who" "$work" &
     child=$!
@@ -124,14 +127,14 @@ outside() {
     exit "$result"
 }
 
-# The end of unshare is the end of the first process in the namespace, and that
-# is the end of all others there and of the mounts.
+# Killing unshare kills the first process of the namespace. The kernel then kills
+# all other processes there and removes the mounts.
 finish() {
     if [ -n "$child" ]; then
         kill -KILL "$child" 2>/dev/null || true
         wait "$child" 2>/dev/null || true
     fi
-    rm -rf "$work" || { sleep 1; rm -rf "$work"; } # they may take a moment to end
+    rm -rf "$work" || { sleep 1; rm -rf "$work"; } # processes may still be ending
 }
 
 cd "$(dirname "$0")/.."

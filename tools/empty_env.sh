@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# empty_env.sh HOME COMMAND...: run the command as on a machine where nobody has
-# configured anything: HOME is the given directory, PATH has the directories
-# of the distribution alone, and python3 is therefore the distribution's.
-# The command keeps the few variables that a machine may need to reach its
-# package archives: proxies, certificates, pip's settings, and CI.
+# empty_env.sh HOME COMMAND...: run the command as on a newly installed machine.
+# HOME is the given directory. PATH has only the directories of the distribution,
+# so python3 is the distribution's. The command keeps the few variables that a
+# machine may need to reach its package archives (proxies, certificates and pip's
+# settings), and also CI and TERM.
 set -eu
 
 home=$1
@@ -17,7 +17,7 @@ for name in $(env | sed -nE "s/^($kept)=.*/\1/p" | sort -u); do
     [ -z "$value" ] || set -- "$name=$value" "$@"
 done
 
-# The user's own settings of pip, because HOME is another one now.
+# Keep the user's configuration of pip, which pip does not find in the new HOME.
 config=${XDG_CONFIG_HOME:-${HOME:-}/.config}/pip/pip.conf
 if [ -z "${PIP_CONFIG_FILE:-}" ] && [ -r "$config" ]; then
     set -- "PIP_CONFIG_FILE=$config" "$@"

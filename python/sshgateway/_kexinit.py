@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a server said before the keys were in use: lines of text, its version, and KEXINIT.
+"""The plain text of a server before the keys are in use: lines, its version, and KEXINIT.
 
 Used to explain a handshake that failed. Everything here is untrusted.
 """

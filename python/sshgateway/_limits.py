@@ -23,7 +23,7 @@ _KNOWS_ALL = 0x010B00  # libssh2 1.11: RSA with SHA-2, and certificates
 #: Upstream fixed this after 1.11.1 (pull requests 1881 and 1885). The pinned build fixes it
 #: with a patch of this name. A distribution's fix cannot be recognised.
 _OVERFLOWS = range(0x010B00, 0x010B02)
-_OVERFLOW_PATCH = "-signature-algorithms-are-only-searched"
+_OVERFLOW_PATCH = "-signature-algorithm-overflow"
 
 _NO_RSA = (
     f"libssh2 {_core.LIBSSH2_VERSION} cannot sign with RSA and SHA-2; use an ed25519 or "

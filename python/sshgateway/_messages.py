@@ -172,7 +172,7 @@ def no_key_exchange(words: str, missing: tuple[str, str, Sequence[str]] | None =
 
 
 def gateway_busy(gateway: str, words: str) -> GatewayBusyError:
-    """The server has no room for one more login; words: what it said."""
+    """The server has no room for one more login; *words* is its text."""
     text = (
         f"gateway {gateway!r} is busy: it said {printable(words)!r}; try again later, give a "
         f"longer timeout=, or raise MaxStartups (PerSourcePenalties) in its sshd_config"
@@ -339,7 +339,7 @@ def authentication_failed(
     - tried: the attempts, in words.
     - accepted: the methods that the server named last.
     - locked_keys: the key files whose passphrase is missing or may be wrong.
-    - accepted_in_part: what the server accepted before it wanted more.
+    - accepted_in_part: the steps that the server accepted before it wanted more.
     - hung_up: the reason, if the server ended the connection.
     - banner: the last text that the server showed.
     """
@@ -380,7 +380,7 @@ def _is_about_tries(words: str) -> bool:
 
 
 def _login_advice(accepted: Sequence[str]) -> str:
-    """What to do, by what the server accepts."""
+    """The advice for the user; it depends on the methods that the server accepts."""
     cures = {
         "publickey": "a key (pkey=, key_filename=, or one in the agent)",
         "keyboard-interactive": "prompt= to answer its questions",

@@ -68,10 +68,10 @@ class Gateway:
     - port (int): the port of its SSH server. Default: 22.
     - username (str): the user to log in as. Default: the current user.
 
-    Login, with the methods that the server accepts in OpenSSH's order: publickey,
-    keyboard-interactive, password (RFC 4252, RFC 4256):
+    Login, by as many methods as the server requires (RFC 4252, RFC 4256):
 
-    - password (str): for the methods password and keyboard-interactive.
+    - password (str): for the method password, and for the password prompt of
+      keyboard-interactive.
     - pkey (a Paramiko key or a sequence of them): keys that sign for themselves.
     - key_filename (path or sequence of paths): private key files, as IdentityFile of
       ssh_config(5). If FILE-cert.pub exists beside FILE, it is tried as its certificate.
@@ -83,9 +83,19 @@ class Gateway:
       given. Default: True.
     - identities_only (bool): use only those keys of the agent whose files are given, as
       IdentitiesOnly of ssh_config(5). Default: False.
-    - prompt (callable): ``prompt(text, echo)`` asks a person and returns the answer, or None to
-      give up. It is called for keyboard-interactive and for passphrases; with echo False the
-      answer is a secret.
+    - prompt (callable): asks a person and returns the answer, or None to give up. It is called
+      as ``prompt(text, echo)``, or as ``prompt(text, echo, question)`` if it accepts a third
+      argument, a ``sshgateway.login.Question``; with echo False the answer is a secret. It is
+      called for passphrases, for passwords, and for keyboard-interactive.
+    - certificate_filename (path or sequence of paths): certificates of the keys, as
+      CertificateFile of ssh_config(5).
+    - preferred_authentications (sequence of str): the methods that may be used, in the order in
+      which they are tried, as PreferredAuthentications of ssh_config(5). Default: publickey,
+      keyboard-interactive, password.
+    - number_of_password_prompts (int): how often a person is asked for a password, or for the
+      passphrase of a file. Default: 3. See NumberOfPasswordPrompts of ssh_config(5).
+    - banner (callable): called with each text that the server shows during the login, as it
+      arrives (RFC 4252 section 5.4). Control characters are escaped.
 
     Host key:
 
@@ -398,7 +408,7 @@ class Gateway:
 
     @property
     def banner(self) -> str:
-        """What the server showed before the login (SSH_MSG_USERAUTH_BANNER, RFC 4252 5.4).
+        """The texts that the server showed during the login (RFC 4252 section 5.4).
 
         Made printable, and cut to 64 KiB; "" if there was none.
         """

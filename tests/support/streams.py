@@ -24,8 +24,9 @@ from support import gateways, waiting
 SIZES = (0, 1, 2, 100, 32_700, 200_000, 1_000_000)
 
 #: Copies in both directions and closes its stdout when the peer ends.  A plain ``-`` would
-#: keep stdout open until stdin ends too, or for the 30 s of ``-t30``.
-SOCAT = "socat -t30 -b65536 -,shut-close"
+#: keep stdout open until stdin ends too, or for the 30 s of ``-t30``.  The option must be
+#: given for stdout alone, because socat 1.8 does not apply that of ``-,shut-close`` to it.
+SOCAT = "socat -t30 -b65536 -!!-,shut-close"
 
 ORACLE = "socketpair"
 

@@ -173,6 +173,24 @@ def test_the_files_for_the_manual_are_the_same_for_the_same_figures() -> None:
             shapes(text)
 
 
+def test_the_alternative_text_of_a_chart_gives_our_figure_and_the_best_peers() -> None:
+    files = pages.files(report())
+    assert "Raw stream down: sshgateway 500 MB/s, the best peer (ssh) 400." in files["rates.txt"]
+    assert "Raw stream down: sshgateway 1.00 ms/MB, the best peer (ssh) 0.50." in files["cpu.txt"]
+    assert "64 B: sshgateway 3.00 MB/s, the best peer (ssh) 0.20." in files["sizes.txt"]
+    assert "1 MiB: no figure." in files["sizes.txt"]
+    for name in ("rates", "cpu", "sizes"):
+        assert f".. image:: performance/{name}.svg" in files[f"{name}.txt"]
+
+
+def test_contestants_differ_in_shape_and_variants_are_hollow() -> None:
+    measured = [name for name in plot.LOOKS if name != "pipes"]  # never beside "direct"
+    assert len({plot.LOOKS[name] for name in measured}) == len(measured)
+    assert len({shape for _, shape in (plot.LOOKS[name] for name in measured)}) == len(measured)
+    chart = plot.bars("t", [plot.Panel("p", [plot.Bar("ssh-gcm", 1.0, 1.0, 1.0)], 1.0)])
+    assert 'fill-opacity="0.25"' in chart
+
+
 # --- Processes ---------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from sshgateway._status import LIBSSH2_ERROR_AUTHENTICATION_FAILED
 from sshgateway.errors import AuthenticationError
 from sshgateway.login import Login
 
-PATCHES = "18-padding-from-a-stock 19-signature-algorithms-are-only-searched"
+PATCHES = "18-buffered-random-padding 19-signature-algorithm-overflow"
 FORMATS = {
     "pem": form.PrivateFormat.TraditionalOpenSSL,
     "pkcs8": form.PrivateFormat.PKCS8,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches old-methods-until-newkeys, what-failed-exchanges-leave and
- * diffie-hellman-within-bounds: key exchanges that change the methods, and
- * those that fail.
+ * Tests of the patches old-methods-until-newkeys,
+ * memory-of-failed-key-exchanges and diffie-hellman-bounds: key exchanges that
+ * change the methods, and key exchanges that fail.
  */
 #include "pair.h"
 
@@ -33,7 +33,8 @@ say_kexinit(struct pair *pair, const char *method, const char *cipher,
     say(&pair->theirs, &said);
 }
 
-/* The rest of a key exchange is understood on both sides. */
+/* Start a key exchange for new methods. Both sides still understand the
+ * packets before NEWKEYS. */
 static void
 change(const char *cipher, const char *mac, const char *new_cipher,
        const char *new_mac)
@@ -108,8 +109,8 @@ go_on(struct pair *pair)
     return rc;
 }
 
-/* Their reply to our first message: a host key of ed25519, a value that is a
- * string or an mpint, and a signature that is wrong. */
+/* Send the reply to our first message: an Ed25519 host key, a value (a string
+ * or an mpint), and a wrong signature. */
 static void
 say_reply(struct pair *pair, const unsigned char *value, size_t n)
 {
@@ -117,10 +118,10 @@ say_reply(struct pair *pair, const unsigned char *value, size_t n)
     static struct message part;
     char key[32];
 
-    memset(key, 0x66, sizeof(key)); /* the base point: not of a small order */
+    memset(key, 0x66, sizeof(key)); /* the base point of the curve */
     key[0] = 0x58;
     said.n = part.n = 0;
-    put_byte(&said, SSH2_MSG_KEX_ECDH_REPLY); /* and KEXDH_REPLY */
+    put_byte(&said, SSH2_MSG_KEX_ECDH_REPLY); /* same number as KEXDH_REPLY */
     put_text(&part, "ssh-ed25519");
     put_string(&part, key, sizeof(key));
     put_string(&said, (const char *)part.data, part.n);
@@ -132,9 +133,9 @@ say_reply(struct pair *pair, const unsigned char *value, size_t n)
     say(&pair->theirs, &said);
 }
 
-/* The sanitizer says what is lost. */
+/* The sanitizer reports a leak. */
 static void
-a_failed_exchange_costs_no_memory(void)
+a_failed_exchange_leaks_no_memory(void)
 {
     static const unsigned char basepoint[32] = {9};
     struct pair pair;
@@ -149,7 +150,7 @@ a_failed_exchange_costs_no_memory(void)
 }
 
 static void
-a_mac_that_is_none_keeps_no_key(void)
+the_mac_of_aes_gcm_does_not_keep_its_key(void)
 {
     const LIBSSH2_MAC_METHOD *mac = find_mac(
         "", find_cipher("aes128-gcm@openssh.com"));
@@ -184,10 +185,10 @@ __wrap_BN_mod_exp(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BIGNUM *m,
     return __real_BN_mod_exp(r, a, p, m, ctx);
 }
 
-/* A secret is computed from their value, which is `below` less than the prime
- * or, with `below` 0, `value`. */
+/* Returns whether a secret is computed from the server's value. This value is
+ * the prime minus `below` or, if `below` is 0, `value`. */
 static int
-is_taken(const char *method, unsigned long value, unsigned long below)
+is_accepted(const char *method, unsigned long value, unsigned long below)
 {
     unsigned char mpint[1 + 1024] = {0};
     struct pair pair;
@@ -211,17 +212,17 @@ is_taken(const char *method, unsigned long value, unsigned long below)
 }
 
 static void
-values_that_give_the_secret_away(void)
+values_that_reveal_the_secret_are_refused(void)
 {
     static const char *const methods[] = {"diffie-hellman-group14-sha256",
                                           "diffie-hellman-group16-sha512"};
 
     for (size_t i = 0; i < 2; i++) {
-        CHECK(!is_taken(methods[i], 0, 0));
-        CHECK(!is_taken(methods[i], 1, 0));
-        CHECK(is_taken(methods[i], 2, 0));
-        CHECK(is_taken(methods[i], 0, 2));
-        CHECK(!is_taken(methods[i], 0, 1));
+        CHECK(!is_accepted(methods[i], 0, 0));
+        CHECK(!is_accepted(methods[i], 1, 0));
+        CHECK(is_accepted(methods[i], 2, 0));
+        CHECK(is_accepted(methods[i], 0, 2));
+        CHECK(!is_accepted(methods[i], 0, 1));
     }
     BN_free(prime);
     prime = NULL;
@@ -232,8 +233,8 @@ main(void)
 {
     libssh2_init(0);
     RUN(old_keys_last_until_newkeys);
-    RUN(a_failed_exchange_costs_no_memory);
-    RUN(a_mac_that_is_none_keeps_no_key);
-    RUN(values_that_give_the_secret_away);
+    RUN(a_failed_exchange_leaks_no_memory);
+    RUN(the_mac_of_aes_gcm_does_not_keep_its_key);
+    RUN(values_that_reveal_the_secret_are_refused);
     return 0;
 }

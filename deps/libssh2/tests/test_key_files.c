@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patch damaged-key-files: private keys in OpenSSH's format (PROTOCOL.key)
- * that are not as they should be.  Without the patch most of this
- * fails only with the address sanitizer.
+ * Tests of the patch damaged-key-files: damaged private keys in OpenSSH's
+ * format (PROTOCOL.key). Without the patch, most of these tests fail only with
+ * the address sanitizer.
  */
 #include "pair.h"
 
@@ -14,7 +14,7 @@ static char text[60000];
 #define BEGIN "-----BEGIN OPENSSH PRIVATE KEY-----\n"
 #define END "-----END OPENSSH PRIVATE KEY-----\n"
 
-/* The first `n` bytes of the blob as a file. */
+/* Write the first `n` bytes of the blob to `text` as a key file. */
 static void
 write_text(size_t n)
 {
@@ -28,7 +28,7 @@ write_text(size_t n)
     strcpy(at, END);
 }
 
-/* What libssh2 says of it. */
+/* Read the key file with libssh2; returns its error code. */
 static int
 read_text(const char *passphrase)
 {
@@ -66,7 +66,7 @@ put_head(const char *cipher, const char *kdf, const char *options,
     put_text(&blob, "the public key");
 }
 
-/* The private part, which begins so. */
+/* Write the start of the private part to `part`. */
 static void
 begin_part(const char *type)
 {
@@ -99,7 +99,7 @@ put_ed25519_key(void)
 }
 
 static void
-a_key_that_is_right(void)
+a_valid_key_is_read(void)
 {
     put_ed25519_key();
     write_text(blob.n);
@@ -107,7 +107,7 @@ a_key_that_is_right(void)
 }
 
 static void
-base64_of_any_length(void)
+base64_of_any_length_is_decoded(void)
 {
     static const char letters[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     LIBSSH2_SESSION *session = libssh2_session_init();
@@ -128,7 +128,7 @@ base64_of_any_length(void)
 }
 
 static void
-a_key_that_ends_early(void)
+a_truncated_key_is_refused(void)
 {
     put_ed25519_key();
     for (size_t n = blob.n; n-- > 0;) {
@@ -138,7 +138,7 @@ a_key_that_ends_early(void)
 }
 
 static void
-a_private_part_that_ends_early(void)
+a_truncated_private_part_is_refused(void)
 {
     static const char *const types[] = {"ssh-ed25519", "ssh-rsa", "ssh-dss",
                                         "ecdsa-sha2-nistp256",
@@ -153,7 +153,7 @@ a_private_part_that_ends_early(void)
 }
 
 static void
-an_ecdsa_key_of_zero(void)
+an_ecdsa_key_of_zero_is_refused(void)
 {
     static const char *const numbers[] = {"", "\0", "\0\0"};
 
@@ -170,7 +170,7 @@ an_ecdsa_key_of_zero(void)
 }
 
 static void
-ciphers_and_kdfs(void)
+damaged_encrypted_keys_are_refused(void)
 {
     static const char *const ciphers[] = {"none", "aes256-ctr", "aes256-cbc",
                                           "aes",  "c",          "a"};
@@ -195,11 +195,11 @@ int
 main(void)
 {
     libssh2_init(0);
-    RUN(a_key_that_is_right);
-    RUN(base64_of_any_length);
-    RUN(a_key_that_ends_early);
-    RUN(a_private_part_that_ends_early);
-    RUN(an_ecdsa_key_of_zero);
-    RUN(ciphers_and_kdfs);
+    RUN(a_valid_key_is_read);
+    RUN(base64_of_any_length_is_decoded);
+    RUN(a_truncated_key_is_refused);
+    RUN(a_truncated_private_part_is_refused);
+    RUN(an_ecdsa_key_of_zero_is_refused);
+    RUN(damaged_encrypted_keys_are_refused);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches signature-algorithms-are-only-searched and
- * a-refused-key-leaves-no-name: public keys, and the algorithms that the
+ * Tests of the patches signature-algorithm-overflow and
+ * method-name-of-a-refused-key: public keys, and the algorithms that the
  * server lists in its EXT_INFO (RFC 8308).
  */
 #include "pair.h"
@@ -45,7 +45,7 @@ static LIBSSH2_USERAUTH_PUBLICKEY_SIGN_FUNC(sign)
     return -1;
 }
 
-/* One step of a login with a key of that type; the key itself is not valid. */
+/* Make one step of a login with a key of that type. The key is not valid. */
 static int
 offer(struct pair *pair, const char *type)
 {
@@ -59,7 +59,7 @@ offer(struct pair *pair, const char *type)
                                       key.n, sign, &abstract);
 }
 
-/* They have heard an offer with that algorithm; they refuse it. */
+/* Check that `theirs` received an offer with that algorithm, and refuse it. */
 static void
 refuse(struct pair *pair, const char *type, const char *algorithm)
 {
@@ -103,7 +103,7 @@ offered_as(const char *names, const char *preferred, const char *type,
 #define CERT "-cert-v01@openssh.com"
 
 static void
-our_first_that_both_have_is_taken(void)
+our_first_common_algorithm_is_used(void)
 {
     static const struct {
         const char *names, *algorithm;
@@ -137,7 +137,7 @@ our_first_that_both_have_is_taken(void)
 /* ---- A server that repeats names -------------------------------------- */
 
 static void
-a_server_repeats_algorithms(void)
+repeated_algorithms_do_not_overflow(void)
 {
     static const char *const types[] = {RSA, RSA_CERT};
     static char names[30001];
@@ -155,10 +155,10 @@ a_server_repeats_algorithms(void)
     }
 }
 
-/* OpenSSH 7.7 and older take a certificate with ssh-rsa alone.  The sanitizer
- * reports a leak. */
+/* OpenSSH 7.7 and older accept RSA certificates only with ssh-rsa signatures.
+ * The sanitizer reports a leak. */
 static void
-old_servers_cost_no_memory(void)
+old_servers_leak_no_memory(void)
 {
     static const char banner[] = "SSH-2.0-OpenSSH_7.4";
     struct pair pair;
@@ -175,10 +175,10 @@ old_servers_cost_no_memory(void)
     pair_close(&pair);
 }
 
-/* ---- One key after the other ------------------------------------------ */
+/* ---- Several keys ----------------------------------------------------- */
 
 static void
-a_key_of_another_type_follows(void)
+a_key_of_another_type_may_follow(void)
 {
     static const char *const types[] = {RSA, RSA_CERT};
 
@@ -197,9 +197,9 @@ int
 main(void)
 {
     libssh2_init(0);
-    RUN(our_first_that_both_have_is_taken);
-    RUN(a_server_repeats_algorithms);
-    RUN(old_servers_cost_no_memory);
-    RUN(a_key_of_another_type_follows);
+    RUN(our_first_common_algorithm_is_used);
+    RUN(repeated_algorithms_do_not_overflow);
+    RUN(old_servers_leak_no_memory);
+    RUN(a_key_of_another_type_may_follow);
     return 0;
 }

@@ -62,6 +62,7 @@ def files(report: Report) -> dict[str, str]:
     for name, (title, works, metrics) in BARS.items():
         if panels := list(_panels(report, works, metrics)):
             texts[f"{name}.svg"] = plot.bars(title, panels)
+            texts[f"{name}.txt"] = figure(name, title, _findings(report, works, metrics))
     for name in CURVES:
         texts |= _curves(report, name)
     return texts
@@ -157,6 +158,46 @@ def machine(report: Report) -> str:
 # ---- Charts -----------------------------------------------------------------------
 
 
+def figure(name: str, title: str, findings: Sequence[str]) -> str:
+    """The directive that shows a chart; its alternative text gives the findings."""
+    return (
+        f".. container:: chart\n\n"
+        f"   .. image:: performance/{name}.svg\n"
+        f"      :alt: {title}. {' '.join(findings)}\n"
+        f"      :width: 100%\n"
+    )
+
+
+def _findings(report: Report, works: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    return [
+        _finding(row.work.removeprefix("gateway: "), group, row)
+        for group, work, rows in report.works()
+        for row in rows
+        if work in works and row.metric.name in metrics
+    ]
+
+
+def _finding(subject: str, group: Results, row: Row) -> str:
+    """Our median and that of the best peer, in a sentence."""
+    peers = {
+        name: median
+        for name in group.contestants
+        if name not in (group.ours, *YARDSTICKS) and (median := row.median(name)) is not None
+    }
+    ours = row.median(group.ours)
+    if ours is None or not peers:
+        return f"{_capital(subject)}: no figure."
+    best = (max if row.metric.higher_is_better else min)(peers, key=lambda name: peers[name])
+    return (
+        f"{_capital(subject)}: {group.ours} {plot.short(ours)} {row.metric.unit}, "
+        f"the best peer ({best}) {plot.short(peers[best])}."
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _panels(report: Report, works: Sequence[str], metrics: Sequence[str]) -> Iterator[plot.Panel]:
     for group, work, rows in report.works():
         for row in rows:
@@ -184,7 +225,12 @@ def _curves(report: Report, name: str) -> dict[str, str]:
             lines = list(_lines(group, rows))
             ticks = [(row.metric.x or 0, _tick(row)) for row in rows]
             x = plot.Axis(x_label, ticks, is_logarithmic)
-            return {f"{name}.svg": plot.curves(title, x, plot.Axis(y_label), lines)}
+            about = _capital(title.removeprefix("curve: "))
+            ends = [_finding(row.metric.name, group, row) for row in (rows[0], rows[-1])]
+            return {
+                f"{name}.svg": plot.curves(title, x, plot.Axis(y_label), lines),
+                f"{name}.txt": figure(name, about, ends),
+            }
     return {}
 
 

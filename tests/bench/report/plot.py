@@ -14,17 +14,18 @@ from xml.sax.saxutils import escape
 
 INK = "#767676"
 FAINT = "#9a9a9a"
-#: For each contestant: its colour, and the shape of its points.
+#: For each contestant: its colour, and the shape of its points.  The colours are those of
+#: Okabe and Ito, which colour-blind readers can tell apart; hollow shapes are variants.
 LOOKS = {
-    "sshgateway": ("#dc3f2e", "circle"),
-    "sshgateway-system": ("#d98a1f", "circle"),
-    "paramiko": ("#2f7fd0", "square"),
-    "paramiko-2.12": ("#6a9fd6", "square"),
-    "asyncssh": ("#9460cc", "diamond"),
-    "ssh": ("#1f9a63", "triangle"),
-    "ssh-gcm": ("#83a51c", "triangle"),
-    "direct": ("#8a8a8a", "circle"),
-    "pipes": ("#8a8a8a", "circle"),
+    "sshgateway": ("#d55e00", "circle"),
+    "sshgateway-system": ("#d55e00", "hollow circle"),
+    "paramiko": ("#0072b2", "square"),
+    "paramiko-2.12": ("#0072b2", "hollow square"),
+    "asyncssh": ("#cc79a7", "diamond"),
+    "ssh": ("#009e73", "triangle"),
+    "ssh-gcm": ("#009e73", "hollow triangle"),
+    "direct": ("#8a8a8a", "cross"),
+    "pipes": ("#8a8a8a", "cross"),
 }
 WIDTH = 760
 ROW = 18
@@ -100,7 +101,7 @@ def bars(title: str, panels: Sequence[Panel]) -> str:
 
 
 def _panel(panel: Panel, left: float, top: float) -> Iterator[str]:
-    names, values, gap = 138, 44, 12
+    names, values, gap = 142, 46, 12
     width = WIDTH / 2 - names - values - gap
     scale = width / panel.most
     origin = left + names
@@ -108,14 +109,16 @@ def _panel(panel: Panel, left: float, top: float) -> Iterator[str]:
     for place, bar in enumerate(panel.bars):
         y = top + 30 + place * ROW
         middle = y + ROW / 2
-        colour, _ = _look(bar.name)
+        colour, shape = _look(bar.name)
+        is_variant = shape.startswith("hollow")
         length, low, high = (
             min(value, panel.most) * scale for value in (bar.median, bar.low, bar.high)
         )
-        yield _text(origin - 6, middle + 4, bar.name, "end")
+        yield _text(origin - 20, middle + 4, bar.name, "end")
+        yield _marker(shape, colour, origin - 10, middle)
         yield (
-            f'<rect x="{origin:.1f}" y="{y + 3:.1f}" width="{length:.1f}" '
-            f'height="{ROW - 6}" fill="{colour}"/>'
+            f'<rect x="{origin:.1f}" y="{y + 3:.1f}" width="{length:.1f}" height="{ROW - 6}" '
+            f'fill="{colour}" stroke="{colour}" fill-opacity="{0.25 if is_variant else 1}"/>'
         )
         if low < high:
             yield _whisker(origin + low, origin + high, middle)
@@ -191,7 +194,7 @@ def curves(title: str, x: Axis, y: Axis, lines: Sequence[Curve]) -> str:
         body += _curve(line, across, up)
         height = top + 10 + place * 20
         colour, shape = _look(line.name)
-        body.append(_line(right + 14, height, right + 38, height, f' stroke="{colour}"'))
+        body.append(_line(right + 10, height, right + 42, height, _stroke(colour, shape)))
         body.append(_marker(shape, colour, right + 26, height))
         body.append(_text(right + 46, height + 4, line.name))
     return _svg(bottom + 54, title, body)
@@ -213,9 +216,15 @@ def _curve(line: Curve, across: Scale, up: Scale) -> Iterator[str]:
     colour, shape = _look(line.name)
     places = [(across(x), up(y)) for x, y in line.points]
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    yield f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+    yield f'<path d="M{path}" fill="none"{_stroke(colour, shape)}/>'
     for x, y in places:
         yield _marker(shape, colour, x, y)
+
+
+def _stroke(colour: str, shape: str) -> str:
+    """The line of a variant is dashed."""
+    dashes = ' stroke-dasharray="6 3"' if shape.startswith("hollow") else ""
+    return f' stroke="{colour}" stroke-width="2"{dashes}'
 
 
 def _marker(shape: str, colour: str, x: float, y: float) -> str:
@@ -224,7 +233,14 @@ def _marker(shape: str, colour: str, x: float, y: float) -> str:
         "diamond": [(0, -6), (5, 0), (0, 6), (-5, 0)],
         "triangle": [(0, -5), (5, 4), (-5, 4)],
     }
-    if shape == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>'
-    path = "L".join(f"{x + dx:.1f} {y + dy:.1f}" for dx, dy in corners[shape])
-    return f'<path d="M{path}Z" fill="{colour}"/>'
+    form = shape.removeprefix("hollow ")
+    paint = f'fill="{colour}"'
+    if form != shape or form == "cross":
+        paint = f'fill="none" stroke="{colour}" stroke-width="2"'
+    if form == "circle":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" {paint}/>'
+    if form == "cross":
+        strokes = f"M{x - 4:.1f} {y - 4:.1f}l8 8M{x - 4:.1f} {y + 4:.1f}l8 -8"
+        return f'<path d="{strokes}" {paint}/>'
+    path = "L".join(f"{x + dx:.1f} {y + dy:.1f}" for dx, dy in corners[form])
+    return f'<path d="M{path}Z" {paint}/>'
