@@ -173,11 +173,14 @@ def no_key_exchange(words: str, missing: tuple[str, str, Sequence[str]] | None =
 
 def gateway_busy(gateway: str, words: str) -> GatewayBusyError:
     """The server has no room for one more login; *words* is its text."""
-    text = (
-        f"gateway {gateway!r} is busy: it said {printable(words)!r}; try again later, give a "
-        f"longer timeout=, or raise MaxStartups (PerSourcePenalties) in its sshd_config"
+    facts = f"gateway {gateway!r} is busy: it said {printable(words)!r}"
+    advice = (
+        "try again later, give a longer timeout=, or raise MaxStartups (PerSourcePenalties) in "
+        "its sshd_config"
     )
-    return GatewayBusyError(_errno.ECONNREFUSED, text, gateway=gateway)
+    return GatewayBusyError(
+        _errno.ECONNREFUSED, f"{facts}; {advice}", gateway=gateway, facts=facts, advice=advice
+    )
 
 
 def no_ssh_server(words: str) -> str:
@@ -222,8 +225,12 @@ def printable(words: str) -> str:
     return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "..."
 
 
-def _scan(hostname: str, address: tuple[str, int] | None) -> str:
-    """The ssh-keyscan(1) command that prints the keys of a host, for a message."""
+def scan(hostname: str, address: tuple[str, int] | None) -> str:
+    """The ssh-keyscan(1) command that prints the keys of a host, for a message.
+
+    - hostname (str): the name that is looked up in known_hosts.
+    - address: the host and port of the connection, if hostname is an alias.
+    """
     bracketed = re.fullmatch(r"\[(.*)\]:(\d+)", hostname)
     known = (bracketed[1], int(bracketed[2])) if bracketed else (hostname, 22)
     host, port = address or known
@@ -234,6 +241,10 @@ def _scan(hostname: str, address: tuple[str, int] | None) -> str:
 
 def _and(notes: Sequence[str]) -> str:
     return "".join(f"; {note}" for note in notes)
+
+
+#: Advice about a host key that is unknown.
+COMPARE = "ask the owner of the host for its fingerprint and compare"
 
 
 def host_key_unknown(
@@ -252,19 +263,20 @@ def host_key_unknown(
     - address: the host and port of the connection, if hostname is an alias.
     - notes: further observations, for the text.
     """
-    text = (
+    facts = (
         f"no host key is known for {hostname!r}, so the {key_type} key {fingerprint} that gateway "
-        f"{gateway!r} presented was not trusted{_and(notes)}; ask the owner of the host for its "
-        f"fingerprint and compare, then "
+        f"{gateway!r} presented was not trusted{_and(notes)}"
     )
+    advice = f"{COMPARE}, then "
     if file is None:
-        text += "name a file in known_hosts= that has the key"
+        advice += "name a file in known_hosts= that has the key"
     else:
-        text += (
-            f"add the key to {file} ({_scan(hostname, address)}), "
+        advice += (
+            f"add the key to {file} ({scan(hostname, address)}), "
             f'or connect once with strict_host_key_checking="accept-new"'
         )
-    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+    about = {"hostname": hostname, "key_type": key_type, "fingerprint": fingerprint}
+    return _host_key_error(gateway, facts, advice, state="unknown", file=file, **about)
 
 
 def host_key_changed(
@@ -281,14 +293,17 @@ def host_key_changed(
 ) -> HostKeyError:
     """Line *line* of *file* holds another key for the host."""
     remove = shlex.join(["ssh-keygen", "-f", file, "-R", hostname])
-    text = (
+    facts = (
         f"the host key of {hostname!r} has changed: gateway {gateway!r} presented the {key_type} "
         f"key {fingerprint}, but {file}:{line} has the {known_type} key {known_fingerprint}"
-        f"{_and(notes)}; another machine may be intercepting the connection, or the host has a "
-        f"new key: ask its owner, and only if the new fingerprint is right remove the old key: "
-        f"{remove}"
+        f"{_and(notes)}"
     )
-    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+    advice = (
+        "another machine may be intercepting the connection, or the host has a new key: ask its "
+        f"owner, and only if the new fingerprint is right remove the old key: {remove}"
+    )
+    about = {"hostname": hostname, "key_type": key_type, "fingerprint": fingerprint}
+    return _host_key_error(gateway, facts, advice, state="changed", file=file, **about)
 
 
 def host_key_revoked(
@@ -302,25 +317,26 @@ def host_key_revoked(
     notes: Sequence[str] = (),
 ) -> HostKeyError:
     """Line *line* of *file* marks the key as @revoked."""
-    text = (
+    facts = (
         f"the host key of {hostname!r} is revoked: gateway {gateway!r} presented the {key_type} "
-        f"key {fingerprint}, which {file}:{line} marks as @revoked{_and(notes)}; the key may be "
-        f"stolen and in use by an attacker, so it is never accepted: ask the owner of the host "
-        f"to give it a new key"
+        f"key {fingerprint}, which {file}:{line} marks as @revoked{_and(notes)}"
     )
-    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+    advice = (
+        "the key may be stolen and in use by an attacker, so it is never accepted: ask the owner "
+        "of the host to give it a new key"
+    )
+    about = {"hostname": hostname, "key_type": key_type, "fingerprint": fingerprint}
+    return _host_key_error(gateway, facts, advice, state="revoked", file=file, **about)
 
 
-def _host_key_error(
-    text: str, gateway: str, hostname: str, key_type: str, fingerprint: str
-) -> HostKeyError:
+def _host_key_error(gateway: str, facts: str, advice: str, **attributes: object) -> HostKeyError:
     return HostKeyError(
         _errno.EACCES,
-        text,
+        f"{facts}; {advice}",
         gateway=gateway,
-        hostname=hostname,
-        key_type=key_type,
-        fingerprint=fingerprint,
+        facts=facts,
+        advice=advice,
+        **attributes,
     )
 
 
@@ -364,14 +380,16 @@ def authentication_failed(
         text += f"; {note}"
     if banner:
         text += f"; its banner: {printable(banner)}"
-    if too_many:
-        text += "; give identities_only=True and the key_filename= of the right key"
-    else:
-        text += f"; {_login_advice(accepted)}"
+    advice = "give identities_only=True and the key_filename= of the right key"
+    if not too_many:
+        advice = _login_advice(accepted)
     return AuthenticationError(
         _errno.EACCES,
-        text,
+        f"{text}; {advice}",
         gateway=gateway,
+        facts=text,
+        advice=advice,
+        too_many_attempts=too_many,
         methods=methods,
         accepted=list(accepted),
         locked_keys=list(dict.fromkeys(locked_keys)),

@@ -39,11 +39,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sshgateway import _algorithms
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._messages import config_invalid, printable
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
+from sshgateway.login import METHODS
 from sshgateway.proxy import Proxy, check_host, check_user, expand
 
 __all__ = ["Host", "SshConfig", "lookup", "route", "route_by"]
@@ -57,9 +59,29 @@ _SYSTEM_FILE = "/etc/ssh/ssh_config"
 _MOST_HOPS = 32
 #: A port that no SSH server uses; see ``_jumps_to_itself()``. ssh(1) uses the first -p given.
 _NO_PORT = "1"
+#: A host for ``ssh -G`` that no block of a file is about.
+_ANY_HOST = "host.invalid"
 #: The defaults of IdentityFile in any version of OpenSSH, and those of Gateway.
 _DEFAULT_KEYS = re.compile(r"~/\.ssh/id_[a-z0-9_]+")
 _USUAL_KEYS = {"~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"}
+#: The keywords of which each occurrence adds a path. ``ssh -G`` does not expand the paths.
+_ADDED = ("identityfile", "certificatefile")
+#: The keywords that disable a method of authentication.
+_DISABLING = {
+    "pubkeyauthentication": "publickey",
+    "kbdinteractiveauthentication": "keyboard-interactive",
+    "passwordauthentication": "password",
+}
+#: Old names of keywords, and their names of today.
+_RENAMED = {
+    "challengeresponseauthentication": "kbdinteractiveauthentication",
+    "skeyauthentication": "kbdinteractiveauthentication",
+    "tisauthentication": "kbdinteractiveauthentication",
+    "dsaauthentication": "pubkeyauthentication",
+    "pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms",
+}
+#: Marks a CertificateFile that Paramiko gets as an IdentityFile. No path holds the character.
+_CERTIFICATE = "\0"
 #: Keywords whose value is a list of paths.
 _SEVERAL = ("userknownhostsfile", "globalknownhostsfile")
 _STRICTNESS = {
@@ -111,21 +133,46 @@ class Host:
     server_alive_interval: float
     #: ServerAliveCountMax.
     server_alive_count_max: int
+    #: CertificateFile.
+    certificate_files: tuple[str, ...] = ()
+    #: The methods of PreferredAuthentications that a Gateway knows, without those that
+    #: PubkeyAuthentication, KbdInteractiveAuthentication and PasswordAuthentication disable.
+    preferred_authentications: tuple[str, ...] = METHODS
+    #: NumberOfPasswordPrompts.
+    number_of_password_prompts: int = 3
+    #: The keywords about algorithms, such as Ciphers, that are set and not honoured.
+    not_honoured: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return format_host(self.user, self.hostname, self.port)
 
     def gateway_parameters(self) -> dict[str, Any]:
-        """Return the parameters of Gateway for this host, without the way to it."""
+        """Return the parameters of Gateway for this host, without the way to it.
+
+        Warns, once per process and keyword, about keywords that are set and not honoured.
+
+        Raises ConfigError if ssh_config leaves no method to log in by.
+        """
+        if not self.preferred_authentications:
+            raise config_invalid(
+                f"ssh_config leaves no method to log in to {self.name!r}: "
+                "PreferredAuthentications must name publickey, keyboard-interactive or password, "
+                "and PubkeyAuthentication, KbdInteractiveAuthentication or PasswordAuthentication "
+                "must allow it"
+            )
+        _algorithms.warn_once(self.not_honoured, self.name)
         files = self.identity_files
         return {
             "hostname": self.hostname,
             "port": self.port,
             "username": self.user,
             "key_filename": files,
+            "certificate_filename": self.certificate_files,
             "look_for_keys": files is None,
             "identities_only": self.identities_only,
             "identity_agent": self.identity_agent,
+            "preferred_authentications": self.preferred_authentications,
+            "number_of_password_prompts": self.number_of_password_prompts,
             "known_hosts": self.known_hosts,
             "host_key_alias": self.host_key_alias,
             "strict_host_key_checking": self.strict_host_key_checking,
@@ -317,19 +364,39 @@ class _Question:
         command = [program, "-G", *arguments, "--", self.host]
         try:
             options = self._run(command, deadline)
-            files = options.get("identityfile", [])
-            for number, file in enumerate(files):
-                # ssh -G does not expand IdentityFile, but it expands ControlPath, which has
-                # the same tokens.
-                if "%" in file or "${" in file:
-                    quoted = re.sub(r'([\\"])', r"\\\1", file)
-                    expand_it = [program, "-G", "-o", f'ControlPath="{quoted}"', *command[2:]]
-                    files[number] = self._run(expand_it, deadline)["controlpath"][0]
+            for keyword in _ADDED:
+                for number, path in enumerate(paths := options.get(keyword, [])):
+                    paths[number] = self._expand(command, path, deadline)
         except _SshError as failure:
             if self._jumps_to_itself(command, deadline):
                 raise _circle([self.host, self.host]) from None
             raise self._error(str(failure)) from None
         return options
+
+    def _expand(self, command: list[str], path: str, deadline: Deadline) -> str:
+        """Expand the tokens of a path. ``ssh -G`` expands only ControlPath, which has the same
+        tokens."""
+        if "%" not in path and "${" not in path:
+            return path
+        quoted = re.sub(r'([\\"])', r"\\\1", path)
+        expand_it = [*command[:2], "-o", f'ControlPath="{quoted}"', *command[2:]]
+        return self._run(expand_it, deadline)["controlpath"][0]
+
+    def not_honoured(self, options: _Options) -> tuple[str, ...]:
+        """The keywords about algorithms that the options set; see _algorithms.py."""
+        program = shutil.which("ssh") if self.ssh_config is not False else None
+        deadline = Deadline(self.timeout)
+
+        def ask(file: str) -> _Options | None:
+            try:
+                return self._run([str(program), "-G", "-T", "-F", file, "--", _ANY_HOST], deadline)
+            except _SshError as failure:
+                _log.debug("ssh -G -F %s: %s", file, failure)
+                return None
+
+        is_system_read = self.ssh_config is None or self.ssh_config is True
+        system_file = _SYSTEM_FILE if is_system_read else None
+        return _algorithms.set_by_user(options, program, ask, system_file)
 
     def _jumps_to_itself(self, command: list[str], deadline: Deadline) -> bool:
         """Whether *command* failed because the ProxyJump of a host names the host itself.
@@ -375,7 +442,7 @@ class _Question:
             options.setdefault(keyword.lower(), []).append(value)
         for keyword in _SEVERAL:
             options[keyword] = _split(options.get(keyword, [""])[0])
-        return options
+        return _with_new_names(options)
 
     def _error(self, stderr: str) -> ConfigError:
         text = printable("; ".join(stderr.splitlines())) or "it wrote nothing to stderr"
@@ -431,16 +498,28 @@ def _as_of_ssh(asked: _Question, found: dict[str, Any]) -> _Options:
         keyword: value if isinstance(value, list) else [value or "none"]
         for keyword, value in found.items()
     }
+    options = _with_new_names(options)
+    _part_certificates(options)
     tokens = _tokens_of_paths(asked, options)
     for keyword in _SEVERAL:
         if keyword in options:
             options[keyword] = shlex.split(options[keyword][0])
-    for keyword in ("identityfile", "identityagent", "userknownhostsfile"):
+    for keyword in (*_ADDED, "identityagent", "userknownhostsfile"):
         if keyword in options:
             options[keyword] = [
                 expand(_from_home(value), tokens, variables=True) for value in options[keyword]
             ]
     return options
+
+
+def _part_certificates(options: _Options) -> None:
+    """Take the values of CertificateFile out of those of IdentityFile; see _parse()."""
+    files = options.pop("identityfile", [])
+    for file in files:
+        keyword = "certificatefile" if file.startswith(_CERTIFICATE) else "identityfile"
+        path = file.removeprefix(_CERTIFICATE)
+        is_quoted = len(path) > 1 and path[0] == path[-1] == '"'
+        options.setdefault(keyword, []).append(path[1:-1] if is_quoted else path)
 
 
 def _tokens_of_paths(asked: _Question, options: _Options) -> dict[str, str]:
@@ -497,6 +576,10 @@ def _parse(config: Any, path: str, must_exist: bool) -> None:
         return
     if re.search(r"(?im)^\s*include\b", text):
         _log.warning("%s: Include is ignored because the program ssh is not installed", path)
+    # Paramiko would read only the first CertificateFile, but it reads each IdentityFile.
+    text = re.sub(
+        r"(?im)^(\s*)certificatefile(\s*=\s*|\s+)", rf"\1IdentityFile\2{_CERTIFICATE}", text
+    )
     # The last block of one file must not continue in the next file.
     config.parse(io.StringIO("Host *\n" + text))
 
@@ -531,7 +614,37 @@ def _host(asked: _Question, options: _Options) -> Host:
         connect_timeout=_seconds(one("connecttimeout")),
         server_alive_interval=_seconds(one("serveraliveinterval")) or 0,
         server_alive_count_max=max(1, _number(one("serveralivecountmax", "3"), "a count")),
+        certificate_files=_certificate_files(options),
+        preferred_authentications=_methods(options),
+        number_of_password_prompts=_number(
+            one("numberofpasswordprompts", "3"), "NumberOfPasswordPrompts"
+        ),
+        not_honoured=asked.not_honoured(options),
     )
+
+
+def _with_new_names(options: _Options) -> _Options:
+    """Rename old keywords. Of an old name and a new one the first counts, as in OpenSSH."""
+    renamed: _Options = {}
+    for keyword, values in options.items():
+        renamed.setdefault(_RENAMED.get(keyword, keyword), values)
+    return renamed
+
+
+def _methods(options: _Options) -> tuple[str, ...]:
+    """The methods of authentication that a Gateway may use, in the order of
+    PreferredAuthentications."""
+    preferred = options.get("preferredauthentications", [",".join(METHODS)])[0].split(",")
+    unknown = [name for name in preferred if name not in METHODS]
+    if unknown:
+        _log.debug("PreferredAuthentications: a Gateway does not use %s", ", ".join(unknown))
+    disabled = {
+        method
+        for keyword, method in _DISABLING.items()
+        if options.get(keyword, ["yes"])[0].lower() in ("no", "false")
+    }
+    usable = [name for name in preferred if name in METHODS and name not in disabled]
+    return tuple(dict.fromkeys(usable))
 
 
 def _is_yes(value: str) -> bool:
@@ -569,6 +682,11 @@ def _identity_files(files: list[str] | None, identities_only: bool) -> tuple[str
     if usual:  # IdentitiesOnly: only keys of the agent that have one of these files
         paths = [path for path in paths if os.path.exists(path) or os.path.exists(path + ".pub")]
     return tuple(paths)
+
+
+def _certificate_files(options: _Options) -> tuple[str, ...]:
+    files = options.get("certificatefile", [])
+    return tuple(_from_home(file) for file in files if file.lower() != "none")
 
 
 def _known_hosts(options: _Options) -> tuple[str, ...]:

@@ -77,6 +77,11 @@ class GatewayError(Error):
 
     #: The gateway, as "user@host:port".
     gateway: str = ""
+    #: The part of the text that says what happened. If it is not empty, the text is
+    #: ``f"{facts}; {advice}"``.
+    facts: str = ""
+    #: The part of the text that says what to do. It names parameters of ``Gateway``.
+    advice: str = ""
 
 
 class HostKeyError(GatewayError):
@@ -92,6 +97,11 @@ class HostKeyError(GatewayError):
     key_type: str = ""
     #: The fingerprint of that key in OpenSSH's form, "SHA256:...".
     fingerprint: str = ""
+    #: "unknown", "changed" or "revoked".
+    state: str = ""
+    #: The known_hosts file that has the other key or revokes this one. For an unknown key the
+    #: file to which a new key would be added, or None.
+    file: str | None = None
 
 
 class AuthenticationError(GatewayError):
@@ -109,6 +119,8 @@ class AuthenticationError(GatewayError):
     #: The paths of the key files that were not usable because their passphrase is missing
     #: or may be wrong.
     locked_keys: list[str]
+    #: True if the server ended the login after too many attempts (sshd_config's MaxAuthTries).
+    too_many_attempts: bool = False
 
     def __init__(self, errno: int, text: str, /, **attributes: Any) -> None:
         lists: dict[str, Any] = {"methods": [], "accepted": [], "locked_keys": []}

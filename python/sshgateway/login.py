@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sshgateway import _core, _messages
@@ -50,7 +50,8 @@ class Question:
     - gateway (str): the asking host, "user@host:port"; for a passphrase the gateway it is for.
     - hop (int): the position of that gateway on the way, from 1.
     - name, instruction (str): the server's heading and explanation (RFC 4256 3.2), made
-      printable; often empty.
+      printable; often empty. They apply to all prompts of one round.
+    - is_first (bool): True for the first question of a round.
     """
 
     text: str
@@ -60,6 +61,7 @@ class Question:
     hop: int = 1
     name: str = ""
     instruction: str = ""
+    is_first: bool = True
 
 
 #: prompt(text, echo) or prompt(text, echo, question) returns the answer; None gives up.
@@ -157,6 +159,7 @@ class Login:
         exchange = exchange_with(session, self.username, left, on_banner)
         attempt = _Attempt(self, session, exchange, gateway, left, hop)
         attempt.offers_at_once = offers_at_once
+        attempt.on_banner = on_banner
         attempt.last_banner = last_banner
         if keys_only:
             attempt.methods = [name for name in self.methods if name == "publickey"]
@@ -178,6 +181,7 @@ class _Attempt:
     left: Left
     hop: int
     offers_at_once: int = _OFFERS_AT_ONCE
+    on_banner: Callable[[str], None] = lambda text: None
     last_banner: Callable[[], str] = str
     methods: list[str] = field(default_factory=list)
     #: The methods that can continue, as the server last said; None before it said so.
@@ -511,7 +515,10 @@ class _Attempt:
         passwords = [self.login.password] if uses == 1 and self.login.password is not None else []
 
         def answer(prompts: Prompts) -> list[str] | None:
-            answers = []
+            if not prompts.prompts:
+                self._show(prompts)
+            answers: list[str] = []
+            is_first = True
             for text, echo in prompts.prompts:
                 if passwords and not echo and _asks_for_password(text):
                     answers.append(passwords.pop())
@@ -523,8 +530,10 @@ class _Attempt:
                         method,
                         name=printable_lines(prompts.name),
                         instruction=printable_lines(prompts.instruction),
+                        is_first=is_first,
                     )
                 )
+                is_first = False
                 if found is None:
                     self._note_unanswered(text)
                     return None
@@ -539,6 +548,12 @@ class _Attempt:
         elif self._take(reply, method):
             self._note_refusal(method, reply)
 
+    def _show(self, prompts: Prompts) -> None:
+        """Show a round without prompts as a banner, because a person may have to act on it."""
+        texts = (prompts.name, prompts.instruction)
+        if words := "".join(text.removesuffix("\n") + "\n" for text in texts if text):
+            self.on_banner(words)
+
     def _note_unanswered(self, prompt: str) -> None:
         words = printable(prompt) or "an empty prompt"
         self.unanswered.append(f"the prompt {words!r} was not answered")
@@ -550,15 +565,7 @@ class _Attempt:
         """Ask a person, if there is one to ask."""
         if self.login.prompt is None:
             return None
-        question = Question(
-            question.text,
-            question.echo,
-            question.kind,
-            self.gateway,
-            self.hop,
-            question.name,
-            question.instruction,
-        )
+        question = replace(question, gateway=self.gateway, hop=self.hop)
         answer = ask(self.login.prompt, question)
         if answer is not None and not isinstance(answer, str):
             raise TypeError(f"prompt must return a str or None, not {type(answer).__name__}")

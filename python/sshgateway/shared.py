@@ -91,10 +91,11 @@ class SharedGateway(Gateway):
 def shared_gateway(host: str | None = None, **parameters: Any) -> Gateway:
     """Return the shared Gateway with these parameters, which are those of ``Gateway``.
 
-    Callers with the same user, host, port, way (sock=, gateway=), credentials, agent,
-    known_hosts and strictness get the same object, in every thread. ``timeout`` and
-    ``channel_timeout`` are those of the first caller; pass your own to ``open()`` and
-    ``open_channel()``.
+    Callers with the same user, host, port, way (sock=, gateway=), credentials, agent, methods,
+    known_hosts, strictness, ``prompt`` and ``banner`` get the same object, in every thread. Two
+    callables are the same if they are equal, as two references to one function are.
+    ``timeout`` and ``channel_timeout`` are those of the first caller; pass your own to
+    ``open()`` and ``open_channel()``.
 
     The Gateway connects at its first use, and again after a loss. It is closed after five to
     ten minutes without an open channel, by ``close_all()``, and at exit. ``close()`` closes it
@@ -143,7 +144,9 @@ def key_of(host: str | None, parameters: dict[str, Any]) -> Key:
     given["look_for_keys"] = given["look_for_keys"] and os.path.expanduser("~")
     known_hosts = given["known_hosts"]
     given["known_hosts"] = _paths(default_paths() if known_hosts is None else known_hosts)
-    given["key_filename"] = _paths(given["key_filename"])
+    for files in ("key_filename", "certificate_filename"):
+        given[files] = _paths(given[files])
+    given["preferred_authentications"] = tuple(given["preferred_authentications"])
     for secret in ("password", "passphrase"):
         given[secret] = _hashed(given[secret])
     pkey = given["pkey"]

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import paramiko
 import pytest
@@ -83,11 +85,18 @@ OTHERS = {
     "usual files": {"look_for_keys": False},
     "identities only": {"identities_only": True},
     "prompt": {"prompt": ask},
+    "certificate": {"certificate_filename": "/k1-cert.pub"},
+    "two certificates": {"certificate_filename": ["/k1-cert.pub", "/k2-cert.pub"]},
+    "methods": {"preferred_authentications": ["password", "publickey"]},
+    "the same methods in another order": {"preferred_authentications": ["publickey", "password"]},
+    "password prompts": {"number_of_password_prompts": 1},
+    "banner": {"banner": print},
     "known hosts": {"known_hosts": ["/x"]},
     "no known hosts": {"known_hosts": []},
     "alias": {"host_key_alias": "x"},
     "strictness": {"strict_host_key_checking": "no"},
     "keepalive": {"server_alive_interval": 5},
+    "keepalives without a reply": {"server_alive_count_max": 5},
     "gateway": {"gateway": Gateway("g")},
     "shared gateway": {"gateway": shared_gateway("g")},
 }
@@ -103,6 +112,22 @@ def test_each_parameter_of_the_connection_makes_another_gateway(name: str, monke
     assert shared_gateway(**(usual | OTHERS[name])) is other
     rest = [shared_gateway(**(usual | options)) for key, options in OTHERS.items() if key != name]
     assert other not in rest
+
+
+def test_no_parameter_of_the_connection_is_left_out() -> None:
+    given = set().union(*OTHERS.values())
+    of_the_caller = {"host", "sock", "timeout", "channel_timeout"}
+    assert given == set(inspect.signature(Gateway).parameters) - of_the_caller
+
+
+def test_the_form_in_which_a_parameter_is_given_does_not_matter() -> None:
+    forms = {
+        "certificate_filename": ("/c", ["/c"], (Path("/c"),)),
+        "preferred_authentications": (["password"], ("password",)),
+    }
+    for name, values in forms.items():
+        (one,) = {shared_gateway("h", **{name: value}) for value in values}
+        assert one is not shared_gateway("h")
 
 
 def test_the_agent_is_that_of_the_current_environment(monkeypatch) -> None:

@@ -22,6 +22,8 @@ class Terminal:
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         self.said = ""
+        #: The whole output so far.
+        self.seen = ""
         self._master, slave = pty.openpty()
         try:
             self.process = subprocess.Popen(
@@ -51,6 +53,7 @@ class Terminal:
                 raise
             data = b""
         self.said += data.decode(errors="replace")
+        self.seen += data.decode(errors="replace")
         return bool(data)
 
     def ends(self) -> int:

@@ -9,13 +9,16 @@ import os
 import pwd
 import socket
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
 
-from sshgateway import ConfigError, config
+from sshgateway import ConfigError, Gateway, _algorithms, config
 from sshgateway.config import Host, lookup, route, route_by
+from sshgateway.login import METHODS
 from sshgateway.proxy import check_host, check_user, expand
+from sshgateway.route import find_way
 from support.waiting import exited
 
 
@@ -63,6 +66,10 @@ Host db
     ConnectTimeout 7
     ServerAliveInterval 15
     ServerAliveCountMax 4
+    CertificateFile {tmp_path}/one-cert.pub
+    CertificateFile "{tmp_path}/two certs/%h"
+    PreferredAuthentications password,publickey
+    NumberOfPasswordPrompts 1
     ProxyCommand nc -X 5 %h %p
     ProxyUseFdpass yes
 """)
@@ -84,6 +91,9 @@ Host db
         connect_timeout=7,
         server_alive_interval=15,
         server_alive_count_max=4,
+        certificate_files=(f"{tmp_path}/one-cert.pub", f"{tmp_path}/two certs/10.0.0.5"),
+        preferred_authentications=("password", "publickey"),
+        number_of_password_prompts=1,
     )
     proxy = host.proxy()
     assert proxy is not None
@@ -99,9 +109,171 @@ def test_unset_directives_have_the_defaults_of_openssh(file, backend) -> None:
     assert host.strict_host_key_checking == "yes", "there is no terminal to ask on"
     assert host.proxy_jump is host.proxy_command is host.connect_timeout is None
     assert (host.server_alive_interval, host.server_alive_count_max) == (0, 3)
+    assert host.preferred_authentications == METHODS
+    assert (host.certificate_files, host.number_of_password_prompts) == ((), 3)
+    assert host.not_honoured == ()
     assert [os.path.basename(p) for p in host.known_hosts] == [
         "known_hosts", "known_hosts2", "ssh_known_hosts", "ssh_known_hosts2"
     ]  # fmt: skip
+
+
+ALL = ("publickey", "keyboard-interactive", "password")
+
+
+@pytest.mark.parametrize(
+    ("text", "methods"),
+    [
+        ("PasswordAuthentication no", ALL[:2]),
+        ("PubkeyAuthentication no", ALL[1:]),
+        ("PubkeyAuthentication unbound", ALL),
+        ("KbdInteractiveAuthentication no", ("publickey", "password")),
+        ("ChallengeResponseAuthentication no", ("publickey", "password")),
+        (
+            "ChallengeResponseAuthentication yes\nKbdInteractiveAuthentication no",
+            ALL,
+        ),
+        (
+            "KbdInteractiveAuthentication no\nChallengeResponseAuthentication yes",
+            ("publickey", "password"),
+        ),
+        ("PreferredAuthentications password,publickey,password", ("password", "publickey")),
+        ("PreferredAuthentications gssapi-with-mic,publickey,hostbased", ("publickey",)),
+        ('PreferredAuthentications "publickey, password"', ("publickey",)),
+        ("PreferredAuthentications password\nPasswordAuthentication no", ()),
+        ("PreferredAuthentications gssapi-with-mic", ()),
+    ],
+)
+def test_the_methods_of_authentication(file, backend, text: str, methods) -> None:
+    host = lookup("h", ssh_config=file(text + "\n"))
+    assert host.preferred_authentications == methods
+
+
+def test_a_method_that_a_gateway_does_not_know_is_logged_only_if_it_was_named(
+    file, backend, caplog
+) -> None:
+    caplog.set_level("DEBUG", "sshgateway")
+    lookup("h", ssh_config=file(""))
+    assert "gssapi" not in caplog.text and "hostbased" not in caplog.text
+    lookup("h", ssh_config=file("PreferredAuthentications gssapi-with-mic,publickey\n"))
+    assert "gssapi-with-mic" in caplog.text
+
+
+def test_a_gateway_without_a_method_is_an_error_and_a_target_without_one_is_not(
+    file, backend
+) -> None:
+    path = file("Host g\nPreferredAuthentications hostbased\nHost t\nProxyJump g\n")
+    assert find_way(("g", 22), ssh_config=path).gateway is None
+    with pytest.raises(ConfigError, match="no method to log in to 'g': PreferredAuth") as caught:
+        find_way(("t", 22), ssh_config=path)
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_the_parameters_of_a_gateway_are_those_of_ssh_config(file, backend) -> None:
+    text = "CertificateFile /c\nPasswordAuthentication no\nNumberOfPasswordPrompts 2\n"
+    parameters = lookup("h", ssh_config=file(text)).gateway_parameters()
+    assert parameters["certificate_filename"] == ("/c",)
+    assert parameters["preferred_authentications"] == ALL[:2]
+    assert parameters["number_of_password_prompts"] == 2
+    Gateway(**parameters)
+
+
+@pytest.mark.parametrize("text", ["CertificateFile none", "CertificateFile NONE"])
+def test_no_certificate_file(file, backend, text: str) -> None:
+    assert lookup("h", ssh_config=file(text + "\n")).certificate_files == ()
+
+
+def test_certificate_files_of_all_blocks_are_used_in_order(file, backend) -> None:
+    path = file(
+        "Host h\nCertificateFile = /1\nIdentityFile /k\nHost x\nCertificateFile /2\n"
+        "Host *\n  certificatefile /3\n"
+    )
+    host = lookup("h", ssh_config=path)
+    assert (host.certificate_files, host.identity_files) == (("/1", "/3"), ("/k",))
+
+
+# --- Keywords that are not honoured ---------------------------------------------------------
+
+NOT_HONOURED = {
+    "Ciphers": "+aes128-cbc",
+    "MACs": "hmac-sha2-256",
+    "KexAlgorithms": "^ecdh-sha2-nistp256",
+    "HostKeyAlgorithms": "ssh-ed25519",
+    "CASignatureAlgorithms": "-rsa-sha2-256",
+    "PubkeyAcceptedAlgorithms": "+ssh-rsa",
+}
+
+
+@pytest.fixture
+def not_warned(monkeypatch) -> None:
+    monkeypatch.setattr(_algorithms, "_warned", set())
+
+
+@pytest.mark.parametrize("keyword", NOT_HONOURED)
+def test_a_keyword_about_algorithms_is_warned_about_once(
+    file, backend, not_warned, keyword: str
+) -> None:
+    path = file(f"{keyword} {NOT_HONOURED[keyword]}\nHost t\nProxyJump g\n")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            find_way(("t", 22), ssh_config=path)
+    (warning,) = caught
+    assert warning.category is UserWarning
+    assert f"{keyword} of ssh_config is set for gateway 'g'" in str(warning.message)
+
+
+def test_the_old_name_of_a_keyword_is_warned_about_under_its_new_name(
+    file, backend, not_warned
+) -> None:
+    path = file("PubkeyAcceptedKeyTypes +ssh-rsa\n")
+    assert lookup("h", ssh_config=path).not_honoured == ("PubkeyAcceptedAlgorithms",)
+
+
+def test_a_value_that_is_the_default_of_ssh_is_not_warned_about(file) -> None:
+    ran = subprocess.run(
+        ["ssh", "-G", "-F", "none", "h"], capture_output=True, text=True, check=True,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    lines = [line for line in ran.stdout.splitlines() if line.split()[0] in LOW]
+    assert len(lines) == len(NOT_HONOURED)
+    assert lookup("h", ssh_config=file("\n".join(lines) + "\n")).not_honoured == ()
+
+
+def test_a_value_of_the_file_of_the_system_is_not_warned_about(tmp_path, monkeypatch) -> None:
+    """Distributions put a policy for all programs there."""
+    system = tmp_path / "system"
+    system.write_text("Ciphers aes128-ctr\n")
+    monkeypatch.setattr(config, "_SYSTEM_FILE", str(system))
+    run = config._Question._run
+
+    def as_of_the_system(question, command, deadline):
+        if "-F" not in command:  # a look-up in the user's and the system's files
+            command = [*command[:2], "-F", str(system), *command[2:]]
+        return run(question, command, deadline)
+
+    monkeypatch.setattr(config._Question, "_run", as_of_the_system)
+    assert lookup("h").not_honoured == ()
+    assert lookup("h", ssh_config=str(system)).not_honoured == ("Ciphers",)
+
+
+def test_the_defaults_of_ssh_are_asked_for_once(file, monkeypatch) -> None:
+    monkeypatch.setattr(_algorithms, "_answers", {})
+    asked = []
+    run = config._Question._run
+
+    def counted(question, command, deadline):
+        asked.append(command)
+        return run(question, command, deadline)
+
+    monkeypatch.setattr(config._Question, "_run", counted)
+    path = file("Ciphers aes128-ctr\n")
+    for _ in range(3):
+        lookup("h", ssh_config=path)
+    assert sum("none" in command for command in asked) == 1
+    assert len(asked) == 4
+
+
+LOW = {keyword.lower() for keyword in NOT_HONOURED}
 
 
 def test_arguments_win_over_the_file(file, backend) -> None:

@@ -99,6 +99,23 @@ directives = st.one_of(
     st.tuples(st.just("User"), st.sampled_from(["u", "v"])),
     st.tuples(st.just("HostKeyAlias"), st.sampled_from(["alias"])),
 )
+of_the_login = st.one_of(
+    st.tuples(st.just("CertificateFile"), st.sampled_from(["/a-cert.pub", "none", "~/b_%h"])),
+    st.tuples(
+        st.just("PreferredAuthentications"),
+        st.sampled_from(["password", "hostbased", "keyboard-interactive,publickey,x"]),
+    ),
+    st.tuples(
+        st.sampled_from(
+            ["PubkeyAuthentication", "PasswordAuthentication", "KbdInteractiveAuthentication",
+             "ChallengeResponseAuthentication"],
+        ),
+        st.sampled_from(["yes", "no"]),
+    ),
+    st.tuples(st.just("NumberOfPasswordPrompts"), st.sampled_from(["0", "5"])),
+    st.tuples(st.just("Ciphers"), st.sampled_from(["aes128-ctr", "+aes128-cbc"])),
+    st.tuples(st.just("PubkeyAcceptedKeyTypes"), st.just("ssh-ed25519")),
+)  # fmt: skip
 named = st.sampled_from(PATTERNS).map(lambda pattern: f"Host {pattern}")
 conditions = st.one_of(
     named,
@@ -164,7 +181,14 @@ def test_the_route_is_that_of_ssh(directory: Path, written) -> None:
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(files, st.sampled_from(NAMES))
+@given(
+    st.builds(
+        lambda first, rest: [*first, *rest],
+        st.lists(st.tuples(named, st.lists(of_the_login, min_size=1, max_size=4)), max_size=3),
+        files,
+    ),
+    st.sampled_from(NAMES),
+)
 def test_paramiko_finds_the_same_values_as_ssh(directory: Path, written, name: str) -> None:
     """Apart from the differences that the documentation lists."""
     pytest.importorskip("paramiko")

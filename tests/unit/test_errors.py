@@ -4,15 +4,26 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import errno
 import pickle
+import re
 import signal
 import time
 
 import pytest
 
 import sshgateway
-from sshgateway import Error, ProxyCommand, ProxyCommandError, _deadline, _messages, errors
+from sshgateway import (
+    Error,
+    ProxyCommand,
+    ProxyCommandError,
+    _deadline,
+    _messages,
+    config,
+    errors,
+)
+from sshgateway.cli.advice import Adviser
 from sshgateway.known_hosts import KnownHosts
 from support.waiting import DEADLINE, until
 
@@ -254,6 +265,50 @@ def test_an_error_of_a_gateway_has_the_attributes_of_its_base(
     other = pickle.loads(pickle.dumps(error))
     assert type(other) is type(error)
     assert (other.args, other.__dict__) == (error.args, error.__dict__)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        unknown_host,
+        lambda: _messages.gateway_busy(GATEWAY, "Exceeded MaxStartups"),
+        lambda: _messages.authentication_failed(GATEWAY, ["password"], ["password"]),
+        lambda: _messages.authentication_failed(
+            GATEWAY, ["key"], hung_up="Too many authentication failures"
+        ),
+    ],
+)
+def test_facts_and_advice_are_apart(make) -> None:
+    error = make()
+    assert error.args[1] == f"{error.facts}; {error.advice}"
+    assert re.search(r"\w=", error.advice), "the advice names parameters"
+    assert not re.search(r"\w=", error.facts)
+    advice = Adviser().advice(error)
+    assert advice and not re.search(r"\w=|True", advice)
+    assert Adviser().text(error) == f"{error.facts}; {advice}"
+    other = pickle.loads(pickle.dumps(error))
+    assert (other.facts, other.advice) == (error.facts, error.advice)
+
+
+def test_an_error_without_advice_is_its_text_for_the_command() -> None:
+    error = _messages.channel_refused(GATEWAY, ("db", 22), 2)
+    assert Adviser().text(error) == error.args[1]
+    assert Adviser().text(OSError("just a text")) == "just a text"
+
+
+def test_the_advice_of_the_command_knows_what_ssh_config_forbids() -> None:
+    hop = config.lookup("bastion", 22, "deploy", ssh_config=False)
+    hop = dataclasses.replace(hop, preferred_authentications=("publickey",))
+    error = _messages.authentication_failed(str(hop), ["key"], ["publickey", "password"])
+    advice = Adviser([hop]).advice(error)
+    assert "allow password in ssh_config by PasswordAuthentication" in advice
+    assert "PubkeyAuthentication" not in advice
+
+
+def test_the_advice_of_the_command_names_locked_keys() -> None:
+    error = _messages.authentication_failed(GATEWAY, ["key"], ["publickey"], ["/k"])
+    assert Adviser().advice(error).startswith("run the command at a terminal to type")
+    assert Adviser(has_terminal=True).advice(error).endswith("ssh-add /k")
 
 
 def test_a_failed_login_lists_what_was_tried_and_what_is_left() -> None:

@@ -21,8 +21,9 @@ from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host
 from sshgateway._messages import printable
 from sshgateway.agent import socket_path
+from sshgateway.cli.advice import Adviser, facts_of
+from sshgateway.cli.terminal import prompt_for, show_banner
 from sshgateway.config import Host, SshConfig
-from sshgateway.login import Prompt
 from sshgateway.route import Way
 
 __all__ = ["explain"]
@@ -42,7 +43,7 @@ def explain(
     gateway: str | None,
     ssh_config: SshConfig,
     timeout: float | None,
-    prompt: Prompt | None,
+    shows_banners: bool,
     is_tried: bool,
     as_json: bool,
 ) -> int:
@@ -50,7 +51,7 @@ def explain(
 
     - host, port, user, gateway, ssh_config: as for ``route.create_connection()``.
     - timeout (float or None): seconds for all steps.
-    - prompt: asks a person during a login; see ``login.Prompt``.
+    - shows_banners (bool): write the banners of the gateways to standard error as they arrive.
     - is_tried (bool): connect too.
     - as_json (bool): print JSON.
 
@@ -61,11 +62,14 @@ def explain(
         way = route.find_way(
             (host, port), gateway=gateway, ssh_config=ssh_config, username=user, timeout=timeout
         )
-        hops = route.gateways_by(way.hops, prompt=prompt)
         facts |= _facts_of(way)
         facts["decided_by"] = _decision(way, ssh_config)
         if is_tried:
-            _go(facts, way, hops, Deadline(timeout))
+            prompt = prompt_for(way.hops)
+            banner = show_banner if shows_banners else None
+            hops = route.gateways_by(way.hops, prompt=prompt, banner=banner)
+            adviser = Adviser(way.hops, has_terminal=prompt is not None)
+            _go(facts, way, hops, Deadline(timeout), adviser)
     except OSError as error:
         facts["stopped"] = _stop("ssh_config", error)
     print(json.dumps(facts, indent=2) if as_json else _shown(facts))
@@ -191,20 +195,20 @@ def _line_of(file: str, first: int, keyword: str, value: str) -> int | None:
 # ---- Trying -------------------------------------------------------------------
 
 
-def _go(facts: Facts, way: Way, gateways: list[Any], deadline: Deadline) -> None:
+def _go(facts: Facts, way: Way, gateways: list[Any], deadline: Deadline, adviser: Adviser) -> None:
     for hop, gateway, known in zip(way.hops, gateways, facts["hops"], strict=True):
         step = Deadline(deadline.left(hop.connect_timeout or _PATIENCE))
         try:
             gateway.open(step.left())
         except OSError as error:
-            facts["stopped"] = _stop(hop.name, error, step)
+            facts["stopped"] = _stop(hop.name, error, step, adviser)
             return
-        known["tried"] = {"seconds": _spent(step), **gateway.methods}
+        known["tried"] = {"seconds": _spent(step), **gateway.methods, "banner": gateway.banner}
     step = Deadline(deadline.left(way.target.connect_timeout or _PATIENCE))
     try:
         facts["tried"] = {"banner": _banner(way, gateways, step.left())}
     except OSError as error:
-        facts["stopped"] = _stop(way.target.name, error, step)
+        facts["stopped"] = _stop(way.target.name, error, step, adviser)
         return
     facts["tried"]["seconds"] = _spent(step)
 
@@ -238,14 +242,16 @@ def _banner(way: Way, gateways: list[Any], seconds: float | None) -> str:
     return printable(line.decode("utf-8", "replace"))
 
 
-def _stop(where: str, error: OSError, step: Deadline | None = None) -> Facts:
+def _stop(
+    where: str, error: OSError, step: Deadline | None = None, adviser: Adviser | None = None
+) -> Facts:
     return {
         "at": where,
         "seconds": None if step is None else _spent(step),
         "error": type(error).__name__,
         "errno": error.errno,
-        "text": str(error.args[1] if len(error.args) > 1 else error),
-        "cure": _cure(error),
+        "text": facts_of(error),
+        "cure": (adviser or Adviser()).advice(error) or _cure(error),
     }
 
 
@@ -256,10 +262,8 @@ def _cure(error: OSError) -> str | None:
             "check that the host is up, that address and port are those of an SSH server, and "
             "that no firewall drops the packets; -v logs the steps that succeeded"
         )
-    if isinstance(error, (errors.ChannelOpenError, errors.HostKeyError, errors.ConfigError)):
+    if isinstance(error, (errors.ChannelOpenError, errors.ConfigError)):
         return None
-    if isinstance(error, errors.AuthenticationError):
-        return "check User and IdentityFile in ssh_config for this host"
     if isinstance(error, socket.gaierror) or error.errno == errno.EHOSTUNREACH:
         return "check that HostName is spelled right, and that this machine can look it up"
     if isinstance(error, ConnectionRefusedError):

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import getpass
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import sshgateway
@@ -18,8 +19,9 @@ from sshgateway import config, route
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import parse_host
 from sshgateway._messages import config_invalid
+from sshgateway.cli.advice import Adviser
+from sshgateway.cli.terminal import prompt_for, show_banner
 from sshgateway.config import Host, SshConfig
-from sshgateway.login import Prompt
 
 USAGE = """\
 sshgateway -W HOST:PORT [options] [USER@]GATEWAY
@@ -63,14 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.signal(number, _terminate)
     command = words[0] if words else ""
     try:
-        if command == "route":
-            return _route(words[1:])
-        if command == "demo":
-            from sshgateway.cli.demo import demo
+        with _plain_warnings():
+            if command == "route":
+                return _route(words[1:])
+            if command == "demo":
+                from sshgateway.cli.demo import demo
 
-            argparse.ArgumentParser(prog="sshgateway demo").parse_args(words[1:])
-            return demo()
-        return _forward(words)
+                argparse.ArgumentParser(prog="sshgateway demo").parse_args(words[1:])
+                return demo()
+            return _forward(words)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
@@ -157,23 +160,16 @@ def _listen(verbose: int) -> None:
     logger.setLevel(level)
 
 
-def _prompt() -> Prompt | None:
-    """Return a function that asks at the terminal; None without one. Standard input carries the
-    data of -W, so it is not used."""
-    try:
-        with open("/dev/tty", "rb"):
-            pass
-    except OSError:
-        return None
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print warnings without the line of code that raised them."""
 
-    def ask(text: str, echo: bool) -> str | None:
-        if not echo:
-            return getpass.getpass(text)
-        with open("/dev/tty", "r+", encoding="utf-8", errors="replace", buffering=1) as tty:
-            tty.write(text)
-            return tty.readline().rstrip("\n")
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        print(f"sshgateway: warning: {message}", file=sys.stderr)
 
-    return ask
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 # ---- -W ---------------------------------------------------------------------
@@ -216,22 +212,24 @@ def _forward(words: list[str]) -> int:
     if options.to is None or options.gateway is None:
         parser.error("give -W HOST:PORT and GATEWAY, or one of the commands route and demo")
     _listen(options.verbose)
+    hops: list[Host] = []
     try:
-        return _carry(options)
+        return _carry(options, hops)
     except BrokenPipeError as error:
         if isinstance(error, sshgateway.Error):
-            return _complain(error)
+            return _complain(error, hops)
         return 128 + signal.SIGPIPE
     except OSError as error:
-        return _complain(error)
+        return _complain(error, hops)
 
 
-def _carry(options: argparse.Namespace) -> int:
+def _carry(options: argparse.Namespace, hops: list[Host]) -> int:
+    """Connect standard input and output; fills *hops* with the gateways of the way."""
     from sshgateway.cli.stdio import relay
 
     deadline = Deadline(options.timeout)
-    hops = _hops(options, deadline)
-    gateway = route.gateway_by(hops, prompt=_prompt())
+    hops += _hops(options, deadline)
+    gateway = route.gateway_by(hops, prompt=prompt_for(hops), banner=show_banner)
     gateway.open(deadline.left())
     with gateway.open_channel("direct-tcpip", options.to, timeout=deadline.left()) as channel:
         relay(channel)
@@ -257,9 +255,10 @@ def _hops(options: argparse.Namespace, deadline: Deadline) -> list[Host]:
     return [*hops, gateway]
 
 
-def _complain(error: OSError) -> int:
-    text = error.args[1] if len(error.args) > 1 else error
-    print(f"sshgateway: {text}", file=sys.stderr)
+def _complain(error: OSError, hops: Sequence[Host]) -> int:
+    has_terminal = prompt_for(hops) is not None
+    adviser = Adviser(hops, has_terminal=has_terminal, has_identity_option=True)
+    print(f"sshgateway: {adviser.text(error)}", file=sys.stderr)
     return FAILED
 
 
@@ -313,7 +312,7 @@ def _route(words: list[str]) -> int:
         gateway=options.jump,
         ssh_config=_config_of(options),
         timeout=options.timeout,
-        prompt=_prompt() if options.is_tried else None,
+        shows_banners=options.verbose > 0,
         is_tried=options.is_tried,
         as_json=options.json,
     )
