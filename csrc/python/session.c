@@ -345,7 +345,7 @@ session_get_methods(PyObject *op, void *Py_UNUSED(closure))
         sg_session_method(self->session, SG_METHOD_CIPHER), "mac",
         sg_session_method(self->session, SG_METHOD_MAC), "server_version",
         sg_text_from,
-        (void *)sg_session_method(self->session, SG_METHOD_BANNER));
+        (void *)sg_session_method(self->session, SG_METHOD_VERSION));
 }
 
 static PyObject *

@@ -234,7 +234,7 @@ sg_session_method(struct sg_session *session, enum sg_method method)
         [SG_METHOD_CIPHER] = LIBSSH2_METHOD_CRYPT_CS,
         [SG_METHOD_MAC] = LIBSSH2_METHOD_MAC_CS,
     };
-    const char *name = method == SG_METHOD_BANNER
+    const char *name = method == SG_METHOD_VERSION
                            ? libssh2_session_banner_get(session->ssh)
                            : libssh2_session_methods(session->ssh,
                                                      methods[method]);

@@ -72,7 +72,7 @@ enum sg_method {
     SG_METHOD_HOST_KEY,
     SG_METHOD_CIPHER,
     SG_METHOD_MAC,
-    SG_METHOD_BANNER, /* the server's identification string (RFC 4253 4.2) */
+    SG_METHOD_VERSION, /* the server's identification string (RFC 4253 4.2) */
 };
 
 /* Return what client and server have agreed upon, "" before they have.  The
@@ -81,7 +81,7 @@ const char *sg_session_method(struct sg_session *session,
                               enum sg_method method);
 
 /* Return the algorithms that we offer, separated by commas, in our order of
- * preference.  A static text.  Not for SG_METHOD_BANNER. */
+ * preference.  A static text.  Not for SG_METHOD_VERSION. */
 const char *sg_session_offer(enum sg_method method);
 
 /* End and free a session that was never started.  Sends SSH_MSG_DISCONNECT if

@@ -201,7 +201,7 @@ key_logs_in(void)
     CHECK(sg_session_host_key(session, &n) != NULL);
     CHECK_EQ(n, 4 + 11 + 4 + 32);
     CHECK_TEXT(sg_session_method(session, SG_METHOD_HOST_KEY), "ssh-ed25519");
-    CHECK_EQ(strncmp(sg_session_method(session, SG_METHOD_BANNER),
+    CHECK_EQ(strncmp(sg_session_method(session, SG_METHOD_VERSION),
                      "SSH-2.0-OpenSSH", 15),
              0);
     CHECK(!sg_auth_is_done(session));

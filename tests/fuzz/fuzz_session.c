@@ -377,7 +377,7 @@ play(struct sg_session *session, struct sg_shared *shared, int choices,
         size_t n;
 
         sg_session_host_key(session, &n);
-        for (int i = SG_METHOD_KEX; i <= SG_METHOD_BANNER; i++) {
+        for (int i = SG_METHOD_KEX; i <= SG_METHOD_VERSION; i++) {
             sg_session_method(session, (enum sg_method)i);
         }
         status = log_in(session, method, &wait, &error);
