@@ -17,6 +17,7 @@
 #include <structmember.h>
 
 #include "ssh/channel.h"
+#include "python/descriptor.h"
 #include "python/error.h"
 #include "python/session.h"
 #include "python/stream.h"
@@ -161,6 +162,9 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
     status = open_and_wait(&plan, loop, self->stream.shared, &fd, &error);
     if (status == SG_OK) {
         result = sg_stream_open(&self->stream, fd, true);
+        if (result < 0) {
+            sg_descriptor_close(sg_sys_generation(), &fd);
+        }
     }
     else if (status == SG_ERR_SYSTEM) {
         sg_raise_errno(error.err);

@@ -18,6 +18,7 @@
 
 #include "proxy/fdpass.h"
 #include "proxy/proxy.h"
+#include "python/descriptor.h"
 #include "python/error.h"
 #include "python/stream.h"
 
@@ -381,7 +382,7 @@ start(sg_proxycommand *self, struct arguments *a)
         return -1;
     }
     if (sg_stream_open(&self->stream, fd, !a->fdpass) < 0) {
-        sg_sys_close(&fd);
+        sg_descriptor_close(sg_sys_generation(), &fd);
         return -1;
     }
     return 0;

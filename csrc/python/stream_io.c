@@ -20,8 +20,8 @@
 #include "python/error.h"
 #include "python/vector.h"
 
-/* One system call and its arguments.  `data` and `len` are for recv and send,
- * `message` is for recvmsg and sendmsg; `len` is its length in sendmsg.
+/* One system call and its arguments.  `data` is for recv and send, `message`
+ * is for recvmsg and sendmsg; `len` is the number of bytes to receive or send.
  * run() returns the number of bytes, or a negative errno. */
 struct attempt {
     ssize_t (*run)(int fd, const struct attempt *attempt);
@@ -55,6 +55,10 @@ run_sendmsg(int fd, const struct attempt *attempt)
 {
     return sg_sys_sendmsg(fd, attempt->message, attempt->flags);
 }
+
+/* The deadline has passed.  -ETIMEDOUT cannot say so: a TCP socket that a
+ * program handed over fails with this errno itself.  No errno is as large. */
+#define DEADLINE_PASSED (-INT_MAX)
 
 static bool
 would_block(ssize_t result)
@@ -98,15 +102,17 @@ wait_for(int fd, const struct attempt *attempt, struct sg_loan *loan,
 /* Try, and wait and try again if that would block and `waits` is true.  Runs
  * without the GIL.  Returns
  *
- *   > 0         the number of bytes received or sent;
- *   0           for a receive, the end of the stream, or a close() in another
- *               thread, which shuts the descriptor down; for a send, that
- *               there was nothing to send;
- *   -EAGAIN     that the call would block and `waits` is false; never
- *               returned if `waits` is true;
- *   -ETIMEDOUT  that the call would block and `deadline` has passed;
- *   -EINTR      that a signal arrived before any byte was received or sent;
- *   -errno      any other failure of the system call.
+ *   > 0              the number of bytes received or sent;
+ *   0                for a receive, that there was no room for a byte, the end
+ *                    of the stream, or a close() in another thread, which
+ *                    shuts the descriptor down; for a send, that there was
+ *                    nothing to send;
+ *   -EAGAIN          that the call would block and `waits` is false; never
+ *                    returned if `waits` is true;
+ *   DEADLINE_PASSED  that the call would block and `deadline` has passed;
+ *   -EINTR           that a signal arrived before any byte was received or
+ *                    sent;
+ *   -errno           any other failure of the system call.
  *
  * The deadline is checked only after an attempt that would block, so a call
  * can succeed after its deadline.  A stream without a timeout blocks in the
@@ -125,7 +131,7 @@ attempt_until(int fd, const struct attempt *attempt, struct sg_loan **loan,
         }
         n = wait_for(fd, attempt, *loan, deadline);
         if (n == 0) {
-            return -ETIMEDOUT;
+            return DEADLINE_PASSED;
         }
         if (n < 0) {
             return n;
@@ -176,38 +182,61 @@ at_broken_pipe(sg_stream *self, const struct attempt *attempt)
 /* A receive has reached the end of the stream.  Returns 0 if the end is normal
  * or was reported before: the method then returns no bytes.  Returns -1 with
  * the reason as an exception the first time a far end that failed is seen.
- * It never waits, so neither -EAGAIN nor -ETIMEDOUT can come from here. */
+ *
+ * A receive without room for a byte returns no bytes whether the stream has
+ * ended or not, so it says nothing about the end. */
 static ssize_t
-at_end(sg_stream *self)
+at_end(sg_stream *self, const struct attempt *attempt)
 {
-    if (self->end_was_reported || self->is_shut || self->kind == NULL) {
+    if (attempt->len == 0 || self->end_was_reported || self->is_shut
+        || self->kind == NULL) {
         return 0;
     }
     self->end_was_reported = true;
     return self->kind->explain(self, ECONNRESET) || PyErr_Occurred() ? -1 : 0;
 }
 
-/* Turn the negative errno of attempt_until() into the result of call().
+/* The kernel has given up a TCP socket that a program handed over.  Python
+ * makes a TimeoutError of ETIMEDOUT, and callers take a TimeoutError for a
+ * deadline of their own and try again, so the errno is ECONNRESET here. */
+static void
+raise_unanswered(void)
+{
+    PyObject *error = PyObject_CallFunction(
+        PyExc_OSError, "is", ECONNRESET,
+        "connection lost: the other end no longer answers");
+
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+}
+
+/* Turn the negative result of attempt_until() into the result of call().
  *
- *   -ETIMEDOUT  with a timeout: TimeoutError("timed out"), exactly as socket
- *               raises it.  A TCP socket that was handed over can fail with
- *               ETIMEDOUT itself; without a timeout that is an OSError.
- *   -EAGAIN     BlockingIOError, the OSError of this errno.
- *   -EPIPE      of a send: see at_broken_pipe().
- *   -ECONNRESET of a receive on the socketpair: the loop closed its end while
- *               bytes were unread in it.  It is an end of the stream. */
+ *   DEADLINE_PASSED  TimeoutError("timed out"), exactly as socket raises it.
+ *   -ETIMEDOUT       see raise_unanswered().
+ *   -EAGAIN          BlockingIOError, the OSError of this errno.
+ *   -EPIPE           of a send: see at_broken_pipe().
+ *   -ECONNRESET      of a receive on the socketpair: the loop closed its end
+ *                    while bytes were unread in it.  It is an end of the
+ *                    stream. */
 static ssize_t
 at_failure(sg_stream *self, const struct attempt *attempt, ssize_t result)
 {
-    if (result == -ETIMEDOUT && self->timeout > 0) {
+    if (result == DEADLINE_PASSED) {
         PyErr_SetString(PyExc_TimeoutError, "timed out");
+        return -1;
+    }
+    if (result == -ETIMEDOUT) {
+        raise_unanswered();
         return -1;
     }
     if (result == -EPIPE && attempt->is_sending) {
         return at_broken_pipe(self, attempt);
     }
     if (result == -ECONNRESET && self->is_relayed && !attempt->is_sending) {
-        return at_end(self);
+        return at_end(self, attempt);
     }
     sg_raise_errno((int)-result);
     return -1;
@@ -231,7 +260,7 @@ loan_for(sg_stream *self, const struct attempt *attempt)
     return attempt->len != 0 ? sg_shared_loan(self->shared) : NULL;
 }
 
-/* Receive or send once, and wait for it until `deadline`.  Called with the GIL
+/* Receive or send once, and wait for it within `limit`.  Called with the GIL
  * held and returns with it held; only attempt_until() runs without it.
  *
  * When a signal interrupts the wait, the order is
@@ -239,27 +268,29 @@ loan_for(sg_stream *self, const struct attempt *attempt)
  *   2. the descriptor is checked, because a handler may have closed it;
  *   3. the system call is tried again;
  *   4. if that would block, the wait goes on for the rest of the time, or
- *      ends with TimeoutError if `deadline` has passed.
- * `deadline` is a point in time, so interruptions do not lengthen the wait.
+ *      ends with TimeoutError if the deadline has passed.
+ * The deadline is a point in time, so interruptions do not lengthen the wait.
  * sock_call_ex() compares the time before it tries again; here bytes that
  * arrived while a handler ran are returned even if it ran past the deadline.
  *
  * Returns the number of bytes; 0 at the end of the stream (at_end() has then
- * raised nothing) or after an empty send; or -1 with an exception.  -EAGAIN
- * and -ETIMEDOUT never leave this function: at_failure() turns them into
- * BlockingIOError and TimeoutError.  An attempt that moved no byte raises
- * OSError(EBADF) if the stream was closed meanwhile, because the shutdown in
- * close() looks like the end of the stream. */
+ * raised nothing) or after an empty send; or -1 with an exception.  An attempt
+ * that moved no byte raises OSError(EBADF) if the stream was closed meanwhile,
+ * because the shutdown in close() looks like the end of the stream. */
 static ssize_t
-call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
+call(sg_stream *self, struct attempt *attempt, struct sg_limit limit)
 {
-    bool waits = self->timeout > 0
-                 || (self->timeout < 0 && !(attempt->flags & MSG_DONTWAIT));
+    bool waits = limit.timeout > 0
+                 || (limit.timeout < 0 && !(attempt->flags & MSG_DONTWAIT));
     ssize_t result;
 
     if (attempt->flags & MSG_OOB) {
         sg_raise_errno(EOPNOTSUPP); /* no far end has out-of-band data */
         return -1;
+    }
+    if (limit.timeout >= 0) {
+        /* settimeout(None) can make the descriptor blocking meanwhile. */
+        attempt->flags |= MSG_DONTWAIT;
     }
     do {
         int fd = sg_stream_use(self);
@@ -272,7 +303,7 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
         loan = loan_for(self, attempt);
         has_loan = loan != NULL;
         Py_BEGIN_ALLOW_THREADS
-        result = attempt_until(fd, attempt, &loan, waits, deadline);
+        result = attempt_until(fd, attempt, &loan, waits, limit.deadline);
         Py_END_ALLOW_THREADS
         sg_stream_done(self);
         if (has_loan && loan == NULL) {
@@ -293,7 +324,7 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
         self->bytes_sent += (unsigned long long)result;
     }
     else if (result == 0) {
-        return at_end(self);
+        return at_end(self, attempt);
     }
     else if (!(attempt->flags & MSG_PEEK)) {
         self->bytes_received += (unsigned long long)result;
@@ -301,10 +332,12 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
     return result;
 }
 
-sg_deadline
-sg_stream_deadline(const sg_stream *self)
+struct sg_limit
+sg_limit_from(int64_t timeout)
 {
-    return self->timeout > 0 ? sg_deadline_after(self->timeout) : SG_NEVER;
+    return (struct sg_limit){
+        .timeout = timeout,
+        .deadline = timeout > 0 ? sg_deadline_after(timeout) : SG_NEVER};
 }
 
 /* ---- recv ------------------------------------------------------------- */
@@ -315,7 +348,7 @@ recv_to(sg_stream *self, void *to, size_t n, int flags)
     struct attempt attempt = {
         .run = run_recv, .flags = flags, .data = to, .len = n};
 
-    return n == 0 ? 0 : call(self, &attempt, sg_stream_deadline(self));
+    return n == 0 ? 0 : call(self, &attempt, sg_limit_from(self->timeout));
 }
 
 static PyObject *
@@ -424,20 +457,19 @@ sg_stream_recvfrom_into(PyObject *op, PyObject *args, PyObject *kwds)
 
 /* ---- recvmsg ---------------------------------------------------------- */
 
-/* Receive into `n` buffers.  Returns the number of bytes, or -1 with an
- * exception.  *flags_out are the flags of the message (recvmsg(2)). */
+/* Receive into `n` buffers, which have room for `len` bytes.  Returns the
+ * number of bytes, or -1 with an exception.  *flags_out are the flags of the
+ * message (recvmsg(2)). */
 static ssize_t
-receive_message(sg_stream *self, struct iovec *iovecs, size_t n, int flags,
-                int *flags_out)
+receive_message(sg_stream *self, struct iovec *iovecs, size_t n, size_t len,
+                int flags, int *flags_out)
 {
     struct msghdr message = {.msg_iov = iovecs, .msg_iovlen = n};
     struct attempt attempt = {
-        .run = run_recvmsg, .flags = flags, .message = &message};
-    ssize_t got = call(self, &attempt, sg_stream_deadline(self));
+        .run = run_recvmsg, .flags = flags, .len = len, .message = &message};
+    ssize_t got = call(self, &attempt, sg_limit_from(self->timeout));
 
-    /* Linux copies MSG_CMSG_CLOEXEC from `flags`.  Without ancillary data it
-     * says nothing about the message. */
-    *flags_out = message.msg_flags & ~MSG_CMSG_CLOEXEC;
+    *flags_out = message.msg_flags;
     return got;
 }
 
@@ -477,7 +509,8 @@ sg_stream_recvmsg(PyObject *op, PyObject *args)
     }
     iovec = (struct iovec){.iov_base = PyBytes_AS_STRING(bytes),
                            .iov_len = (size_t)n};
-    got = receive_message((sg_stream *)op, &iovec, 1, flags, &flags_out);
+    got = receive_message((sg_stream *)op, &iovec, 1, (size_t)n, flags,
+                          &flags_out);
     if (got < 0 || (got != n && _PyBytes_Resize(&bytes, got) < 0)) {
         Py_XDECREF(bytes);
         return NULL;
@@ -503,7 +536,7 @@ sg_stream_recvmsg_into(PyObject *op, PyObject *args)
         return NULL;
     }
     got = receive_message((sg_stream *)op, vector.iovecs, (size_t)vector.held,
-                          flags, &flags_out);
+                          sg_vector_length(&vector), flags, &flags_out);
     sg_vector_release(&vector);
     return got < 0
                ? NULL
@@ -514,7 +547,7 @@ sg_stream_recvmsg_into(PyObject *op, PyObject *args)
 
 ssize_t
 sg_stream_send_some(sg_stream *self, const void *from, size_t n, int flags,
-                    sg_deadline deadline)
+                    struct sg_limit limit)
 {
     struct attempt attempt = {.run = run_send,
                               .is_sending = true,
@@ -522,7 +555,7 @@ sg_stream_send_some(sg_stream *self, const void *from, size_t n, int flags,
                               .data = (void *)from,
                               .len = n};
 
-    return call(self, &attempt, deadline);
+    return call(self, &attempt, limit);
 }
 
 PyObject *
@@ -537,29 +570,36 @@ sg_stream_send(PyObject *op, PyObject *args)
         return NULL;
     }
     n = sg_stream_send_some(self, buffer.buf, (size_t)buffer.len, flags,
-                            sg_stream_deadline(self));
+                            sg_limit_from(self->timeout));
     PyBuffer_Release(&buffer);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
 
-/* Send all bytes within one deadline.  Returns 0, or -1 with an exception. */
+/* Send all bytes within one deadline.  Returns 0, or -1 with an exception.
+ * Between the pieces, signal handlers run and the deadline is checked, as in
+ * socket.sendall: the reader may make room as fast as the pieces come, and
+ * then no send would block. */
 static int
 send_all(sg_stream *self, const char *data, Py_ssize_t len, int flags)
 {
-    sg_deadline deadline = sg_stream_deadline(self);
+    struct sg_limit limit = sg_limit_from(self->timeout);
 
-    do {
-        ssize_t n = sg_stream_send_some(self, data, (size_t)len, flags,
-                                        deadline);
+    for (;;) {
+        ssize_t n = sg_stream_send_some(self, data, (size_t)len, flags, limit);
 
-        /* Signal handlers run between the pieces, as in socket.sendall. */
         if (n < 0 || PyErr_CheckSignals() < 0) {
             return -1;
         }
         data += n;
         len -= n;
-    } while (len > 0);
-    return 0;
+        if (len <= 0) {
+            return 0;
+        }
+        if (sg_deadline_ms(limit.deadline) == 0) {
+            PyErr_SetString(PyExc_TimeoutError, "timed out");
+            return -1;
+        }
+    }
 }
 
 PyObject *
@@ -635,7 +675,7 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
                                .flags = flags,
                                .len = sg_vector_length(&vector),
                                .message = &message},
-             sg_stream_deadline(self));
+             sg_limit_from(self->timeout));
     sg_vector_release(&vector);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
