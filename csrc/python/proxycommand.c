@@ -92,9 +92,9 @@ raise_about_child(sg_proxycommand *self, const char *maker, int err)
 /* See struct sg_stream_kind.  The end of the stream is normal if the child
  * exited with status 0, still runs, or was reaped by another part of the
  * program.  A failure of the loop itself is a plain OSError with the loop's
- * errno; `err` is for a child that failed. */
+ * errno; `err` is for a child that failed.  It never waits. */
 static bool
-proxycommand_explain(sg_stream *self, int err)
+proxycommand_explain(sg_stream *self, int err, sg_deadline Py_UNUSED(deadline))
 {
     int returncode;
     char text[SG_ERROR_TEXT];

@@ -28,13 +28,18 @@
 
 typedef struct sg_stream sg_stream;
 
+/* A deadline that has always passed. */
+#define SG_NO_WAIT 0
+
 /* The functions that differ between the kinds of streams. */
 struct sg_stream_kind {
     /* Raise the reason why the far end is gone.  `err` is the errno that the
-     * exception gets: ECONNRESET after a receive, EPIPE after a send.
+     * exception gets: ECONNRESET after a receive, EPIPE after a send.  The
+     * function may wait for a part of the reason, but only until `deadline`,
+     * which is SG_NO_WAIT if the call must not wait at all.
      * Returns true with an exception set.  Returns false without one if the
      * far end ended normally or no reason is known. */
-    bool (*explain)(sg_stream *self, int err);
+    bool (*explain)(sg_stream *self, int err, sg_deadline deadline);
 };
 
 struct sg_stream {

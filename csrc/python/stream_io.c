@@ -158,17 +158,22 @@ must_hide_failure(const sg_stream *self)
  * BrokenPipeError if none is known, and return -1; or discard the bytes and
  * return their number if the failure must be hidden. */
 static ssize_t
-at_broken_pipe(sg_stream *self, const struct attempt *attempt)
+at_broken_pipe(sg_stream *self, const struct attempt *attempt,
+               sg_deadline deadline)
 {
     PyObject *type, *value, *traceback;
+    bool hides = must_hide_failure(self);
 
-    if (self->kind == NULL || !self->kind->explain(self, EPIPE)) {
+    if (hides) {
+        deadline = SG_NO_WAIT; /* only whether there is a reason matters */
+    }
+    if (self->kind == NULL || !self->kind->explain(self, EPIPE, deadline)) {
         if (!PyErr_Occurred()) {
             sg_raise_errno(EPIPE);
         }
         return -1;
     }
-    if (!must_hide_failure(self)) {
+    if (!hides) {
         return -1;
     }
     PyErr_Fetch(&type, &value, &traceback);
@@ -184,16 +189,21 @@ at_broken_pipe(sg_stream *self, const struct attempt *attempt)
  * the reason as an exception the first time a far end that failed is seen.
  *
  * A receive without room for a byte returns no bytes whether the stream has
- * ended or not, so it says nothing about the end. */
+ * ended or not, so it says nothing about the end.
+ *
+ * Here and in the next functions, `deadline` is that of explain() in struct
+ * sg_stream_kind. */
 static ssize_t
-at_end(sg_stream *self, const struct attempt *attempt)
+at_end(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
 {
     if (attempt->len == 0 || self->end_was_reported || self->is_shut
         || self->kind == NULL) {
         return 0;
     }
     self->end_was_reported = true;
-    return self->kind->explain(self, ECONNRESET) || PyErr_Occurred() ? -1 : 0;
+    return self->kind->explain(self, ECONNRESET, deadline) || PyErr_Occurred()
+               ? -1
+               : 0;
 }
 
 /* The kernel has given up a TCP socket that a program handed over.  Python
@@ -222,7 +232,8 @@ raise_unanswered(void)
  *                    while bytes were unread in it.  It is an end of the
  *                    stream. */
 static ssize_t
-at_failure(sg_stream *self, const struct attempt *attempt, ssize_t result)
+at_failure(sg_stream *self, const struct attempt *attempt, ssize_t result,
+           sg_deadline deadline)
 {
     if (result == DEADLINE_PASSED) {
         PyErr_SetString(PyExc_TimeoutError, "timed out");
@@ -233,10 +244,10 @@ at_failure(sg_stream *self, const struct attempt *attempt, ssize_t result)
         return -1;
     }
     if (result == -EPIPE && attempt->is_sending) {
-        return at_broken_pipe(self, attempt);
+        return at_broken_pipe(self, attempt, deadline);
     }
     if (result == -ECONNRESET && self->is_relayed && !attempt->is_sending) {
-        return at_end(self, attempt);
+        return at_end(self, attempt, deadline);
     }
     sg_raise_errno((int)-result);
     return -1;
@@ -282,6 +293,7 @@ call(sg_stream *self, struct attempt *attempt, struct sg_limit limit)
 {
     bool waits = limit.timeout > 0
                  || (limit.timeout < 0 && !(attempt->flags & MSG_DONTWAIT));
+    sg_deadline deadline = waits ? limit.deadline : SG_NO_WAIT;
     ssize_t result;
 
     if (attempt->flags & MSG_OOB) {
@@ -303,7 +315,7 @@ call(sg_stream *self, struct attempt *attempt, struct sg_limit limit)
         loan = loan_for(self, attempt);
         has_loan = loan != NULL;
         Py_BEGIN_ALLOW_THREADS
-        result = attempt_until(fd, attempt, &loan, waits, limit.deadline);
+        result = attempt_until(fd, attempt, &loan, waits, deadline);
         Py_END_ALLOW_THREADS
         sg_stream_done(self);
         if (has_loan && loan == NULL) {
@@ -318,13 +330,13 @@ call(sg_stream *self, struct attempt *attempt, struct sg_limit limit)
         }
     } while (result == -EINTR);
     if (result < 0) {
-        return at_failure(self, attempt, result);
+        return at_failure(self, attempt, result, deadline);
     }
     if (attempt->is_sending) {
         self->bytes_sent += (unsigned long long)result;
     }
     else if (result == 0) {
-        return at_end(self, attempt);
+        return at_end(self, attempt, deadline);
     }
     else if (!(attempt->flags & MSG_PEEK)) {
         self->bytes_received += (unsigned long long)result;

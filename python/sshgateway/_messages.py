@@ -370,11 +370,23 @@ def _login_advice(accepted: Sequence[str]) -> str:
     return f"check the user name, and give {' or '.join(named) or 'what it accepts'}"
 
 
-def gateway_lost(errno: int, gateway: object, reason: str) -> GatewayLostError:
-    """reason: the server's disconnect text, or what the system said."""
+def gateway_lost(
+    errno: int,
+    gateway: object,
+    reason: str,
+    session: object = None,
+    at_most: float | None = None,
+) -> GatewayLostError:
+    """The error of a channel whose gateway is lost.
+
+    - reason (str): the server's disconnect text, or the text of the system's error.
+    - session (Session or None): the session that carried the channel; None means that the
+      connection of *gateway* has no part in the reason.
+    - at_most (float or None): seconds that the caller may still wait; None means no limit.
+    """
     words = reason or os.strerror(errno)
-    if hasattr(gateway, "why_lost"):
-        words = gateway.why_lost(words)
+    if session is not None and hasattr(gateway, "why_lost"):
+        words = gateway.why_lost(words, session, at_most)
     words = printable(words)
     text = f"lost the connection to gateway {str(gateway)!r}: {words}"
     number = _errno.EPIPE if errno == _errno.EPIPE else _errno.ECONNRESET

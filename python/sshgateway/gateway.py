@@ -23,13 +23,11 @@ from typing import Any, Self
 from sshgateway import _core, _messages
 from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
 from sshgateway._connectors import (
-    Connection,
+    Carrier,
     Connector,
     GatewayConnector,
     SocketConnector,
     TcpConnector,
-    descriptor_of,
-    reason_of,
 )
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
@@ -174,8 +172,7 @@ class Gateway:
         self._condition = threading.Condition()
         self._attempt: _Attempt | None = None
         self._session: _core.Session | None = None
-        self._inner: Connection | None = None
-        self._inner_reason: str | None = None
+        self._carrier: Carrier | None = None
         self._banners: list[str] = []
         self.methods = {}
         self._counted: _core.Session | None = None
@@ -299,11 +296,11 @@ class Gateway:
         _log.debug("gateway %s: connecting", self)
         if not self._connector.can_repeat:
             how["offers_at_once"] = 1
-        inner = self._connector.connect(self, deadline)
+        carrier = Carrier(self._connector.connect(self, deadline))
         session = None
         self._banners = []
         try:
-            session = _core.Session(descriptor_of(inner))
+            session = _core.Session(carrier.descriptor())
             is_impostor = self._shake_hands(session, deadline)
             login = self._login.run(
                 session,
@@ -317,17 +314,20 @@ class Gateway:
             key = fingerprint(session.host_key)
             self.methods = session.methods | {"fingerprint": key, "login": login}
             session.start(*self._alive)
-        except BaseException as error:
+        except SessionFailed as failure:
             if session is not None:
                 session.close()
-            reason = reason_of(inner)
-            inner.close()
-            if isinstance(error, SessionFailed):
-                raise self._failed(error, reason, deadline) from None
+            try:
+                raise self._failed(failure, carrier, deadline) from None
+            finally:
+                carrier.close()
+        except BaseException:
+            if session is not None:
+                session.close()
+            carrier.close()
             raise
         self._session = self._counted = session
-        self._inner = inner
-        self._inner_reason = None
+        self._carrier = carrier
 
     def _depth(self) -> int:
         """How many gateways there are in between."""
@@ -386,11 +386,13 @@ class Gateway:
             _log.warning("the host key of gateway %s is not saved: %s", self, error.args[1])
             return dataclasses.replace(verdict, state="match")
 
-    def _failed(self, failure: SessionFailed, reason: str, deadline: Deadline) -> OSError:
-        """What a step that failed is called outside; with the inner stream's reason."""
-        words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
+    def _failed(self, failure: SessionFailed, carrier: Carrier, deadline: Deadline) -> OSError:
+        """The error of ``open()`` for a step that failed, with the reason of the stream that
+        carried the session."""
         if failure.status == Status.TIMEOUT:
             return deadline.error(f"gateway {self} did not answer")
+        reason = carrier.reason(deadline.left())
+        words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
         return _messages.gateway_not_opened(str(self), failure.errno, words)
 
     # ---- Channels -----------------------------------------------------------
@@ -439,13 +441,19 @@ class Gateway:
             raise _messages.gateway_lost(errno.ECONNRESET, self, "it was closed meanwhile")
         return session
 
-    def why_lost(self, reason: str) -> str:
-        """The reason of a loss, with that of the stream it went through."""
-        inner = self._inner
-        if isinstance(inner, _core.Stream) and self._inner_reason is None:
-            self._inner_reason = ""  # asked once: it tells it only once
-            self._inner_reason = reason_of(inner)
-        return "; ".join(text for text in (reason, self._inner_reason) if text)
+    def why_lost(self, reason: str, session: object, at_most: float | None = None) -> str:
+        """The reason of a loss, with that of the stream that carried the session.
+
+        - reason (str): why *session* ended, as far as the session knows.
+        - session (Session): the session that was lost. The gateway may have been opened
+          again since; nothing is then read from its new connection.
+        - at_most (float or None): seconds that the caller can wait for the reason of the
+          stream; 0 means not at all, None means no limit.
+        """
+        carrier = self._carrier
+        if carrier is None or session is not self._session:
+            return reason
+        return "; ".join(text for text in (reason, carrier.reason(at_most)) if text)
 
     # ---- Closing ------------------------------------------------------------
 
@@ -459,12 +467,12 @@ class Gateway:
 
     def _drop(self) -> None:
         session, self._session = self._session, None
-        inner, self._inner = self._inner, None
+        carrier, self._carrier = self._carrier, None
         if session is not None:
             _log.debug("gateway %s: %s", self, "closed" if session.is_alive else "gone before")
             session.close()
-        if inner is not None:
-            inner.close()
+        if carrier is not None:
+            carrier.close()
 
     def __enter__(self) -> Self:
         self.open()
