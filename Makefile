@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# "make help" lists what there is. Logic longer than a line lives in tools/.
+# "make help" lists the targets. Logic longer than a line is in tools/.
 
 VENV ?= .venv
 BUILD := build
@@ -25,125 +25,132 @@ help: ## list the targets
 	@printf '\n%s\n' \
 	  'Variables: PYTHON=python3.12, VENV=.venv-312, TESTS="tests/unit -k word"'
 
-# ---- for everybody -------------------------------------------------------
+# ---- for users -----------------------------------------------------------
 
 .PHONY: demo test test-system test-fast test-engine test-asan test-portable test-leaks \
   bench bench-curves bench-docs docs libssh2 test-libssh2 test-upstream
 
-demo: ready-demo ## log in behind a gateway, on this machine, in a few ways
+demo: ready-demo ## log in to a host behind a gateway, all on this machine
 	@$(python) -m sshgateway demo
 
-test: ready-test ## everything: engine tests, both pollers, then pytest
+test: ready-test ## all tests: the engine with both pollers, then pytest
 	@$(MAKE) --no-print-directory test-engine SG_POLLER=
 	@$(MAKE) --no-print-directory test-engine SG_POLLER=poll
 	@[ "$$(cat $(BUILD)/libssh2-chosen)" != pinned ] || sh deps/libssh2/test
 	$(python) -m pytest $(TESTS)
 
-# A build of its own, so that the one in place stays what it is.
-test-system: ready-test ## the same with the system's libssh2 instead of ours
+# Uses a build of its own, so that the one in the source tree stays as it is.
+test-system: ready-test ## all tests with the system's libssh2, not the pinned one
 	@$(MAKE) --no-print-directory test-engine SSHGATEWAY_LIBSSH2=system SG_POLLER=
 	@$(MAKE) --no-print-directory test-engine SSHGATEWAY_LIBSSH2=system SG_POLLER=poll
 	PYTHON=$(python) sh tools/test_variant.sh system $(TESTS)
 
-test-fast: ready-test ## the tests that take no time (under 15 s)
+test-fast: ready-test ## the quick tests (under 15 s)
 	@sh tools/test_fast.sh $(python) $(TESTS)
 
-test-engine: ## C tests, no Python: SAN=address,undefined|thread VALGRIND=1 SG_POLLER=poll
+test-engine: ## the C tests: SAN=address,undefined|thread VALGRIND=1 SG_POLLER=poll
 	@$(MAKE) --no-print-directory -f tools/engine.mk SAN=$(SAN) VALGRIND=$(VALGRIND)
 
-test-asan: ready-test ## pytest on a build with the address and undefined sanitizers
+test-asan: ready-test ## pytest with the address and undefined behaviour sanitizers
 	PYTHON=$(python) sh tools/test_variant.sh asan $(TESTS)
 
-test-portable: ready-test ## pytest on the portable twin (poll instead of epoll and so on)
+test-portable: ready-test ## pytest with the portable system calls (poll, not epoll)
 	PYTHON=$(python) sh tools/test_variant.sh poll $(TESTS)
 
-test-leaks: ready-test ## descriptors, threads, zombies, memory: fresh interpreters
+test-leaks: ready-test ## tests for leaks, in fresh interpreters
 	$(python) -m pytest tests/isolated
 
-bench: ready-bench ## side by side with Paramiko, ssh -W and asyncssh, in tables
+bench: ready-bench ## measure sshgateway beside Paramiko, ssh -W and asyncssh
 	$(python) tests/bench
 
-bench-curves: ready-bench ## the same as channels, messages and distances grow
+bench-curves: ready-bench ## measure over growing channels, messages and distances
 	$(python) tests/bench --curves
 
-bench-docs: ready-bench ## both, for the manual: docs/performance, in a quarter of an hour
+bench-docs: ready-bench ## measure both for docs/performance, in a quarter of an hour
 	$(python) tests/bench --all --pages docs/performance
 
-libssh2: ## the pinned, patched libssh2, which builds then use (deps/libssh2)
+libssh2: ## build the pinned, patched libssh2, which later builds use
 	@sh deps/libssh2/build
 
-test-libssh2: ## its patches' tests: SAN=address,undefined|thread
+test-libssh2: ## the tests of our libssh2 patches: SAN=address,undefined|thread
 	@SAN=$(SAN) sh deps/libssh2/test
 
-test-upstream: ready-test ## libssh2's own, as released and with our patches
+test-upstream: ready-test ## libssh2's own tests, with and without our patches
 	@$(python) deps/libssh2/test-upstream
 
-docs: ready-docs ## the manual, in build/docs
+docs: ready-docs ## build the manual in build/docs
 	$(python) -m sphinx -W -n -q -b html docs $(BUILD)/docs
 
-# ---- for who changes it --------------------------------------------------
+# ---- for developers ------------------------------------------------------
 
-.PHONY: build check check-layers check-symbols check-style format compdb dist clean
+.PHONY: build check check-layers check-prose check-symbols check-style format compdb dist clean
 .PHONY: test-faults test-fuzz fuzz
 
-build: ready-test ## the extension, in place
+build: ready-test ## build the extension in the source tree
 
-test-faults: ready-test ## system calls that fail, hostile servers, both with sanitizers
+test-faults: ready-test ## failing system calls and hostile servers, with sanitizers
 	@$(MAKE) --no-print-directory -f tools/engine.mk faults SAN=
 	@$(MAKE) --no-print-directory -f tools/engine.mk faults SAN=address,undefined
 
-# One after the other, so that each has a core.
-test-fuzz: ready-fuzz ## a minute of fuzzing: a session's server, buffers, known_hosts
+# The targets run one after the other, so that each has a core.
+test-fuzz: ready-fuzz ## fuzz sessions, buffers and known_hosts for a minute
 	@$(MAKE) --no-print-directory -f tools/fuzz.mk PYTHON=$(python) SECONDS=20
 
-fuzz: ready-fuzz ## the same for long: SECONDS=3600 for each
+fuzz: ready-fuzz ## fuzz for SECONDS=3600 each
 	@$(MAKE) --no-print-directory -f tools/fuzz.mk PYTHON=$(python) SECONDS=$(or $(SECONDS),3600)
 
-check: ready-check ## format, lint, layers, symbols, types, the manual
-	@$(MAKE) --no-print-directory -k check-layers check-symbols check-style docs
+check: ready-check ## check format, lint, layers, prose, symbols, types and the manual
+	@$(MAKE) --no-print-directory -k check-layers check-prose check-symbols check-style docs
 
-check-style: ready-check ## format, lint, types, and the stub against the module
+check-style: ready-check ## check format, lint, types, and the stub
 	@sh tools/check_style.sh $(python)
 
-check-layers: ## who may include what and call what
+check-layers: ## check which layer includes and calls what
 	@sh tools/check_layers.sh csrc
 
-check-symbols: ready-test ## the extension exports PyInit__core alone
+check-prose: ready-check ## check the comments and the manual for riddles, and C for columns
+	@$(python) tools/check_prose.py
+
+check-symbols: ready-test ## check that the extension exports only PyInit__core
 	@sh tools/check_symbols.sh $(python)
 
-format: ready-check ## rewrite C and Python sources in the house style
+format: ready-check ## format the C and Python sources
 	@sh tools/format.sh $(python)
 
-compdb: ready-test ## compile_commands.json for editors
+compdb: ready-test ## write compile_commands.json for editors
 	$(python) tools/compdb.py > compile_commands.json
 
-dist: ready-test ## sdist and wheel, in dist/
+dist: ready-test ## build sdist and wheel in dist/
 	$(python) -c 'import setuptools.build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")'
 
-clean: ## remove what was built, .venv apart
+clean: ## remove everything that was built, except .venv
 	rm -rf $(BUILD) dist compile_commands.json python/*.egg-info
 	rm -f python/sshgateway/_core.*.so $(VENV)/sshgateway-built
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
-# ---- what the targets stand on -------------------------------------------
+# ---- prerequisites -------------------------------------------------------
 
-# The programs and the virtual environment (quick when there is nothing to do),
-# then the extension, rebuilt when a source is newer.
+# Install the programs and the virtual environment (quick when there is nothing to
+# do), then build the extension if a source is newer.
 .PHONY: ready-demo ready-test ready-check ready-docs ready-fuzz
 ready-demo ready-test ready-check ready-docs ready-fuzz: ready-%:
 	@$(bootstrap) $*
-	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built
+	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built $(VENV)/bin/sshgateway
 
-# And what it is on the system's libssh2, when it is not on that itself.
+# Also build the extension on the system's libssh2, if the normal build has the
+# pinned one.
 .PHONY: ready-bench
 ready-bench: ready-test
 	@[ "$$(cat $(BUILD)/libssh2-chosen)" != pinned ] || SSHGATEWAY_LIBSSH2=system \
 	  $(python) setup.py -q build --build-base $(BUILD)/system --build-lib $(BUILD)/system/lib
 
-# egg_info is for importlib.metadata; what it says is of use only if it fails.
+# egg_info is for importlib.metadata; its output is shown only if it fails.
 $(VENV)/sshgateway-built: $(csrc) setup.py pyproject.toml $(VENV)/pyvenv.cfg
 	echo 'building the extension'
 	mkdir -p $(BUILD)
 	$(python) setup.py -q egg_info > $(BUILD)/egg_info.log 2>&1 || { cat $(BUILD)/egg_info.log; false; }
 	SSHGATEWAY_WERROR=1 SG_POLLER= $(python) setup.py -q build_ext --inplace
 	touch $@
+
+$(VENV)/bin/sshgateway: tools/console_scripts.py pyproject.toml $(VENV)/pyvenv.cfg
+	$(python) tools/console_scripts.py

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What holds for every test: it leaves nothing behind, and it ends.
+"""Rules for every test: it leaves nothing behind, and it ends in time.
 
-* The guard: after each test the process has the descriptors, children (zombies
-  included) and threads (with those of the engine) it had before.
-* The time limit, in two stages.  SIGALRM raises in the main thread, so a test
-  that hangs fails with a traceback and the run goes on.  If that does not help,
-  because the main thread sits in code that handles no signals, faulthandler
-  prints every thread's stack and ends the run.
-* Warnings are errors, ResourceWarning from finalizers too (pyproject.toml has
-  ``-W error``; pytest turns what a finalizer raises into a warning).
+* The guard: after each test the process has the same descriptors, children (zombies
+  included) and threads (those of the engine included) as before.
+* The time limit, in two stages.  First SIGALRM raises an exception in the main thread: a
+  test that hangs fails with a traceback, and the run continues.  If the main thread is in
+  code that handles no signals, faulthandler later prints every thread's stack and ends
+  the run.
+* Warnings are errors (``filterwarnings`` in pyproject.toml), including the
+  ResourceWarnings of finalizers, because pytest turns a finalizer's exception into a warning.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-import fresh  # noqa: F401  takes LD_PRELOAD out of the environment
 import pytest
-from footprint import Snapshot
-from http_proxy import HttpProxy
-from sshd import PrivateSshd
 
 import sshgateway
+from support import (
+    dispositions,
+    fresh,  # noqa: F401  takes LD_PRELOAD out of the environment
+)
+from support.footprint import Snapshot
+from support.http_proxy import HttpProxy
+from support.sshd import PrivateSshd
 
-LIMIT = 120.0  # seconds a test may take; the marker "limit" gives it more
+LIMIT = 120.0  # seconds that a test may take; the marker "limit" allows more
 GRACE = 30.0  # seconds from the first stage to the second
 
 with warnings.catch_warnings():
-    # cryptography warns at the import of older Paramikos; not ours to mend.
+    # cryptography warns when older Paramikos are imported; that is not our defect.
     warnings.simplefilter("ignore")
     with contextlib.suppress(ImportError):
         import paramiko  # noqa: F401
@@ -45,8 +48,7 @@ _stderr = -1
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell ignores it for what it runs in the background; the tests press it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    dispositions.reset()
     global _stderr
     for line in (
         "limit(seconds): the time this test may take, if more than usual",
@@ -54,12 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "leaves_nothing(False): do not check for leftovers; the test says why",
     ):
         config.addinivalue_line("markers", line)
-    # The real stderr, past the capture, for the second stage.
+    # The real stderr, not the captured one, for the second stage.
     _stderr = os.dup(sys.__stderr__.fileno()) if sys.__stderr__ else -1
 
 
 def pytest_report_header() -> str:
-    """Which of the builds is tested."""
+    """Name the build under test."""
     info = sshgateway.build_info()
     return (
         f"sshgateway: {info['libssh2']} libssh2 {info['libssh2_version']}, {info['poller']},"
@@ -73,7 +75,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    # The guard collects twice a test; spare it the thousands of modules' objects.
+    # The guard runs gc.collect() twice per test; exclude the thousands of module objects.
     gc.collect()
     gc.freeze()
 
@@ -108,7 +110,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def alarm() -> Iterator[None]:
-    """Lend SIGALRM and its timer to a test; only the second stage watches it."""
+    """Lend SIGALRM and its timer to a test; only the second stage limits it then."""
     remaining, _ = signal.setitimer(signal.ITIMER_REAL, 0)
     handler = signal.getsignal(signal.SIGALRM)
     try:
@@ -121,10 +123,10 @@ def alarm() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test that leaves a descriptor, a child or a thread.
+    """Fail a test that leaves a descriptor, a child or a thread.
 
-    Fixtures of a wider scope are set up before this one, so their servers are
-    part of what was there before.
+    Fixtures of a wider scope are set up before this one, so their servers belong to
+    what was there before.
     """
     marker = request.node.get_closest_marker("leaves_nothing")
     if marker and marker.args == (False,):
@@ -140,7 +142,7 @@ def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sshd() -> Iterator[PrivateSshd]:
-    """An OpenSSH server on loopback: gateway and target at once."""
+    """An OpenSSH server on loopback, used as gateway and as target."""
     with PrivateSshd() as server:
         yield server
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# apt_install.sh PACKAGE...: install Debian packages, as root, so that no
-# daemon among them is started now or enabled for later. Daemons of packages
-# that were installed before are left as they are.
+# apt_install.sh PACKAGE...: install Debian packages, as root, without starting
+# their daemons and without enabling them for the next boot. Daemons of packages
+# that were already installed stay as they are.
 set -eu
 
 policy=/usr/sbin/policy-rc.d
@@ -13,10 +13,10 @@ is_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# invoke-rc.d and deb-systemd-invoke, which packages start daemons with, ask
-# this program, and 101 is "no".
+# Packages start daemons with invoke-rc.d and deb-systemd-invoke. Both run this
+# program first, and its exit status 101 forbids the start.
 forbid_starting() {
-    restore_policy # what a run that was killed left behind
+    restore_policy # in case a killed run left its own
     if [ -e "$policy" ] || [ -L "$policy" ]; then
         mv "$policy" "$policy_of_before"
     fi
@@ -33,9 +33,9 @@ restore_policy() {
     fi
 }
 
-# A package enables its daemon when it is installed for the first time, running
-# systemd or not. deb-systemd-helper undoes that so that an upgrade of the
-# package respects it; it works only for who looks like a package.
+# A package enables its daemon when it is first installed, even if systemd does
+# not run. deb-systemd-helper disables it in such a way that an upgrade of the
+# package does not enable it again; it requires DPKG_MAINTSCRIPT_PACKAGE.
 disable_daemons() {
     units=$(dpkg -L "$1" |
         sed -nE 's,^.*/systemd/system/([^/@]*\.(service|socket))$,\1,p' | sort -u)
@@ -76,5 +76,5 @@ forbid_starting
 
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 apt-get -q -o DPkg::Lock::Timeout=300 update ||
-    echo 'apt_install.sh: apt-get update failed; trying with the lists at hand' >&2
+    echo 'apt_install.sh: apt-get update failed; continuing with the existing package lists' >&2
 apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"

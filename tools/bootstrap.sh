@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # bootstrap.sh demo|test|check|docs|fuzz: make this machine ready for that target of
-# the Makefile. Programs come by apt where they are missing; Python packages go
-# into .venv, from the package index that pip is configured for or, when none
-# answers, from the distribution. Does nothing, quickly, when all is there.
+# the Makefile. The script installs missing programs with apt. It installs Python
+# packages into .venv, from the package index that pip is configured for or, if
+# no index answers, from the distribution. If nothing is missing, it exits quickly
+# and changes nothing.
 #
 #   PYTHON   the interpreter (3.11 or newer, with venv and headers)
-#   VENV     where the virtual environment goes (.venv)
+#   VENV     the directory of the virtual environment (.venv)
 #   SSHGATEWAY_LIBSSH2   system, pinned or auto, see setup.py
 set -eu
 
@@ -27,7 +28,7 @@ stop() {
 
 missing=
 
-# need PACKAGE COMMAND...: the Debian package is needed if the command fails.
+# need PACKAGE COMMAND...: add the Debian package to "missing" if the command fails.
 need() {
     package=$1
     shift
@@ -64,7 +65,7 @@ from importlib.util import find_spec
 raise SystemExit(find_spec("test") is None or find_spec("test.test_socket") is None)'
 }
 
-# Sets python: the one asked for, else the first that will do.
+# Set "python" to the requested interpreter, or else to the first usable one.
 choose_python() {
     if [ -n "${PYTHON:-}" ]; then
         can_make_venv "$PYTHON" >/dev/null 2>&1 ||
@@ -78,18 +79,19 @@ choose_python() {
     missing="$missing python3 python3-venv python3-dev"
 }
 
-# Debian's interpreters come without the tests that run on our objects too.
+# Debian's interpreters lack Python's own tests, some of which we run on our objects.
 need_own_tests() {
     tested=$python
     ! venv_is_usable || tested=$venv/bin/python
     ! has_own_tests "$tested" 2>/dev/null || return 0
     case $(readlink -f "$(command -v "$tested" || echo "$system_python")") in
     /usr/bin/*) missing="$missing libpython$(version_of "$tested")-testsuite" ;;
-    *) say "$tested has no module test.test_socket: some tests will fail" ;;
+    *) say "$tested has no module test.test_socket: tests that need it will fail" ;;
     esac
 }
 
-# As 3.11; of the python3 to come when there is none yet.
+# Print the version of an interpreter, for example 3.11. If it is not installed yet,
+# print the version of the python3 that apt would install.
 version_of() {
     "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null ||
         apt-cache policy python3 | sed -nE 's/^ *Candidate: (3\.[0-9]+).*/\1/p'
@@ -97,7 +99,7 @@ version_of() {
 
 look_for_programs() {
     missing=
-    python=$system_python # unless there is a better one
+    python=$system_python # if choose_python finds no other
     venv_is_usable || choose_python
     need 'gcc libc6-dev' can_compile
     need pkg-config have "${PKG_CONFIG:-pkg-config}"
@@ -121,23 +123,23 @@ look_for_programs() {
     fi
 }
 
-# Installs Debian packages, or says what to type and stops.
+# Install Debian packages, or print the command to type and stop.
 install_packages() {
     say "installing: $*"
     if ! have apt-get >/dev/null; then
-        stop "this is no Debian or Ubuntu; please install what these packages hold: $*"
+        stop "this is not Debian or Ubuntu; please install the contents of these packages: $*"
     elif [ "$(id -u)" -eq 0 ]; then
         sh tools/apt_install.sh "$@"
     elif sudo -n true 2>/dev/null; then
         sudo -n sh tools/apt_install.sh "$@"
     else
         cat >&2 <<END
-bootstrap: that takes root. Please run
+bootstrap: installing packages requires root. Please run
 
     sudo apt-get install --no-install-recommends $*
 
-and try again. (To have no daemon started by it, run this instead, which
-installs the same: sudo sh tools/apt_install.sh $*)
+and try again. (The following command installs the same packages but starts no
+daemon: sudo sh tools/apt_install.sh $*)
 END
         exit 1
     fi
@@ -149,12 +151,13 @@ get_programs() {
     # shellcheck disable=SC2086 # a list of words
     install_packages $missing
     look_for_programs
-    [ -z "$missing" ] || stop "installed, and still not found:$missing"
+    [ -z "$missing" ] ||
+        stop "these packages were installed, but their programs were not found:$missing"
 }
 
 # ---- Python packages -----------------------------------------------------
 
-# A venv knows the folder it was made in; ours notes the interpreter too.
+# Print the folder and the interpreter of the venv. A venv must not be moved.
 venv_id() {
     printf '%s %s\n' "$PWD" "${PYTHON:-$(sed 's/.* //' "$venv/sshgateway-id")}"
 }
@@ -165,7 +168,8 @@ venv_is_usable() {
         "$venv/bin/python" -c '' 2>/dev/null
 }
 
-# make_venv PYTHON [FLAG]: anew; "import sshgateway" finds the source tree.
+# make_venv PYTHON [FLAG]: make the venv again. "import sshgateway" finds the source
+# tree.
 make_venv() {
     say "making $venv with $("$1" --version)"
     "$1" -m venv --clear ${2+"$2"} "$venv"
@@ -186,9 +190,9 @@ index_answers() {
     return $result
 }
 
-# What tests run against too, in processes of their own: versions that the venv
-# cannot hold beside the newest.
-# install_beside NAME [PIP OPTION...]: requirements/NAME.txt, in a folder of its own.
+# install_beside NAME [PIP OPTION...]: install requirements/NAME.txt into a folder of
+# its own. Tests use these packages in processes of their own, because the venv
+# cannot hold two versions of a package.
 install_beside() {
     name=$1
     shift
@@ -201,7 +205,7 @@ install_beside() {
 
 install_other_versions() {
     install_beside paramiko-2.12
-    # Without what they require: the tests give them one Paramiko or the other.
+    # Install these without their requirements, because the tests choose the Paramiko.
     install_beside fabric-2.6 --no-deps
     install_beside fab-classic --no-deps
     install_beside paramiko-ng --no-deps
@@ -210,9 +214,9 @@ install_other_versions() {
 
 install_from_index() {
     venv_is_usable || make_venv "$python"
-    if [ "$what" = fuzz ]; then # it can do without
+    if [ "$what" = fuzz ]; then # these packages are optional
         pip install -qq -r requirements/fuzz.txt ||
-            say 'atheris cannot be installed here; Python is fuzzed blindly'
+            say 'atheris cannot be installed here; Python is fuzzed without coverage'
         return
     fi
     index_answers || return 1
@@ -221,7 +225,7 @@ install_from_index() {
     [ "$what" != test ] || install_other_versions
 }
 
-# The distribution's own packages, seen through a venv.
+# Install the distribution's packages and make a venv that can import them.
 install_from_distribution() {
     say 'no Python package index answers: using the packages of the distribution'
     case $what in
@@ -243,7 +247,7 @@ install_from_distribution() {
         make_venv "$system_python" --system-site-packages
         touch "$venv/sshgateway-from-distribution"
     fi
-    say 'to try the index again: rm -r .venv'
+    say 'to try the package index again, remove .venv'
 }
 
 get_python_packages() {
@@ -260,7 +264,8 @@ get_python_packages() {
 
 # ---- libssh2 ---------------------------------------------------------------
 
-# The pinned one, where its source can be had: tried once, then by "make libssh2".
+# Build the pinned libssh2. If its source cannot be obtained, use the system's libssh2
+# and do not try again; "make libssh2" does.
 get_libssh2() {
     tried=$venv/sshgateway-libssh2-tried
     case ${SSHGATEWAY_LIBSSH2:-auto} in
@@ -271,7 +276,7 @@ get_libssh2() {
             touch "$tried"
             sh deps/libssh2/build 2>build/libssh2.log || {
                 rm -rf build/libssh2-pinned
-                say "going on with the system's libssh2, for ours could not be built:" \
+                say "using the system's libssh2, because ours could not be built:" \
                     'see build/libssh2.log, or try "make libssh2"'
             }
         fi
@@ -279,7 +284,7 @@ get_libssh2() {
     esac
 }
 
-# Another libssh2 than that of the extension at hand: build it anew.
+# Make the build rebuild the extension if it was built with another libssh2.
 note_libssh2() {
     built=$venv/sshgateway-built
     made_of=build/libssh2-pinned/made-of
@@ -293,7 +298,7 @@ note_libssh2() {
 
 get_programs
 get_python_packages
-get_programs # the interpreter may be another one now
+get_programs # again, because the interpreter may have changed
 mkdir -p build
 get_libssh2
 note_libssh2

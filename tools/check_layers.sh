@@ -6,7 +6,7 @@
 #   sys <- engine <- {proxy, ssh} <- python
 #
 # System calls belong in sys, libssh2.h in ssh, Python.h in python. Every
-# include of a header of ours names its folder. Prints each offence as
+# include of a header of ours names its folder. Each violation is printed as
 # file:line:text.
 set -u
 cd "$1" || exit 2
@@ -86,5 +86,5 @@ rule 'system calls belong in sys only' \
     "$(code */*.c | grep -v '^sys/' |
         grep -E "(:|[^A-Za-z0-9_.>])($calls)[ 	]*\(")"
 
-[ "$found" -eq 0 ] && echo 'layers: no offence'
+[ "$found" -eq 0 ] && echo 'layers: no violation'
 exit "$found"

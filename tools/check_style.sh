@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# check_style.sh PYTHON: format, lint, types, the stub against the module, and that
-# what is built seldom still compiles.
-# A tool that cannot be had here (no package index) is named and left out.
+# check_style.sh PYTHON: check the format, lint, types, the stub against the
+# module, and that the fuzz targets compile.
+# A tool that is not installed, because no package index can be reached, is
+# named and left out.
 set -u
 PATH=$(dirname "$1"):$PATH
 failed=0
@@ -18,8 +19,15 @@ check() {
 }
 
 check clang-format --dry-run -Werror $(find csrc tests deps -name '*.[ch]')
-# What only "make fuzz" builds, and needs clang for.
-check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -iquote csrc tests/fuzz/fuzz_*.c
+# Only "make fuzz", which requires clang, builds these.
+compiles() {
+    check "${CC:-cc}" -fsyntax-only -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror "$@"
+}
+compiles -iquote csrc $(find tests/fuzz -name 'fuzz_*.c' ! -name fuzz_ext_info.c)
+# This one includes headers of the pinned libssh2.
+pinned=build/libssh2-pinned
+[ ! -e $pinned/made-of ] ||
+    compiles -isystem $pinned/src/src -I$pinned/include -DHAVE_CONFIG_H tests/fuzz/fuzz_ext_info.c
 check ruff check -q .
 check ruff format --check -q .
 check mypy

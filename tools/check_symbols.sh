@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# check_symbols.sh PYTHON: the extension exports PyInit__core and nothing else.
+# check_symbols.sh PYTHON: check that the extension exports only PyInit__core.
 set -eu
 
 module=$("$1" -c '
@@ -11,4 +11,4 @@ if [ "$exported" != 'PyInit__core ' ]; then
     echo "$module exports: $exported" >&2
     exit 1
 fi
-echo 'symbols: PyInit__core alone'
+echo 'symbols: only PyInit__core is exported'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Print compile_commands.json for clangd and clang-tidy."""
+"""Print compile_commands.json for clangd and clang-tidy: csrc and the engine's tests."""
 
 import json
 import os
@@ -9,7 +9,9 @@ import sys
 import sysconfig
 from pathlib import Path
 
-FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-iquotecsrc", "-iquotetests/engine"]
+FLAGS = shlex.split(
+    "-std=c11 -D_GNU_SOURCE -DSG_FAULTS -pthread -Wall -Wextra -iquotecsrc -iquotetests/engine"
+)
 
 
 def main() -> None:
@@ -18,7 +20,7 @@ def main() -> None:
     libssh2 = subprocess.check_output(["pkg-config", "--cflags", "libssh2"], text=True)
     python = f"-I{sysconfig.get_path('include')}"
     command = ["cc", *FLAGS, *shlex.split(libssh2), python, "-c"]
-    sources = sorted([*Path("csrc").glob("*/*.c"), *Path("tests/engine").glob("*.c")])
+    sources = sorted([*Path("csrc").glob("*/*.c"), *Path("tests/engine").glob("**/*.c")])
     entries = [
         {"directory": str(Path.cwd()), "file": str(source), "arguments": [*command, str(source)]}
         for source in sources

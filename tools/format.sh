@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# format.sh PYTHON: rewrite the sources in the house style.
+# format.sh PYTHON: rewrite the C and Python sources in the project's style.
 set -eu
 PATH=$(dirname "$1"):$PATH
 

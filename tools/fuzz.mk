@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# libFuzzer targets, each tests/fuzz/fuzz_*.c a program with all of csrc but
-# csrc/python. See "make test-fuzz" and "make fuzz".
+# Build and run the fuzz targets. Each tests/fuzz/fuzz_*.c is one libFuzzer program,
+# linked with csrc without csrc/python. See "make test-fuzz" and "make fuzz".
 #
-#   SECONDS  for each of them
-#   PYTHON   for those in Python
+#   CLANG    the compiler, which must come with libFuzzer
+#   SECONDS  how long each target runs
+#   PYTHON   the interpreter for the targets in Python
 #
-# The pinned libssh2 is built for it by the same clang with the same sanitizers,
-# so that its code guides the fuzzer and its faults are seen. The system's, which
-# is taken with SSHGATEWAY_LIBSSH2=system or where ours is not, is neither.
+# The pinned libssh2 is built with the same compiler and sanitizers, so that its
+# branches guide the fuzzer and its memory errors are found. The system's libssh2
+# (SSHGATEWAY_LIBSSH2=system, or if no pinned one is built) has neither advantage.
 
 CLANG ?= clang-14
 SECONDS ?= 20
@@ -31,17 +32,20 @@ endif
 dir := build/fuzz-$(libssh2)
 corpus := $(dir)/corpus
 flags = -std=c11 -D_GNU_SOURCE -DSG_FAULTS -pthread -g -O1 -fno-omit-frame-pointer \
-  -Wall -Wextra -Wno-unused-parameter -Werror -iquote csrc $(shell $(pkg_config) --cflags libssh2) \
+  -Wall -Wextra -Wno-unused-parameter -Werror -iquote csrc -iquote tests/engine $(shell $(pkg_config) --cflags libssh2) \
   -fsanitize=$(sanitizers) -fno-sanitize-recover=all
 libs = -pthread $(shell $(pkg_config) --libs libssh2 libcrypto)
 
 engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/python/%,$(wildcard csrc/*/*.c)))
 targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+ifneq ($(libssh2),pinned)
+targets := $(filter-out fuzz_ext_info,$(targets)) # it looks inside of ours
+endif
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-# A leak inside libssh2 is not a finding: detect_leaks would report each.
+# Leaks inside libssh2 are no findings, so leak detection is off.
 export ASAN_OPTIONS := detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1
 
 .PHONY: run run-fuzz_known_hosts $(addprefix run-,$(targets))
@@ -58,18 +62,21 @@ $(corpus)/%: $(dir)/%
 	@mkdir -p $@
 	@if grep -q -- --seeds tests/fuzz/$*.c; then $(dir)/$* --seeds $@; fi
 
-# From an archive, so that a target has only what it needs of the engine.
-$(dir)/engine.a: $(engine)
+# An archive, so that a target gets only the parts of the engine that it uses.
+$(dir)/engine.a: $(engine) $(dir)/tests/engine/lib/packets.o
 	@rm -f $@
 	@ar rc $@ $^
 
-$(dir)/fuzz_session: $(dir)/tests/engine/nullcrypt.o
+$(dir)/fuzz_session: $(addprefix $(dir)/tests/,engine/lib/nullcrypt.o \
+  fuzz/session_seeds.o fuzz/session_mutator.o)
 $(dir)/fuzz_%: $(dir)/tests/fuzz/fuzz_%.o $(dir)/engine.a
 	@$(CLANG) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) $(dir)/engine.a $(libs)
 
-# The loop runs in place, and bytes come in pieces: see fuzz_session.c.
+# fuzz_session.c runs the loop on its own thread and splits what is received.
 $(dir)/csrc/engine/loop.o: flags += -Dpthread_create=fuzz_thread
 $(dir)/csrc/sys/sys.o: flags += -Drecv=fuzz_recv
+
+$(dir)/tests/fuzz/fuzz_ext_info.o: flags += -isystem $(ours)/src/src -DHAVE_CONFIG_H
 
 $(dir)/%.o: %.c tools/fuzz.mk $(made_of)
 	@mkdir -p $(@D)

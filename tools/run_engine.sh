@@ -1,21 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# run_engine.sh VARIANT PROGRAM...: run the engine's tests, count, and fail if
-# one fails or there is none.  They mostly wait: JOBS of them at a time.
+# run_engine.sh VARIANT PROGRAM...: run the engine's test programs and print how
+# many passed and failed. Fails if one fails or if no program is given.
+#
+#   JOBS      number of programs that run at a time (1); they mostly wait
+#   SAN       the sanitizers that the programs are built with
+#   VALGRIND  run the programs under valgrind if this is not empty
 set -u
 
 variant=$1
 shift
 
-# A shadow of memory at fixed addresses does not go with address randomisation
-# on every kernel.
+# ThreadSanitizer maps its shadow memory at fixed addresses, which address
+# randomisation occupies on some kernels.
 RUN=
 if [ "${SAN:-}" = thread ] && setarch -R true 2>/dev/null; then
     RUN='setarch -R'
 fi
 if [ -n "${VALGRIND:-}" ]; then
     RUN='valgrind -q --error-exitcode=99 --leak-check=full'
-    RUN="$RUN --child-silent-after-fork=yes" # or each failed exec reports
+    RUN="$RUN --child-silent-after-fork=yes" # no reports from failed execs
     command -v valgrind >/dev/null || {
         echo 'valgrind is not installed (apt-get install valgrind)' >&2
         exit 1

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# run_fuzz.sh PROGRAM CORPUS SECONDS: fuzz for so long, count the runs, and fail
-# with what was found. A program that ends with 77 has met something that is
-# known and that it can't go on from; it is started again.
+# run_fuzz.sh PROGRAM CORPUS SECONDS: fuzz with PROGRAM for SECONDS and print the
+# number of runs. CORPUS is the directory of inputs, which grows. If a run fails,
+# print the end of the log and fail; the input is beside CORPUS, as finding-*.
+# A program that exits with 77 has met a known abort, and is started again.
 set -u
 
 program=$1 corpus=$2 seconds=$3
@@ -14,7 +15,7 @@ end=$(($(date +%s) + seconds))
 
 status=77
 while [ "$status" -eq 77 ] && left=$((end - $(date +%s))) && [ "$left" -gt 0 ]; do
-    # shellcheck disable=SC2086 # perhaps an interpreter and a script
+    # shellcheck disable=SC2086 # PROGRAM may be an interpreter and a script
     $program -max_total_time="$left" -timeout=20 -rss_limit_mb=4096 -max_len=20000 \
         -artifact_prefix="$(dirname "$corpus")/finding-$name-" -print_final_stats=1 \
         "$corpus" >>"$log" 2>&1

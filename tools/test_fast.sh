@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# test_fast.sh PYTHON [PATH...]: what takes no time, side by side, for most of it
-# is waiting; default paths: tests/contract and tests/unit.  What each has said
-# follows when all have ended.
+# test_fast.sh PYTHON [PATH...]: run the engine's tests and the quick tests of
+# tests/contract and tests/unit, or of PATH, at the same time, because they
+# mostly wait. Prints the output of each when all have ended.
 set -u
 
 python=$1
@@ -21,7 +21,7 @@ start() {
     { "$@" >"$logs/$n" 2>&1; echo $? >"$logs/$n.status"; } &
 }
 
-# These log in to real servers, again and again.
+# The tests left out log in to real servers many times.
 start make --no-print-directory -f tools/engine.mk LEAVE_OUT="test_login test_channel test_session_end"
 if [ "$*" = 'tests/contract tests/unit' ]; then
     start "$python" -m pytest -q -m 'not slow' tests/contract

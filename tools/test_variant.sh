@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# test_variant.sh asan|poll|system [PYTEST ARGUMENT...]: pytest on another build
-# of the extension, kept in build/VARIANT beside that of the source tree:
-#   asan    with the address and undefined behaviour sanitizers, in libssh2 too
-#           when that is ours
-#   poll    the portable twin
-#   system  with the system's libssh2
-# PYTHON is the interpreter. With SSHGATEWAY_LIBSSH2=system the other two have
-# the system's libssh2, in build/VARIANT-system.
+# test_variant.sh asan|poll|system [PYTEST ARGUMENT...]: run pytest on another
+# build of the extension. It lies in build/VARIANT; the build in the source tree
+# stays as it is.
+#   asan    the address and undefined behaviour sanitizers, in the pinned libssh2
+#           too
+#   poll    the portable system calls: poll instead of epoll
+#   system  the system's libssh2
+# PYTHON is the interpreter. With SSHGATEWAY_LIBSSH2=system, asan and poll use the
+# system's libssh2 and lie in build/VARIANT-system.
 set -eu
 
 variant=$1
@@ -20,7 +21,7 @@ case $variant in
 asan)
     if [ "${SSHGATEWAY_LIBSSH2:-}" != system ] && [ -f build/libssh2-pinned/made-of ]; then
         SAN=address,undefined sh deps/libssh2/build
-        export SSHGATEWAY_LIBSSH2=auto # it is there now
+        export SSHGATEWAY_LIBSSH2=auto # the pinned one has just been built
         export SSHGATEWAY_PINNED=build/libssh2-pinned-address-undefined
     fi
     export CC=gcc LDFLAGS=-fsanitize=address,undefined
@@ -30,8 +31,9 @@ poll) export SG_POLLER=poll ;;
 esac
 SSHGATEWAY_WERROR=1 "$PYTHON" setup.py -q build --build-base "$build" --build-lib "$build/lib"
 
-# The interpreter is the stock one, so the sanitizers are preloaded. Leaks are
-# for "make test-leaks": Python itself does not free all at exit.
+# The sanitizers are preloaded, because the interpreter is built without them.
+# Leaks are not detected, because Python does not free everything at exit; see
+# "make test-leaks".
 if [ "$variant" = asan ]; then
     export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1

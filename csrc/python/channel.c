@@ -8,9 +8,9 @@
  *                  max_packet_size, timeout, linger)
  *     gateway, dest_addr
  *
- * sshgateway._channel_args.prepare() checks the arguments of __init__ and makes
- * the message that opens the channel.  This file asks the session's loop to
- * open it and waits, without the GIL, for the reply.
+ * sshgateway._channel_args.prepare() checks the arguments of __init__ and
+ * makes the message that opens the channel.  This file asks the session's loop
+ * to open it and waits, without the GIL, for the reply.
  */
 #include "python/channel.h"
 

@@ -19,9 +19,9 @@ PyObject *sg_raise_errno(int err);
 PyObject *sg_raise_closed(void);
 
 /* Raise the exception that _messages.<function>(...) returns, or the exception
- * that this call raises.  `messages` is the module sshgateway._messages; `format`
- * and the arguments are those of PyObject_CallMethod() and must make a tuple.
- * Returns NULL. */
+ * that this call raises.  `messages` is the module sshgateway._messages;
+ * `format` and the arguments are those of PyObject_CallMethod() and must make
+ * a tuple. Returns NULL. */
 PyObject *sg_raise_made(PyObject *messages, const char *function,
                         const char *format, ...);
 

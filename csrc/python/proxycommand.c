@@ -7,10 +7,10 @@
  *                  start_new_session, peername, linger, fdpass, timeout)
  *     cmd, pid, returncode, stderr
  *
- * sshgateway._command_args.prepare() turns the command line into the arguments of
- * execve(2), and sshgateway._messages makes the exceptions.  This file parses the
- * other arguments, starts the program without the GIL and, with fdpass, waits
- * for the socket.
+ * sshgateway._command_args.prepare() turns the command line into the arguments
+ * of execve(2), and sshgateway._messages makes the exceptions.  This file
+ * parses the other arguments, starts the program without the GIL and, with
+ * fdpass, waits for the socket.
  */
 #include "python/proxycommand.h"
 

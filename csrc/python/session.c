@@ -16,7 +16,7 @@
  *     def auth_interactive(user, ask, timeout)
  *     def start(alive_interval, alive_count_max)
  *     def close()
- *     by_messages, session_id, server_sig_algs
+ *     by_messages, hello, session_id, server_sig_algs
  *     host_key, methods, counts, failure, is_alive
  *
  * Up to start(), each step runs on the caller's thread without the GIL, and
@@ -314,6 +314,20 @@ session_get_server_sig_algs(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+session_get_hello(PyObject *op, void *Py_UNUSED(closure))
+{
+    sg_session_object *self = (sg_session_object *)op;
+    const char *bytes;
+    size_t n;
+
+    if (sg_session_check_usable(self) < 0) {
+        return NULL;
+    }
+    bytes = sg_session_hello(self->session, &n);
+    return PyBytes_FromStringAndSize(n != 0 ? bytes : NULL, (Py_ssize_t)n);
+}
+
+static PyObject *
 session_get_by_messages(PyObject *op, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(((sg_session_object *)op)->by_messages);
@@ -409,6 +423,7 @@ static PyMethodDef session_methods[] = {
 
 static PyGetSetDef session_getset[] = {
     {"by_messages", session_get_by_messages, NULL, by_messages_doc, NULL},
+    {"hello", session_get_hello, NULL, hello_doc, NULL},
     {"session_id", session_get_session_id, NULL, session_id_doc, NULL},
     {"server_sig_algs", session_get_server_sig_algs, NULL, server_sig_algs_doc,
      NULL},

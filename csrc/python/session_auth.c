@@ -105,10 +105,10 @@ sg_session_auth_key(PyObject *op, PyObject *args)
 
 /* ---- Callbacks -------------------------------------------------------- */
 
-/* The `arg` of call_signer() and call_responder().  The engine calls them on the
- * caller's thread without the GIL; they take it with the step's thread state
- * and release it before they return.  An exception that the Python function
- * raises stays set, and sg_step_end() finds it. */
+/* The `arg` of call_signer() and call_responder().  The engine calls them on
+ * the caller's thread without the GIL; they take it with the step's thread
+ * state and release it before they return.  An exception that the Python
+ * function raises stays set, and sg_step_end() finds it. */
 struct callback {
     PyObject *function; /* borrowed from the arguments of the method */
     struct step *step;
@@ -141,8 +141,8 @@ call_signer(void *arg, const char *algorithm, const unsigned char *data,
     return answer;
 }
 
-/* See struct sg_responder: call ask(name, instruction, prompt, echo).  After an
- * exception no further prompt is passed on. */
+/* See struct sg_responder: call ask(name, instruction, prompt, echo).  After
+ * an exception no further prompt is passed on. */
 static char *
 call_responder(void *arg, const char *name, const char *instruction,
                const char *prompt, bool echo)

@@ -212,14 +212,21 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(by_messages_doc,
              "True if userauth_send() and userauth_receive() can be used.");
+PyDoc_STRVAR(
+    hello_doc,
+    "The bytes that the server sent before the keys were in use: lines of\n"
+    "text, its identification string and KEXINIT (RFC 4253, sections 4.2,\n"
+    "7.1).  Empty after a successful handshake.\n"
+    "\n"
+    "OSError(EBADF) after start().");
 PyDoc_STRVAR(session_id_doc,
              "The session identifier as bytes (RFC 4253, section 7.2).\n"
              "\n"
              "OSError(EBADF) after start().");
 PyDoc_STRVAR(
     server_sig_algs_doc,
-    "The server's server-sig-algs (RFC 8308, section 3.1), a comma list; None\n"
-    "if it has not sent one.  OSError(EBADF) after start().");
+    "The server's server-sig-algs (RFC 8308, section 3.1), a comma list;\n"
+    "None if it has not sent one.  OSError(EBADF) after start().");
 PyDoc_STRVAR(host_key_doc,
              "The server's public key as bytes (RFC 4253, section 6.6).\n"
              "\n"
@@ -246,8 +253,8 @@ PyDoc_STRVAR(
     "fd\n"
     "    the descriptor of a connected socket, which the session then owns\n"
     "by_messages\n"
-    "    compose the messages of the authentication in Python, if the libssh2\n"
-    "    in use can do this; False lets libssh2 compose them\n"
+    "    compose the messages of the authentication in Python, if the\n"
+    "    libssh2 in use can do this; False lets libssh2 compose them\n"
     "\n"
     "Call handshake(), check host_key, authenticate, then call start().\n"
     "Raises OSError, and the caller still owns fd, if the session cannot be\n"

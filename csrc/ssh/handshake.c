@@ -172,10 +172,21 @@ sg_session_handshake(struct sg_session *session, const char *host_key_types,
         return status;
     }
     session->has_keys = rc == 0;
+    if (session->has_keys) {
+        free(session->hello); /* the exchange succeeded: no use for it */
+        session->hello = NULL;
+    }
     if (rc != 0) {
         return sg_session_fail(session, SG_ERR_SSH, error);
     }
     return keep_host_key(session, error);
+}
+
+const char *
+sg_session_hello(const struct sg_session *session, size_t *n)
+{
+    *n = session->hello != NULL ? session->hello_len : 0;
+    return session->hello;
 }
 
 const char *

@@ -70,6 +70,11 @@ struct sg_session {
     struct sg_buffer tx; /* from libssh2 to the socket: whole packets */
     struct sg_memory memory;
 
+    /* The first bytes from the server, in plain text: its identification
+     * string and KEXINIT.  NULL once the key exchange has succeeded. */
+    char *hello;
+    size_t hello_len;
+
     char *host_key; /* a copy of the host key that the program has checked */
     size_t host_key_len;
 

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An identification string, the lines before it, and KEXINIT. */
+#define HELLO_SIZE (40 * 1024)
 #define RX_SIZE (256 * 1024)
 /* Bytes in tx above which channels must not write. */
 #define TX_SOFT_LIMIT (256 * 1024)
@@ -49,6 +51,19 @@ static LIBSSH2_SEND_FUNC(take_packet)
                                                           : -ENOMEM;
 }
 
+/* Keep a copy of what the server sends before the keys are in use. */
+static void
+keep_hello(struct sg_session *session, const void *bytes, size_t n)
+{
+    size_t room = HELLO_SIZE - session->hello_len;
+
+    if (session->hello != NULL) {
+        n = n < room ? n : room;
+        memcpy(session->hello + session->hello_len, bytes, n);
+        session->hello_len += n;
+    }
+}
+
 /* Give libssh2 received bytes.  A failure must be a negative errno, not -1.
  *
  * libssh2 never learns that the connection has ended, because it would then
@@ -71,6 +86,7 @@ static LIBSSH2_RECV_FUNC(give_bytes)
     }
     length = length < session->rx_len ? length : session->rx_len;
     memcpy(buffer, session->rx + session->rx_start, length);
+    keep_hello(session, buffer, length);
     session->rx_start += length;
     session->rx_len -= length;
     return (ssize_t)length;
@@ -454,9 +470,11 @@ sg_session_new(int fd, struct sg_shared *shared, struct sg_error *error)
     session->memory.is_plain = bypasses_allocator();
     session->memory.wipe_on_free = true; /* until sg_session_start() */
     session->rx = malloc(RX_SIZE);
+    session->hello = malloc(HELLO_SIZE);
     session->ssh = libssh2_session_init_ex(allocate, give_back, reallocate,
                                            session);
-    if (session->rx == NULL || session->ssh == NULL) {
+    if (session->rx == NULL || session->hello == NULL
+        || session->ssh == NULL) {
         goto fail;
     }
     libssh2_session_set_blocking(session->ssh, 0);
@@ -478,6 +496,7 @@ fail:
         if (session->ssh != NULL) {
             libssh2_session_free(session->ssh);
         }
+        free(session->hello);
         free(session->rx);
         free(session);
     }
@@ -496,6 +515,7 @@ sg_session_release(struct sg_session *session)
     sg_buffer_clear(&session->tx);
     sg_shared_unref(session->shared);
     free(session->host_key);
+    free(session->hello);
     free(session->rx);
     free(session);
 }

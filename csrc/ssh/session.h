@@ -52,6 +52,11 @@ enum sg_status sg_session_handshake(struct sg_session *session,
                                     const struct sg_wait *wait,
                                     struct sg_error *error);
 
+/* Return what the server sent before the keys were in use, up to *n bytes:
+ * any lines, its identification string, and KEXINIT in plain text (RFC 4253
+ * 4.2, 7.1).  Untrusted.  NULL after a successful handshake. */
+const char *sg_session_hello(const struct sg_session *session, size_t *n);
+
 /* Return the server's public host key, a blob of *n bytes (RFC 4253 6.6).  To
  * be called after the handshake and before sg_session_start(); the blob
  * belongs to the session.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""asyncio: a pair of streams to a host behind a gateway, with TLS or without."""
+"""asyncio: a pair of streams to a host behind a gateway, with or without TLS."""
 
 import asyncio
 import ssl
@@ -10,7 +10,7 @@ import sshgateway
 async def open_connection(
     gateway: sshgateway.Gateway, host: str, port: int, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """As ``asyncio.open_connection(host, port)``."""
+    """Connect as ``asyncio.open_connection(host, port)`` does, through the gateway."""
     sock = await asyncio.to_thread(sshgateway.create_connection, (host, port), 30, gateway=gateway)
     sock.setblocking(False)
     return await asyncio.open_connection(

@@ -13,7 +13,7 @@ import sshgateway
 async def run(
     gateway: sshgateway.Gateway, host: str, port: int, command: str, **login: Any
 ) -> str:
-    """Opening the channel waits, so it is done in a thread; the rest is asyncio's."""
+    """Run a command.  Opening the channel blocks, so a thread does it."""
     sock = await asyncio.to_thread(sshgateway.create_connection, (host, port), 30, gateway=gateway)
     sock.setblocking(False)
     async with asyncssh.connect(host, port, sock=sock, **login) as connection:
@@ -24,6 +24,6 @@ async def run(
 async def run_everywhere(
     gateway: sshgateway.Gateway, hosts: Sequence[tuple[str, int]], command: str, **login: Any
 ) -> list[str]:
-    """One login on the gateway for all of them."""
+    """Run a command on many hosts; one login on the gateway serves all of them."""
     runs = [run(gateway, host, port, command, **login) for host, port in hosts]
     return await asyncio.gather(*runs)

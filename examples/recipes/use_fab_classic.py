@@ -7,10 +7,10 @@ import sshgateway.fabric_classic
 
 sshgateway.fabric_classic.install()
 
-env.gateway = env.gateway or "deploy@bastion"  # what --gateway says comes first
+env.gateway = env.gateway or "deploy@bastion"  # --gateway has precedence
 
 
 @task
 def uptime() -> None:
-    """One login on the gateway for all hosts; with ``-P``, one for each process."""
+    """One login on the gateway serves all hosts; with ``-P``, each process has its own."""
     run("uptime")

@@ -11,10 +11,10 @@ import sshgateway
 def connect(
     gateway: sshgateway.Gateway, host: str, port: int, **options: Any
 ) -> http.client.HTTPConnection:
-    """context=: an ssl.SSLContext, for HTTPS.
+    """Return a connection through the gateway; ``context=``, an ssl.SSLContext, means HTTPS.
 
-    ``_create_connection`` is the place where http.client itself keeps
-    ``socket.create_connection``.  Python has no public one.
+    http.client calls its attribute ``_create_connection``, which is
+    ``socket.create_connection``.  It has no public way to replace it.
     """
     kind = http.client.HTTPSConnection if "context" in options else http.client.HTTPConnection
     connection = kind(host, port, timeout=30, **options)

@@ -11,7 +11,7 @@ import sshgateway
 
 
 def pool_manager(gateway: sshgateway.Gateway, **options: Any) -> urllib3.PoolManager:
-    """As ``urllib3.PoolManager(**options)``."""
+    """Return a ``urllib3.PoolManager(**options)`` whose connections use the gateway."""
 
     class ThroughGateway:
         def _new_conn(self: Any) -> Any:

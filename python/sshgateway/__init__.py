@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Sockets to hosts that can only be reached through a gateway."""
+"""Sockets to hosts behind an SSH gateway (jump host, bastion) or a proxy command."""
 
 from sshgateway._build import build_info
 from sshgateway._core import DirectTcpipChannel, ProxyCommand
@@ -8,6 +8,7 @@ from sshgateway.errors import (
     ChannelOpenError,
     ConfigError,
     Error,
+    GatewayBusyError,
     GatewayError,
     GatewayLostError,
     HostKeyError,
@@ -23,6 +24,7 @@ __all__ = [
     "DirectTcpipChannel",
     "Error",
     "Gateway",
+    "GatewayBusyError",
     "GatewayError",
     "GatewayLostError",
     "GatewayStats",

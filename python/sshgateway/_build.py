@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What this sshgateway was built from."""
+"""Facts about the build and the libraries in use."""
 
 from typing import TypedDict
 
@@ -7,7 +7,7 @@ from sshgateway import _core
 
 
 class BuildInfo(TypedDict):
-    """What :func:`build_info` returns."""
+    """The dictionary that :func:`build_info` returns."""
 
     libssh2: str
     libssh2_version: str
@@ -18,16 +18,19 @@ class BuildInfo(TypedDict):
 
 
 def build_info() -> BuildInfo:
-    """What this sshgateway was built from; for bug reports.
+    """Return facts about this build of sshgateway, for bug reports.
 
-    - ``libssh2``: ``"pinned"``, the patched one that is part of the extension, or
-      ``"system"``, a shared library.
-    - ``libssh2_version``: of the library in use now.
-    - ``libssh2_patches``: the names of ours in it, first to last. Empty for the system's.
-    - ``openssl_version``: of the library that a pinned libssh2 uses; None for the system's,
-      which may be built on something else.
-    - ``poller``: ``"epoll"``, or ``"poll"`` for the portable build.
-    - ``ciphers``: what is offered to gateways, best first.
+    The dictionary holds:
+
+    - ``libssh2`` (str): ``"pinned"`` for the patched library that is part of the
+      extension, or ``"system"`` for a shared library.
+    - ``libssh2_version`` (str): the version of the library in use.
+    - ``libssh2_patches`` (list of str): the names of our patches, in the order in which they
+      are applied. Empty for the system's library.
+    - ``openssl_version`` (str or None): the version of the library that a pinned libssh2
+      uses. None for the system's libssh2, which may use another one.
+    - ``poller`` (str): ``"epoll"``, or ``"poll"`` for the portable build.
+    - ``ciphers`` (list of str): the ciphers offered to gateways, the preferred one first.
     """
     return {
         "libssh2": _core.BUILD_LIBSSH2,

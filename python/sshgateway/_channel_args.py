@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the arguments of DirectTcpipChannel mean: the message of its open."""
+"""Check the arguments of DirectTcpipChannel and build its SSH_MSG_CHANNEL_OPEN."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 import struct
 from typing import Any, Protocol
 
-#: The kinds that can be opened, by their names in SSH_MSG_CHANNEL_OPEN.
+#: The channel types of RFC 4254 section 7.2 and of OpenSSH's PROTOCOL, section 2.4.
 DIRECT_TCPIP = "direct-tcpip"
 DIRECT_STREAMLOCAL = "direct-streamlocal@openssh.com"
 
-#: bytes; what every peer must take (RFC 4253 6.1).  Not more: libssh2 takes 40000, and
-#: sshd fills what it is offered.
+#: Bytes. Every peer must accept packets of this size (RFC 4253 section 6.1). A larger size
+#: is not offered because libssh2 accepts 40000 bytes at most, and sshd uses all it is offered.
 MAX_PACKET_SIZE = 32768
 
 
@@ -35,7 +35,18 @@ def prepare(
     timeout: Any = ...,
     linger: float = 1.0,
 ) -> tuple[Any, ...]:
-    """All that the C constructor needs.  Opens the gateway when it is not."""
+    """Return the arguments of the C constructor; called by _core.
+
+    The parameters are those of DirectTcpipChannel. Opens the gateway unless it is open.
+
+    Returns (gateway, dest_addr, session, kind, message, window_size, max_packet_size,
+    timeout, linger). ``message`` is the part of SSH_MSG_CHANNEL_OPEN that depends on the
+    channel type. Sizes are in bytes (a window_size of 0 lets the window grow), times in
+    seconds or None.
+
+    Raises TypeError, ValueError and OverflowError for invalid arguments, and what
+    ``Gateway.open()`` raises.
+    """
     if not hasattr(gateway, "_open_session"):
         raise TypeError(f"gateway must be a Gateway, not {type(gateway).__name__}")
     dest: tuple[str, int] | str
@@ -48,7 +59,7 @@ def prepare(
             f"cannot open a channel of kind {kind!r} as a stream; "
             f"it must be {DIRECT_TCPIP!r} or {DIRECT_STREAMLOCAL!r}"
         )
-    window = _size("window_size", window_size, 0)  # 0: it grows with the reader
+    window = _size("window_size", window_size, 0)
     packet = min(_size("max_packet_size", max_packet_size, MAX_PACKET_SIZE), MAX_PACKET_SIZE)
     seconds = gateway.channel_timeout if timeout is ... else timeout
     for name, value in (("timeout", seconds), ("linger", linger)):
@@ -59,7 +70,8 @@ def prepare(
 
 
 def _tcp(dest: Any, src: tuple[str, int]) -> tuple[tuple[str, int], bytes]:
-    """RFC 4254 7.2: host and port to connect to, address and port of the originator."""
+    """Return the address and the message: the host and port to connect to, the address and
+    port of the originator (RFC 4254 section 7.2)."""
     host, port = _address("dest_addr", dest)
     if not host or port == 0:
         raise ValueError(f"dest_addr must name a host and a port, not {dest!r}")
@@ -71,7 +83,8 @@ def _tcp(dest: Any, src: tuple[str, int]) -> tuple[tuple[str, int], bytes]:
 
 
 def _unix(dest: Any) -> tuple[str, bytes]:
-    """OpenSSH's PROTOCOL 2.4: the path, and two reserved fields."""
+    """Return the path and the message: the path and two reserved fields (OpenSSH's PROTOCOL,
+    section 2.4)."""
     path = os.fspath(dest)
     if not isinstance(path, str) or not path:
         raise TypeError(f"dest_addr must be the path of a Unix socket, not {dest!r}")

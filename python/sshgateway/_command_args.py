@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What to execute for a proxy command: everything exec needs, before fork."""
+"""Turn the arguments of ProxyCommand into those of execve(2), before the fork."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping
 
-#: What may stand for one argument, as in subprocess.
+#: One argument of a command, as in subprocess.
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-#: cmd, argv, the paths to try, the environment or None, the directory or None
+#: The result of prepare().
 Plan = tuple[
     list[str],
     tuple[bytes, ...],
@@ -26,9 +26,18 @@ def prepare(
     env: Mapping[Argument, Argument] | None,
     cwd: Argument | None,
 ) -> Plan:
-    """Turn the arguments of ProxyCommand into those of execve(2).
+    """Return the arguments of execve(2) for a proxy command; called by _core.
 
-    Raises ValueError for what can't be a command, TypeError for what is none.
+    - command_line (str or iterable of arguments): the command.
+    - shell (bool): True has the user's shell run it, as OpenSSH does.
+    - env (mapping or None): the environment of the command; None inherits ours.
+    - cwd (path or None): its working directory; None inherits ours.
+
+    Returns (command as a list of str, argv, the paths to try, the environment or None, the
+    directory or None).
+
+    Raises ValueError if the command is empty or cannot be passed to execve(2), and TypeError
+    for arguments of a wrong type.
     """
     argv = tuple(_encode(argument) for argument in _split(command_line, shell))
     if not argv or not argv[0]:
@@ -43,7 +52,7 @@ def prepare(
 
 
 def _split(command_line: str | Iterable[Argument], shell: bool) -> list[Argument]:
-    """The arguments; with a shell as OpenSSH runs a ProxyCommand."""
+    """Return the arguments. A shell gets "exec" in front, as OpenSSH runs a ProxyCommand."""
     if isinstance(command_line, str):
         if not shell:
             return list(shlex.split(command_line))
@@ -75,7 +84,7 @@ def _variable(name: Argument, value: Argument) -> bytes:
 
 
 def _paths(program: bytes, env: Mapping[Argument, Argument] | None) -> tuple[bytes, ...]:
-    """Where to look for it: PATH of the child's environment, as subprocess."""
+    """The paths to try: in the PATH of the child's environment, as subprocess does."""
     if b"/" in program:
         return (program,)
     variables = None if env is None else {os.fsdecode(k): os.fsdecode(v) for k, v in env.items()}

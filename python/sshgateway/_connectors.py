@@ -49,6 +49,9 @@ class Connector(Protocol):
     #: True if ``connect()`` can be called again after a failed login.
     can_repeat: bool
 
+    def prepare(self, deadline: Deadline) -> None:
+        """Open the gateway in between, if there is one. Raises what its ``open()`` raises."""
+
     def connect(self, gateway: Gateway, deadline: Deadline) -> Connection:
         """Return a connection to the server of *gateway*, which the caller owns.
 
@@ -61,6 +64,9 @@ class TcpConnector:
 
     inner = None
     can_repeat = True
+
+    def prepare(self, deadline: Deadline) -> None:
+        """Nothing has to be opened first."""
 
     def connect(self, gateway: Gateway, deadline: Deadline) -> Connection:
         try:
@@ -103,6 +109,9 @@ class SocketConnector:
             )
         self._sock = sock
 
+    def prepare(self, deadline: Deadline) -> None:
+        """Nothing has to be opened first."""
+
     def connect(self, gateway: Gateway, deadline: Deadline) -> Connection:
         if self._sock.fileno() < 0:
             text = f"cannot open gateway {gateway} again: its sock= is closed"
@@ -124,8 +133,11 @@ class GatewayConnector:
         self.inner = inner
         self._has_own_timeout = has_own_timeout
 
-    def connect(self, gateway: Gateway, deadline: Deadline) -> Connection:
+    def prepare(self, deadline: Deadline) -> None:
         self.inner.open(deadline.left(self.inner.timeout if self._has_own_timeout else None))
+
+    def connect(self, gateway: Gateway, deadline: Deadline) -> Connection:
+        self.prepare(deadline)
         address = (gateway.hostname, gateway.port)
         return self.inner.open_channel(DIRECT_TCPIP, address, timeout=deadline.left())
 
@@ -141,6 +153,9 @@ class ProxyConnector:
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
+
+    def prepare(self, deadline: Deadline) -> None:
+        """Nothing has to be opened first."""
 
     def connect(self, gateway: Gateway, deadline: Deadline) -> Connection:
         return self._proxy.start(deadline.left())

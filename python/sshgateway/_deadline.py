@@ -46,9 +46,9 @@ class Deadline:
         """True once the deadline has passed."""
         return self.left() == 0
 
-    def error(self, what: str) -> TimeoutError:
-        """TimeoutError(ETIMEDOUT, text); the text is *what* and the time limit."""
-        return TimeoutError(errno.ETIMEDOUT, f"{what} within {in_seconds(self._timeout)}")
+    def error(self, what: str, note: str = "") -> TimeoutError:
+        """TimeoutError(ETIMEDOUT, text); the text is *what*, the time limit and *note*."""
+        return TimeoutError(errno.ETIMEDOUT, f"{what} within {in_seconds(self._timeout)}{note}")
 
 
 def in_seconds(timeout: float | None) -> str:

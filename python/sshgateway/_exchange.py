@@ -15,9 +15,14 @@ from typing import Protocol
 
 from sshgateway import _core, _userauth
 from sshgateway._keyfile import line_of, wipe
-from sshgateway._login_keys import FileKey, LoginKey
+from sshgateway._limits import danger_of
+from sshgateway._login_keys import FileKey, KeyUnusable, LoginKey
 from sshgateway._messages import SessionFailed
-from sshgateway._status import Status
+from sshgateway._status import (
+    LIBSSH2_ERROR_AUTHENTICATION_FAILED,
+    LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED,
+    Status,
+)
 from sshgateway._userauth import (
     Accepted,
     Banner,
@@ -37,6 +42,9 @@ Left = Callable[[], float | None]
 Answer = Callable[[Prompts], list[str] | None]
 #: Given the server's prompt, returns a new password; None gives up.
 NewPassword = Callable[[str], str | None]
+
+#: libssh2.h: the codes of a refusal by the server. The others say why nothing was asked.
+_REFUSED = (LIBSSH2_ERROR_AUTHENTICATION_FAILED, LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED)
 
 #: A server may send up to this many banners and rounds of prompts during one login.
 _MOST_MESSAGES = 1000
@@ -221,6 +229,9 @@ class Libssh2Exchange:
     def _sign_by_file(self, key: FileKey) -> Reply:
         content = key.read()
         try:
+            danger = None if key.is_certificate else danger_of(content, key.known_blob)
+            if danger is not None:
+                raise KeyUnusable(danger)
             refusal = self._session.auth_key(
                 self._username,
                 content,
@@ -230,6 +241,10 @@ class Libssh2Exchange:
             )
         finally:
             wipe(content)
+        if refusal is not None and refusal[0] not in _REFUSED:
+            is_locked = key.file.is_encrypted
+            words = f"{refusal[1]}; check the passphrase" if is_locked else refusal[1]
+            raise KeyUnusable(words, is_locked=is_locked)
         return _reply(refusal)
 
     def password(self, password: str, new_password: NewPassword) -> Reply:
@@ -256,7 +271,10 @@ class Libssh2Exchange:
 
 
 def _reply(refusal: tuple[int, str] | None) -> Reply:
-    return Accepted() if refusal is None else Refused(None, reason=refusal[1])
+    if refusal is None:
+        return Accepted()
+    code, text = refusal
+    return Refused(None, reason="" if code in _REFUSED else text)
 
 
 def _bare(signature: bytes) -> bytes:

@@ -38,7 +38,7 @@ _MAGIC = b"openssh-key-v1\0"
 
 @dataclass(frozen=True)
 class KeyFile:
-    """What a private key file tells without its passphrase.
+    """The facts that a private key file reveals without its passphrase.
 
     - path (str): the file.
     - public (bytes or None): the public key (RFC 4253 6.6), from the file itself or from

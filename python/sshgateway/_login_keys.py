@@ -33,7 +33,14 @@ AGENT_LIST_TIMEOUT = 10.0
 
 
 class KeyUnusable(Exception):  # noqa: N818
-    """A key cannot sign; the text says why."""
+    """A key cannot sign; the text says why.
+
+    - is_locked (bool): the file could not be read, perhaps because the passphrase is wrong.
+    """
+
+    def __init__(self, why: str, *, is_locked: bool = False) -> None:
+        super().__init__(why)
+        self.is_locked = is_locked
 
 
 class LoginKey(Protocol):
@@ -130,12 +137,15 @@ class FileKey:
         try:
             self.known_blob = session.key_public(content, self.passphrase)
         except ValueError as error:
-            raise KeyUnusable(self._why(str(error))) from None
+            raise self._unreadable(str(error)) from None
         finally:
             wipe(content)
 
-    def _why(self, text: str) -> str:
-        return f"{text}; is the passphrase right?" if self.file.is_encrypted else text
+    def _unreadable(self, text: str) -> KeyUnusable:
+        is_locked = self.file.is_encrypted
+        return KeyUnusable(
+            f"{text}; check the passphrase" if is_locked else text, is_locked=is_locked
+        )
 
     def algorithm(self, server_sig_algs: str | None) -> str:
         return _algorithm(self.blob, server_sig_algs)
@@ -146,7 +156,7 @@ class FileKey:
         try:
             bare = session.key_sign(name, content, self.passphrase, data)
         except ValueError as error:
-            raise KeyUnusable(self._why(str(error))) from None
+            raise self._unreadable(str(error)) from None
         finally:
             wipe(content)
         return _userauth.string(name) + _userauth.string(bare)
@@ -252,10 +262,6 @@ class Keyring:
 
     # ---- In order -----------------------------------------------------------
 
-    def has_silent_keys(self) -> bool:
-        """True if some key can be tried without asking a person for a passphrase."""
-        return bool(self._pkeys or self._agent is not None or any(self._open_files()))
-
     def __iter__(self) -> Iterator[LoginKey]:
         """The keys, each found when it is needed. Locked files come last."""
         seen: set[bytes] = set()
@@ -285,9 +291,6 @@ class Keyring:
 
     def _open(self, files: Sequence[KeyFile]) -> list[KeyFile]:
         return [file for file in files if not file.problem and not self._is_locked(file)]
-
-    def _open_files(self) -> list[KeyFile]:
-        return self._open([*self._named, *self._usual])
 
     def _with_certificates(self, files: Sequence[KeyFile]) -> Iterator[LoginKey]:
         for file in files:

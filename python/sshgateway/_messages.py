@@ -21,6 +21,7 @@ from sshgateway.errors import (
     AuthenticationError,
     ChannelOpenError,
     ConfigError,
+    GatewayBusyError,
     GatewayError,
     GatewayLostError,
     HostKeyError,
@@ -30,24 +31,24 @@ from sshgateway.errors import (
 _LAST_LINES = 3
 _LONGEST_TEXT = 600
 
-# ---- Made for _core ---------------------------------------------------------
+# ---- Proxy commands ----------------------------------------------------------
 
 
 def last_lines(stderr: str) -> str:
-    """The end of a program's stderr, as one line."""
+    """The last lines of a program's stderr, joined to one line."""
     lines = [line.strip() for line in stderr.splitlines()]
     text = " | ".join([line for line in lines if line][-_LAST_LINES:])
     return text if len(text) <= _LONGEST_TEXT else "..." + text[-_LONGEST_TEXT:]
 
 
 def shown(command: list[str]) -> str:
-    """A command as one would type it, within bounds."""
+    """A command in shell syntax, shortened if it is long."""
     text = shlex.join(command)
     return repr(text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "...")
 
 
 def how_it_ended(returncode: int | None) -> str:
-    """A return code in words, as a shell's user would say it."""
+    """A return code in words; None stands for a program that has not ended."""
     if returncode is None:
         return "has not ended"
     if returncode >= 0:
@@ -66,18 +67,20 @@ def _its_words(stderr: str) -> str:
 def proxy_ended(
     errno: int, command: list[str], returncode: int | None, stderr: str
 ) -> ProxyCommandError:
+    """The program failed while it carried a stream. Called by _core."""
     text = f"proxy command {shown(command)} {how_it_ended(returncode)}{_its_words(stderr)}"
     return ProxyCommandError(errno, text, command=command, returncode=returncode, stderr=stderr)
 
 
 _CURES = {
-    ENOENT: "; is {!r} installed, and in PATH?",
-    EACCES: "; is {!r} executable?",
+    ENOENT: "; check that {!r} is installed and in PATH",
+    EACCES: "; check that {!r} is executable",
     ENOEXEC: "; if {!r} is a script, its first line must name an interpreter",
 }
 
 
 def proxy_not_executed(errno: int, command: list[str]) -> ProxyCommandError:
+    """execve(2) failed. Called by _core."""
     text = (
         f"cannot execute proxy command {shown(command)}: "
         f"{os.strerror(errno)}{_CURES.get(errno, '').format(command[0])}"
@@ -86,6 +89,7 @@ def proxy_not_executed(errno: int, command: list[str]) -> ProxyCommandError:
 
 
 def proxy_not_in_directory(errno: int, command: list[str], cwd: object) -> ProxyCommandError:
+    """chdir(2) to the working directory failed. Called by _core."""
     text = f"cannot run proxy command {shown(command)} in {cwd!r}: {os.strerror(errno)}"
     return ProxyCommandError(errno, text, command=command)
 
@@ -93,6 +97,7 @@ def proxy_not_in_directory(errno: int, command: list[str], cwd: object) -> Proxy
 def proxy_handed_over_nothing(
     errno: int, command: list[str], returncode: int | None, stderr: str
 ) -> ProxyCommandError:
+    """The program passed no socket (ProxyUseFdpass). Called by _core."""
     text = (
         f"proxy command {shown(command)} handed over no socket "
         f"(fdpass): {os.strerror(errno)}; it {how_it_ended(returncode)}"
@@ -102,18 +107,20 @@ def proxy_handed_over_nothing(
 
 
 def proxy_too_slow(errno: int, command: list[str]) -> TimeoutError:
+    """No socket arrived before the deadline (ProxyUseFdpass). Called by _core."""
     text = f"proxy command {shown(command)} handed over no socket in time"
     return TimeoutError(errno, text)
 
 
-# ---- Made for config.py -------------------------------------------------------
+# ---- ssh_config ----------------------------------------------------------------
 
 
 def config_invalid(words: str, errno: int = _errno.EINVAL) -> ConfigError:
+    """*words* is the whole text."""
     return ConfigError(errno, words)
 
 
-# ---- Made for Gateway -------------------------------------------------------
+# ---- Gateways ------------------------------------------------------------------
 
 
 class SessionFailed(Exception):  # noqa: N818
@@ -138,38 +145,49 @@ session_failed = SessionFailed
 
 
 def gateway_not_opened(gateway: str, errno: int, words: str) -> GatewayError:
-    """What broke before the login was done."""
+    """A step before the end of the login failed; *words* says which and why."""
     text = f"cannot open gateway {gateway!r}: {words}"
     number = errno if errno not in (0, _errno.ETIMEDOUT) else _errno.ECONNRESET
     return GatewayError(number, text, gateway=gateway)
 
 
-def no_key_exchange(words: str) -> str:
-    """What to look at when the two sides found no common algorithm."""
+def no_key_exchange(words: str, missing: tuple[str, str, Sequence[str]] | None = None) -> str:
+    """The key exchange failed.
+
+    - words: the reason, or "".
+    - missing: the kind of algorithm without a common member, our offer, and the server's.
+    """
     from sshgateway import _core
 
-    offered = "; ".join(
-        f"{name} {value}"
-        for name, value in (
-            ("ciphers", _core.OFFERED_CIPHERS),
-            ("MACs", _core.OFFERED_MACS),
-            ("host key types", _core.OFFERED_HOST_KEYS),
-            ("key exchange methods", _core.OFFERED_KEX),
-        )
-    )
+    if missing is None:
+        return f"the key exchange failed: {words or 'the server closed the connection'}"
+    name, ours, theirs = missing
     old = _core.LIBSSH2_NUMBER < 0x010B00
     cure = "; RSA host keys and AES-GCM need libssh2 1.11 or newer" if old else ""
     return (
-        f"the key exchange failed: {words or 'the server closed the connection'}{cure}; "
-        f"no common algorithm? libssh2 {_core.LIBSSH2_VERSION} offers {offered}"
+        f"the key exchange failed, because there is no common {name}: "
+        f"the server offers {printable(', '.join(theirs)) or 'none'}, "
+        f"and libssh2 {_core.LIBSSH2_VERSION} offers {ours.replace(',', ', ')}{cure}"
     )
 
 
+def gateway_busy(gateway: str, words: str) -> GatewayBusyError:
+    """The server has no room for one more login; *words* is its text."""
+    text = (
+        f"gateway {gateway!r} is busy: it said {printable(words)!r}; try again later, give a "
+        f"longer timeout=, or raise MaxStartups (PerSourcePenalties) in its sshd_config"
+    )
+    return GatewayBusyError(_errno.ECONNREFUSED, text, gateway=gateway)
+
+
 def no_ssh_server(words: str) -> str:
-    """words: the last line it said, and none was a version of SSH (RFC 4253 4.2)."""
+    """The text for a server whose first lines hold no SSH version (RFC 4253 section 4.2).
+
+    - words: the last line that it sent.
+    """
     return (
-        f"it said {printable(words)!r}, which is not SSH; see that host and port are those of "
-        "an SSH server, and that it has room for one more connection"
+        f"it sent {printable(words)!r}, which is not an SSH version; check that host and port "
+        "are those of an SSH server, and that the server accepts more connections"
     )
 
 
@@ -182,7 +200,7 @@ def channel_not_opened(
     text: str,
     timeout: float | None,
 ) -> OSError:
-    """Called by _core.
+    """A channel did not open. Called by _core.
 
     - status (str): the name of a Status.
     - code (int): for OPEN_FAILURE RFC 4254's reason.
@@ -199,13 +217,13 @@ def channel_not_opened(
 
 
 def printable(words: str) -> str:
-    """What a peer said, fit for one line of a terminal, and not endless."""
+    """A text from a peer as one printable line, shortened if it is long."""
     line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "..."
 
 
 def _scan(hostname: str, address: tuple[str, int] | None) -> str:
-    """How ssh-keyscan(1) shows the keys of a host, in words."""
+    """The ssh-keyscan(1) command that prints the keys of a host, for a message."""
     bracketed = re.fullmatch(r"\[(.*)\]:(\d+)", hostname)
     known = (bracketed[1], int(bracketed[2])) if bracketed else (hostname, 22)
     host, port = address or known
@@ -230,13 +248,14 @@ def host_key_unknown(
 ) -> HostKeyError:
     """No known_hosts file has a key of the host.
 
-    file: where it would be written; None if there is none.  address: what was
-    connected to, if hostname is an alias.  notes: what else was seen.
+    - file (str or None): the file to which a new key would be added.
+    - address: the host and port of the connection, if hostname is an alias.
+    - notes: further observations, for the text.
     """
     text = (
         f"no host key is known for {hostname!r}, so the {key_type} key {fingerprint} that gateway "
-        f"{gateway!r} presented was not trusted{_and(notes)}; compare this fingerprint with what "
-        f"the owner of the host tells you, then "
+        f"{gateway!r} presented was not trusted{_and(notes)}; ask the owner of the host for its "
+        f"fingerprint and compare, then "
     )
     if file is None:
         text += "name a file in known_hosts= that has the key"
@@ -260,13 +279,14 @@ def host_key_changed(
     *,
     notes: Sequence[str] = (),
 ) -> HostKeyError:
-    """Line *line* of *file* has another key for the host."""
+    """Line *line* of *file* holds another key for the host."""
     remove = shlex.join(["ssh-keygen", "-f", file, "-R", hostname])
     text = (
         f"the host key of {hostname!r} has changed: gateway {gateway!r} presented the {key_type} "
         f"key {fingerprint}, but {file}:{line} has the {known_type} key {known_fingerprint}"
-        f"{_and(notes)}; somebody may be listening in between, or the host has a new key: ask "
-        f"its owner, and only if the new fingerprint is right remove the old key: {remove}"
+        f"{_and(notes)}; another machine may be intercepting the connection, or the host has a "
+        f"new key: ask its owner, and only if the new fingerprint is right remove the old key: "
+        f"{remove}"
     )
     return _host_key_error(text, gateway, hostname, key_type, fingerprint)
 
@@ -285,8 +305,8 @@ def host_key_revoked(
     text = (
         f"the host key of {hostname!r} is revoked: gateway {gateway!r} presented the {key_type} "
         f"key {fingerprint}, which {file}:{line} marks as @revoked{_and(notes)}; the key may be "
-        f"stolen and somebody else may be using it, so it is never accepted: tell the owner of "
-        f"the host, who must give it a new key"
+        f"stolen and in use by an attacker, so it is never accepted: ask the owner of the host "
+        f"to give it a new key"
     )
     return _host_key_error(text, gateway, hostname, key_type, fingerprint)
 
@@ -319,7 +339,7 @@ def authentication_failed(
     - tried: the attempts, in words.
     - accepted: the methods that the server named last.
     - locked_keys: the key files whose passphrase is missing or may be wrong.
-    - accepted_in_part: what the server accepted before it wanted more.
+    - accepted_in_part: the steps that the server accepted before it wanted more.
     - hung_up: the reason, if the server ended the connection.
     - banner: the last text that the server showed.
     """
@@ -360,7 +380,7 @@ def _is_about_tries(words: str) -> bool:
 
 
 def _login_advice(accepted: Sequence[str]) -> str:
-    """What to do, by what the server accepts."""
+    """The advice for the user; it depends on the methods that the server accepts."""
     cures = {
         "publickey": "a key (pkey=, key_filename=, or one in the agent)",
         "keyboard-interactive": "prompt= to answer its questions",
@@ -377,12 +397,14 @@ def gateway_lost(
     session: object = None,
     at_most: float | None = None,
 ) -> GatewayLostError:
-    """The error of a channel whose gateway is lost.
+    """The connection ended while it was in use. Called by _core.
 
-    - reason (str): the server's disconnect text, or the text of the system's error.
-    - session (Session or None): the session that carried the channel; None means that the
-      connection of *gateway* has no part in the reason.
-    - at_most (float or None): seconds that the caller may still wait; None means no limit.
+    - errno: the system's error number, or 0.
+    - gateway: the Gateway, or its name.
+    - reason: the server's disconnect text, or "" for that of errno.
+    - session: the Session that was lost; None to leave out the reason of the stream to the
+      gateway.
+    - at_most: seconds that the caller can still wait, or None for no limit.
     """
     words = reason or os.strerror(errno)
     if session is not None and hasattr(gateway, "why_lost"):
@@ -393,7 +415,7 @@ def gateway_lost(
     return GatewayLostError(number, text, gateway=str(gateway))
 
 
-#: RFC 4254 section 5.1: the reason, and what to do about it.
+#: RFC 4254 section 5.1: the reasons, and advice.
 _REFUSALS = {
     1: (
         "administratively prohibited",
@@ -402,7 +424,7 @@ _REFUSALS = {
     ),
     2: (
         "connect failed",
-        "see that the gateway itself can look up and reach this address, and that something "
+        "check that the gateway itself can look up and reach this address, and that something "
         "listens there",
     ),
     3: ("unknown channel type", "its server does not know this kind of channel"),
@@ -413,11 +435,15 @@ _REFUSALS = {
 def channel_refused(
     gateway: str, dest_addr: tuple[str, int] | str, reason: int, words: str = ""
 ) -> ChannelOpenError:
-    """words: the description that came with the refusal, if any."""
+    """The server refused a channel (RFC 4254 section 5.1).
+
+    - reason: the reason code.
+    - words: the server's description, or "".
+    """
     to = dest_addr if isinstance(dest_addr, str) else f"{dest_addr[0]}:{dest_addr[1]}"
     name, cure = _REFUSALS.get(reason, (f"reason {reason}", "see the gateway's log"))
     said = printable(words)
-    # The system's libssh2 drops the description; sshd's "open failed" says nothing new.
+    # The system's libssh2 drops the description; sshd's "open failed" adds nothing.
     repeated = ("", name, "open failed")
     description = f" ({said})" if said.lower() not in repeated else ""
     text = f"gateway {gateway!r} refused a channel to {to!r}: {name}{description}; {cure}"

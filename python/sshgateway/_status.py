@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["LIBSSH2_ERROR_AUTHENTICATION_FAILED", "Status"]
+__all__ = [
+    "LIBSSH2_ERROR_AUTHENTICATION_FAILED",
+    "LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED",
+    "Status",
+]
 
 
 class Status(enum.StrEnum):
@@ -28,3 +32,5 @@ class Status(enum.StrEnum):
 #: libssh2.h. For a key: the server refused the public half, so nothing was signed. (Reading the
 #: private half, and with it the passphrase, comes first and fails with other codes.)
 LIBSSH2_ERROR_AUTHENTICATION_FAILED = -18
+#: The server refused the signature or the password.
+LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED = -19

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Keys held by an ssh-agent(1): list them, have them sign.
+"""Agent: list the keys of an ssh-agent(1) and sign with them.
 
-Two messages of the agent protocol (draft-ietf-sshm-ssh-agent) over the Unix
-socket the agent listens on.  libssh2's own agent code blocks without limit and
-fails on some keys; here every operation has a deadline and messages have
-bounds, as in OpenSSH's authfd.c.
+It uses two requests of the agent protocol (draft-ietf-sshm-ssh-agent) over the agent's Unix
+socket. libssh2's own agent code blocks without a limit and fails on some keys; here every
+operation has a deadline, and the size of messages is limited as in OpenSSH's authfd.c.
 
-Not spoken: session-bind@openssh.com.  So an agent does not show or use here
-keys that ``ssh-add -h`` restricted to certain hosts.
+The extension session-bind@openssh.com is not implemented. An agent therefore neither lists nor
+uses keys that ``ssh-add -h`` restricted to certain hosts.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from sshgateway.known_hosts import fingerprint, key_type
 __all__ = ["Agent", "AgentError", "AgentKey", "socket_path"]
 
 # draft-ietf-sshm-ssh-agent, sections 6.1 and 6.2; authfd.h
-_FAILURES = (5, 30, 102)  # SSH_AGENT_FAILURE, and what older agents say for it
+_FAILURES = (5, 30, 102)  # SSH_AGENT_FAILURE, and the replies of older agents for it
 _REQUEST_IDENTITIES = 11
 _IDENTITIES_ANSWER = 12
 _SIGN_REQUEST = 13
@@ -49,13 +48,17 @@ _Answer = TypeVar("_Answer")
 
 
 class AgentError(Error):
-    """An agent can't be used, or refuses.
+    """An agent cannot be used, or refuses a request.
 
-    Also the standard class of its errno: ``FileNotFoundError`` when there is no
-    socket, ``ConnectionRefusedError`` when nobody listens on it,
-    ``PermissionError`` (EACCES) when the agent refuses to sign,
-    ``ConnectionResetError`` when it hangs up, ``TimeoutError`` at the
-    deadline; EPROTO when what it says makes no sense.
+    It is also the standard class of its errno:
+
+    - ``FileNotFoundError``: there is no socket.
+    - ``ConnectionRefusedError``: no agent listens on the socket.
+    - ``PermissionError`` (EACCES): the agent refuses to sign.
+    - ``ConnectionResetError``: the agent closed the connection.
+    - ``TimeoutError``: the deadline has passed.
+
+    EPROTO stands for an invalid reply.
     """
 
     #: Path of the agent's socket; "" if none is known.
@@ -63,11 +66,11 @@ class AgentError(Error):
 
 
 def socket_path(identity_agent: str | os.PathLike[str] | None = None) -> str | None:
-    """Where the agent listens; None if there is none or it is not to be used.
+    """Return the path of the agent's socket; None if there is none or it must not be used.
 
-    identity_agent: as ssh_config(5) has it: a path ("~" is the home
-    directory), "$NAME" or "SSH_AUTH_SOCK" for what that variable says, or
-    "none".  Default: SSH_AUTH_SOCK.
+    - identity_agent (path): IdentityAgent of ssh_config(5): a path ("~" stands for the home
+      directory), "$NAME" or "SSH_AUTH_SOCK" for the value of that variable, or "none".
+      Default: "SSH_AUTH_SOCK".
     """
     given = "SSH_AUTH_SOCK" if identity_agent is None else os.fspath(identity_agent)
     if given == "none":
@@ -81,15 +84,16 @@ def socket_path(identity_agent: str | os.PathLike[str] | None = None) -> str | N
 
 
 class Agent:
-    """A connection to an agent, made when it is first needed.
+    """A connection to an agent, which is made for the first request.
 
-    path: of the socket; default: socket_path().  timeout: seconds an operation
-    (a list of keys, a signature) may take, None for no limit of its own.  A
-    signature may wait for a person to confirm it.  deadline: time.monotonic()
-    when the last operation must be done; it may be set at any time.
+    - path (path): the socket. Default: ``socket_path()``.
+    - timeout (float or None): seconds for each operation (listing the keys, or a signature);
+      None means no limit. A person may have to confirm a signature.
+    - deadline (float or None): a moment of ``time.monotonic()`` at which every operation ends.
+      The attribute may be set at any time.
 
-    Thread-safe: operations take turns.  A child made by fork() gets a
-    connection of its own.
+    Thread-safe: operations run one after the other. A child of fork() makes its own
+    connection.
     """
 
     def __init__(
@@ -122,9 +126,9 @@ class Agent:
         self.close()
 
     def close(self) -> None:
-        """Hang up.  The agent and its keys can't be used any more.
+        """Close the connection. The Agent and its keys are no longer usable.
 
-        Wakes whoever waits for an answer, and does not wait for that.
+        An operation of another thread fails; this method does not wait for its end.
         """
         self._closed = True
         sock = self._socket
@@ -138,7 +142,7 @@ class Agent:
                 self._turn.release()
 
     def keys(self) -> list[AgentKey]:
-        """The keys the agent offers, in its order; none if it is locked.
+        """Return the agent's keys, in its order; an empty list if it is locked.
 
         Raises AgentError.
         """
@@ -147,47 +151,49 @@ class Agent:
             answer.expect(_IDENTITIES_ANSWER)
             count = answer.number()
             if count > _MOST_KEYS:
-                raise answer.nonsense(f"it claims to have {count} keys")
+                raise answer.invalid(f"it announces {count} keys")
             found = []
             for _ in range(count):
                 blob, comment = answer.string(), answer.string()
-                with contextlib.suppress(ValueError):  # as authfd.c: not a key we know
+                with contextlib.suppress(ValueError):  # an unknown kind of key, as authfd.c
                     found.append(AgentKey(self, blob, comment.decode("utf-8", "replace")))
             return found
 
         return self._ask(bytes([_REQUEST_IDENTITIES]), "list its keys", parse)
 
     def sign(self, key: AgentKey, data: bytes, algorithm: str) -> bytes:
-        """A signature blob (RFC 4253 section 6.6): string algorithm, string signature.
+        """Sign *data* with a key of the agent.
 
-        algorithm: one that goes with the key, without "-cert-v01@openssh.com".
-        Raises AgentError, also if the agent signs in another way.
+        - algorithm (str): an algorithm of the key, without "-cert-v01@openssh.com".
+
+        Returns the signature blob of RFC 4253 section 6.6: string algorithm, string signature.
+        Raises AgentError, also if the agent signs with another algorithm.
         """
 
         def parse(answer: _Reader) -> bytes:
             answer.expect(_SIGN_RESPONSE)
             signature = answer.string()
-            # authfd.c ssh_agent_sign() looks too: there are agents that ignore
-            # the flags.  A security key may answer in the form of webauthn.
+            # Some agents ignore the flags; ssh_agent_sign() in authfd.c checks too. A
+            # security key may return a signature of the webauthn form.
             made = answer.inside(signature).string().decode("ascii", "replace")
             if made != algorithm and not algorithm.startswith("sk-"):
-                raise answer.nonsense(f"a signature of type {made!r}, not {algorithm!r}")
+                raise answer.invalid(f"a signature of type {made!r}, not {algorithm!r}")
             return signature
 
         flags = _RSA_FLAGS.get(algorithm, 0).to_bytes(4)
         request = bytes([_SIGN_REQUEST]) + _string(key.blob) + _string(data) + flags
         return self._ask(request, f"sign with {key.describe()}", parse)
 
-    # ---- One question, one answer -------------------------------------------
+    # ---- Requests and replies -----------------------------------------------
 
     def _ask(self, request: bytes, doing: str, parse: Callable[[_Reader], _Answer]) -> _Answer:
-        """Send a message, return what *parse* makes of the answer.
+        """Send a request and return the result of *parse* for the reply.
 
-        doing: what is asked for, for the error's text.
+        - doing (str): the operation, for the error's text.
         """
         if len(request) > _LONGEST_MESSAGE:
-            raise self.error(errno.EMSGSIZE, doing, "the message is longer than agents take")
-        if self._pid != os.getpid():  # a child; who held the lock stayed behind
+            raise self.error(errno.EMSGSIZE, doing, "the message is longer than agents accept")
+        if self._pid != os.getpid():  # a child of fork(): a thread of the parent may hold the lock
             self._turn, self._pid = threading.Lock(), os.getpid()
             self._hang_up()
         deadline = Deadline(self.timeout, at=self.deadline)
@@ -199,7 +205,7 @@ class Agent:
             if answer[0] not in _FAILURES:
                 return parse(_Reader(answer, self, doing))
         except BaseException as error:
-            # The answer may still come; it must not be taken for the next one's.
+            # A late reply must not be taken for the reply to the next request.
             self._hang_up()
             if isinstance(error, AgentError) or not isinstance(error, OSError):
                 raise
@@ -209,7 +215,7 @@ class Agent:
             raise self.error(number, doing, why) from None
         finally:
             self._turn.release()
-            if self._closed:  # meanwhile, by another thread
+            if self._closed:  # by another thread in the meantime
                 self.close()
         raise self.error(errno.EACCES, doing, _WHY_REFUSED)
 
@@ -220,18 +226,18 @@ class Agent:
         except ConnectionError:
             if self._socket is not kept or self._closed:
                 raise
-            self._hang_up()  # the agent was started anew since the last time
+            self._hang_up()  # the agent has been restarted since the last request
             length = self._begin(request, deadline, doing)
         if not 0 < length <= _LONGEST_MESSAGE:
-            why = f"its answer makes no sense: a message of {length} bytes"
+            why = f"its reply is invalid: a message of {length} bytes"
             raise self.error(errno.EPROTO, doing, why)
         return self._receive(length, deadline, doing)
 
     def _begin(self, request: bytes, deadline: Deadline, doing: str) -> int:
-        """Send a message; the length of the answer."""
+        """Send a request and return the length of the reply."""
         sock = self._connected(deadline, doing)
         _limit(sock, deadline)
-        sock.sendall(_string(request))  # the timeout is for all of it
+        sock.sendall(_string(request))  # the timeout covers the whole call
         return int.from_bytes(self._receive(4, deadline, doing))
 
     def _receive(self, size: int, deadline: Deadline, doing: str) -> bytes:
@@ -242,7 +248,9 @@ class Agent:
             _limit(sock, deadline)
             part = sock.recv(size - len(received))
             if not part:
-                raise self.error(errno.ECONNRESET, doing, "it hung up without an answer")
+                raise self.error(
+                    errno.ECONNRESET, doing, "it closed the connection without a reply"
+                )
             received += part
         return bytes(received)
 
@@ -254,20 +262,20 @@ class Agent:
         if not self.path:
             why = "there is none: SSH_AUTH_SOCK is not set; start ssh-agent and run ssh-add"
             raise self.error(errno.ENOENT, doing, why)
-        if "\0" in self.path:  # connect(2) would take what is before it
-            raise self.error(errno.EINVAL, doing, "no path holds a null byte")
+        if "\0" in self.path:  # connect(2) would use the part before it
+            raise self.error(errno.EINVAL, doing, "its path holds a null byte")
         if self._socket is not None and _readable(self._socket):
-            self._hang_up()  # an EOF, or bytes nobody asked for
+            self._hang_up()  # an EOF, or bytes that no request has asked for
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._connect(self._socket, deadline, doing)
         return self._socket
 
     def _connect(self, sock: socket.socket, deadline: Deadline, doing: str) -> None:
-        """connect(2), to the deadline even if the agent accepts nobody.
+        """Connect before the deadline, even if the agent does not accept connections.
 
-        On Linux a Unix socket that does not block gets EAGAIN at once when the
-        queue of the listener is full, and nothing to wait for.
+        On Linux connect(2) of a non-blocking Unix socket fails with EAGAIN if the listener's
+        queue is full. poll(2) does not report when there is room, so this tries again.
         """
         sock.settimeout(0)
         while not self._closed:
@@ -287,29 +295,33 @@ class Agent:
     # ---- Time and errors -----------------------------------------------------
 
     def error(self, number: int, doing: str, why: str) -> AgentError:
-        """An AgentError; *doing* and *why* are for its text."""
-        text = f"cannot have the ssh agent {self.path!r} {doing}: {why}"
+        """Return an AgentError.
+
+        - number (int): its errno.
+        - doing, why (str): the operation and the reason, for the text.
+        """
+        text = f"the ssh agent {self.path!r} cannot {doing}: {why}"
         return AgentError(number, text, path=self.path)
 
     def _too_late(self, doing: str) -> AgentError:
-        why = "no answer in time; does it wait for a confirmation, a PIN or a touch?"
+        why = "it did not reply in time; it may wait for a confirmation, a PIN or a touch"
         return self.error(errno.ETIMEDOUT, doing, why)
 
 
 _WHY_REFUSED = (
-    "it refuses; it may be locked (ssh-add -X), the key removed, restricted to certain hosts, "
-    "or its use not confirmed"
+    "it refuses; it may be locked (ssh-add -X), or the key may be removed, restricted to certain "
+    "hosts, or not confirmed"
 )
 
 
 class AgentKey:
-    """A key in an agent, with what Paramiko's keys offer for logging in.
+    """A key of an agent, with the part of the interface of Paramiko's keys that a login needs.
 
-    Usable wherever a Paramiko key is: as ``pkey=`` of a Gateway, or of
-    Paramiko's own Transport.  The private half never leaves the agent.
+    It can be the ``pkey=`` of a Gateway or of Paramiko's Transport. The private key stays in
+    the agent.
     """
 
-    #: Paramiko: a certificate that goes with the key.  Here it is the key.
+    #: The certificate of a Paramiko key. None, because here the blob itself is the certificate.
     public_blob = None
 
     def __init__(self, agent: Agent, blob: bytes, comment: str = "") -> None:
@@ -317,7 +329,7 @@ class AgentKey:
         self.agent = agent
         #: The public key or certificate (RFC 4253 section 6.6).
         self.blob = blob
-        #: What ssh-add -l shows: most often the file it came from.
+        #: The comment that ssh-add -l shows, most often the key's file.
         self.comment = comment
 
     def __repr__(self) -> str:
@@ -329,30 +341,32 @@ class AgentKey:
         return fingerprint(self.blob)
 
     def describe(self) -> str:
-        """The key in words, for messages."""
+        """Return type, fingerprint and comment, for messages."""
         return printable(f"{self.type} {self.fingerprint} ({self.comment})")
 
     def get_name(self) -> str:
-        """The key's type, as "ssh-ed25519"."""
+        """Return the key's type, as "ssh-ed25519"."""
         return self.type
 
     def asbytes(self) -> bytes:
-        """The public key blob."""
+        """Return the public key blob."""
         return self.blob
 
     def can_sign(self) -> bool:
-        """True: the agent has the private half."""
+        """Return True: the agent has the private key."""
         return True
 
     def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> bytes:
-        """Sign; the signature blob: string algorithm, string signature.
+        """Sign *data*.
 
-        algorithm: for RSA "rsa-sha2-256" or "rsa-sha2-512" (RFC 8332), also
-        with "-cert-v01@openssh.com"; without it "ssh-rsa", that is SHA-1.
-        Other keys know but one.  The signature of a security key (sk-...) is
-        followed by its flags and counter.
+        - algorithm (str): for RSA "rsa-sha2-256" or "rsa-sha2-512" (RFC 8332), also with
+          "-cert-v01@openssh.com". Default: "ssh-rsa", which uses SHA-1. Other keys have one
+          algorithm.
 
-        Raises AgentError.
+        Returns the signature blob: string algorithm, string signature. For a security key
+        (sk-...) its flags and counter follow.
+
+        Raises AgentError, and ValueError for an unknown algorithm of an RSA key.
         """
         return self.agent.sign(self, bytes(data), self._algorithm(algorithm))
 
@@ -362,12 +376,12 @@ class AgentKey:
         plain = self.type.removesuffix(_CERTIFICATE)
         wanted = asked.removesuffix(_CERTIFICATE) if plain == "ssh-rsa" and asked else plain
         if plain == "ssh-rsa" and wanted not in (plain, *_RSA_FLAGS):
-            raise ValueError(f"no signature algorithm of an RSA key: {asked!r}")
+            raise ValueError(f"{asked!r} is not a signature algorithm of an RSA key")
         return wanted
 
 
 class _Reader:
-    """Takes a message apart; whatever is not there is an AgentError."""
+    """Parses a reply; a missing or invalid field is an AgentError."""
 
     def __init__(self, data: bytes, agent: Agent, doing: str) -> None:
         self._data = data
@@ -375,18 +389,19 @@ class _Reader:
         self._agent = agent
         self._doing = doing
 
-    def nonsense(self, what: str) -> AgentError:
-        why = f"its answer makes no sense: {printable(what)}"
+    def invalid(self, what: str) -> AgentError:
+        """Return the error for an invalid reply."""
+        why = f"its reply is invalid: {printable(what)}"
         return self._agent.error(errno.EPROTO, self._doing, why)
 
     def inside(self, part: bytes) -> _Reader:
-        """For a field that has fields."""
+        """Return a reader for a field that consists of fields."""
         return _Reader(part, self._agent, self._doing)
 
     def expect(self, kind: int) -> None:
         found = self._take(1)[0]
         if found != kind:
-            raise self.nonsense(f"message {found} instead of {kind}")
+            raise self.invalid(f"message {found} instead of {kind}")
 
     def number(self) -> int:
         return int.from_bytes(self._take(4))
@@ -397,18 +412,18 @@ class _Reader:
     def _take(self, size: int) -> bytes:
         part = self._data[self._at : self._at + size]
         if len(part) < size:
-            raise self.nonsense("it ends in the middle of a field")
+            raise self.invalid("it ends in the middle of a field")
         self._at += size
         return part
 
 
 def _string(data: bytes) -> bytes:
-    """RFC 4251 section 5; an agent's message is one as well."""
+    """Encode a string of RFC 4251 section 5. A message to an agent has the same form."""
     return len(data).to_bytes(4) + data
 
 
 def _limit(sock: socket.socket, deadline: Deadline) -> None:
-    """Let the next call on the socket wait until the deadline."""
+    """Set the socket's timeout to the time left."""
     left = deadline.left()
     if left == 0:
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
@@ -422,12 +437,12 @@ def _readable(sock: socket.socket) -> bool:
 
 
 def _reason(error: OSError) -> tuple[int, str]:
-    """Errno and text of what went wrong with the socket."""
+    """Return errno and text for an error of the socket."""
     number = error.errno
-    if number is None:  # "AF_UNIX path too long" comes without
+    if number is None:  # "AF_UNIX path too long" has no errno
         number = errno.ENAMETOOLONG
     if number == errno.ENOENT:
-        return number, "there is no such socket; is the agent still running?"
+        return number, "there is no such socket; check that the agent is running"
     if number == errno.ECONNREFUSED:
-        return number, "nobody listens there; is the agent still running?"
+        return number, "no agent listens there; check that the agent is running"
     return number, os.strerror(number)

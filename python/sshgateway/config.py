@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""From ssh_config(5) to the hosts on the way.
+"""Find the hosts on the way to a target, from ssh_config(5).
 
-Where there is an ssh(1), ``ssh -G`` decides: Include, Match, tokens, and that
-the first value wins, are OpenSSH's own.  A ProxyJump is followed as ssh(1)
-follows it: for the last host of the list it starts itself with the others as
-``-J``, which are then not looked up in the file.  So of a list the first host
-alone may have a route of its own.
+If ssh(1) is installed, ``ssh -G`` interprets the files: Include, Match, tokens, and the rule
+that the first value counts, are OpenSSH's own. A ProxyJump is followed as ssh(1) follows it: for
+the last host of the list it starts itself with the others as ``-J``, and does not look up their
+ProxyJump in the file. Only the first host of a list may therefore have a route of its own.
 
-Without an ssh(1) Paramiko's SSHConfig reads the files.  It does less:
+Without ssh(1) Paramiko's SSHConfig reads the files. It has limits:
 
-* Include is passed over; a warning is logged.
-* Match knows host, originalhost, user, localuser, exec (with Invoke), final,
-  canonical and all; what host and user compare with may be set further down.
-* Patterns know ``[a-c]``, and upper case is another host; of one
-  block the last ``ProxyCommand none`` wins.
-* The token %C is not known, %l and %L are the same name.
-* A file that others may write to is not refused.
+* Include is ignored; a warning is logged.
+* Match supports host, originalhost, user, localuser, exec (with Invoke), final, canonical and
+  all. The values that host and user are compared with may be set further down in the file.
+* Patterns support ``[a-c]``, and are case-sensitive. Of several ``ProxyCommand none`` in one
+  block the last counts.
+* The token %C is unknown; %l and %L are the same name.
+* A file that other users may write to is not refused.
 """
 
 from __future__ import annotations
@@ -48,17 +47,17 @@ __all__ = ["Host", "SshConfig", "lookup", "route", "route_by"]
 
 _log = logging.getLogger(__name__)
 
-#: A path, None for the user's and the system's files, False for none.
+#: A path; None for the user's and the system's files; False for no file.
 SshConfig = str | os.PathLike[str] | bool | None
 
 _SYSTEM_FILE = "/etc/ssh/ssh_config"
 _MOST_HOPS = 32
 #: A port on which no SSH server listens, for a command line on which the first -p counts.
 _NO_PORT = "1"
-#: IdentityFile's defaults in any version of OpenSSH; of these, Gateway's own.
+#: The defaults of IdentityFile in any version of OpenSSH, and those of Gateway.
 _DEFAULT_KEYS = re.compile(r"~/\.ssh/id_[a-z0-9_]+")
 _USUAL_KEYS = {"~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"}
-#: Keywords with several paths.
+#: Keywords whose value is a list of paths.
 _SEVERAL = ("userknownhostsfile", "globalknownhostsfile")
 _STRICTNESS = {
     "yes": "yes", "true": "yes", "ask": "yes",
@@ -66,41 +65,55 @@ _STRICTNESS = {
     "no": "no", "off": "no", "false": "no",
 }  # fmt: skip
 
-#: Keywords in lower case; several values only where ``ssh -G`` has several lines.
+#: The values by keyword, in lower case. A keyword for which ``ssh -G`` prints several lines has
+#: several values.
 _Options = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What ssh_config says of one host.  Names are those of ssh_config(5)."""
+    """The configuration of one host. The names are those of ssh_config(5)."""
 
-    #: As it was asked for.
+    #: The name that was looked up.
     name: str
+    #: HostName: the name or address to connect to.
     hostname: str
+    #: Port.
     port: int
+    #: User.
     user: str
-    #: "a,b": a first, then b; None if it is reached directly or by proxy_command.
+    #: ProxyJump: "a,b" leads to a, then to b. None if the host is reached directly or by
+    #: proxy_command.
     proxy_jump: str | None
-    #: With its tokens as they stand.
+    #: ProxyCommand, with its tokens not expanded.
     proxy_command: str | None
+    #: ProxyUseFdpass.
     proxy_use_fdpass: bool
-    #: None: the usual ones.
+    #: IdentityFile; None for the defaults.
     identity_files: tuple[str, ...] | None
+    #: IdentitiesOnly.
     identities_only: bool
+    #: IdentityAgent; None for the default.
     identity_agent: str | None
+    #: The paths of UserKnownHostsFile and of GlobalKnownHostsFile.
     known_hosts: tuple[str, ...]
-    #: "yes", "accept-new" or "no"; "ask" is "yes", for nobody can be asked.
+    #: StrictHostKeyChecking: "yes", "accept-new" or "no". "ask" becomes "yes", because a library
+    #: cannot ask.
     strict_host_key_checking: str
+    #: HostKeyAlias.
     host_key_alias: str | None
+    #: ConnectTimeout in seconds; None for no limit.
     connect_timeout: float | None
+    #: ServerAliveInterval in seconds; 0 for none.
     server_alive_interval: float
+    #: ServerAliveCountMax.
     server_alive_count_max: int
 
     def __str__(self) -> str:
         return format_host(self.user, self.hostname, self.port)
 
     def gateway_parameters(self) -> dict[str, Any]:
-        """Those of Gateway, the way there apart."""
+        """Return the parameters of Gateway for this host, without the way to it."""
         files = self.identity_files
         return {
             "hostname": self.hostname,
@@ -119,16 +132,18 @@ class Host:
         }
 
     def proxy(self) -> Proxy | None:
-        """The ProxyCommand, run by a shell as OpenSSH does."""
+        """Return the ProxyCommand with its tokens expanded, for a shell as in OpenSSH; None if
+        there is none. Raises ConfigError."""
         if self.proxy_command is None:
             return None
         command = expand(self.proxy_command, self.tokens(self.proxy_command))
         return Proxy(command, self.proxy_use_fdpass, (self.hostname, self.port))
 
     def tokens(self, text: str) -> dict[str, str]:
-        """ssh_config(5): ProxyCommand accepts %%, %h, %k, %n, %p and %r.
+        """Return the values of the tokens that ProxyCommand accepts: %h, %k, %n, %p and %r
+        (ssh_config(5), TOKENS).
 
-        Those that appear in *text* must be fit for a shell.
+        Raises ConfigError if *text* holds a token whose value a shell could interpret.
         """
         if "%h" in text:
             check_host(self.hostname, "HostName")
@@ -157,19 +172,22 @@ def lookup(
     ssh_config: SshConfig = None,
     timeout: float | None = None,
 ) -> Host:
-    """What the configuration says of *host*.
+    """Look up the configuration of a host.
 
-    port, user, jump: in place of what it says there, as ``ssh -p -l -J``.
-    timeout: seconds; it may run commands (Match exec) and look up names.
+    - host (str): its name, as on the command line of ssh(1).
+    - port (int), user (str), jump (str): override the configuration, as ``ssh -p -l -J``.
+    - ssh_config: the file; see ``SshConfig``. Default: the user's and the system's files.
+    - timeout (float): seconds. Match exec may run commands, and names may be looked up.
+      Default: no limit.
 
-    Raises ConfigError, or TimeoutError(ETIMEDOUT, text).
+    Raises ConfigError, and TimeoutError(ETIMEDOUT, text).
     """
     check_host(host)
     if user is not None:
         check_user(user)
     asked = _Question(host, port, user, jump, ssh_config, timeout)
     found = _host(asked, asked.answer())
-    # A ProxyCommand may hold a password.
+    # Not the ProxyCommand itself: it may hold a password.
     way = "a ProxyCommand" if found.proxy_command else f"ProxyJump {found.proxy_jump or 'none'}"
     _log.debug("%s is %s, by %s", host, found, way)
     return found
@@ -178,9 +196,11 @@ def lookup(
 def route(
     target: Host, *, ssh_config: SshConfig = None, timeout: float | None = None
 ) -> list[Host]:
-    """The hosts to go through, in the order of the way, by *target*'s ProxyJump.
+    """Return the hosts between us and *target* by its ProxyJump, the first hop first.
 
-    The first may have a ProxyCommand.  Raises ConfigError (ELOOP for a circle).
+    The first one may have a ProxyCommand. The other parameters are those of ``lookup()``.
+
+    Raises ConfigError (ELOOP for a circle), and TimeoutError(ETIMEDOUT, text).
     """
     if target.proxy_jump is None:
         return []
@@ -194,7 +214,11 @@ def route_by(
     ssh_config: SshConfig = None,
     timeout: float | None = None,
 ) -> list[Host]:
-    """The same, by a list as ProxyJump has it."""
+    """Return the hosts of a route, as ``route()`` does.
+
+    - jump (str): the route in the syntax of ProxyJump.
+    - target (Host): the host at its end, if known, for the text of an error.
+    """
     deadline = Deadline(timeout)
     hops: list[Host] = []
     seen = set()
@@ -213,12 +237,13 @@ def route_by(
 
 
 def _circle(names: Sequence[str]) -> ConfigError:
+    """The error for a circle; *names* are the hosts in the order of the look-ups."""
     text = f"the ProxyJump of ssh_config leads in a circle: {' -> '.join(names)}"
     return config_invalid(text, errno.ELOOP)
 
 
 def _last_of(jump: str) -> tuple[str | None, str | None, str, int | None]:
-    """What comes before, then user, host and port of the last of a list."""
+    """Split a list of ProxyJump: the hosts before the last, then user, host and port of it."""
     rest, comma, last = jump.rpartition(",")
     text = last.strip()
     is_uri = text.startswith("ssh://")
@@ -247,7 +272,7 @@ class _SshError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """One look-up; the answer comes from ssh(1), from Paramiko, or from nobody."""
+    """One look-up, which ssh(1) or Paramiko answers."""
 
     host: str
     port: int | None
@@ -265,7 +290,7 @@ class _Question:
         return _ask_paramiko(self)
 
     def _with_arguments(self, options: _Options) -> _Options:
-        """What was asked for wins, as on ssh's command line."""
+        """Override the options by those that were asked for, as ssh's command line does."""
         if self.port is not None:
             options["port"] = [str(self.port)]
         if self.user is not None:
@@ -291,7 +316,8 @@ class _Question:
             options = self._run(command, deadline)
             files = options.get("identityfile", [])
             for number, file in enumerate(files):
-                # ssh expands IdentityFile later, but ControlPath, with the same tokens, now.
+                # ssh -G does not expand IdentityFile, but it expands ControlPath, which has
+                # the same tokens.
                 if "%" in file or "${" in file:
                     quoted = re.sub(r'([\\"])', r"\\\1", file)
                     expand_it = [program, "-G", "-o", f'ControlPath="{quoted}"', *command[2:]]
@@ -319,12 +345,13 @@ class _Question:
         return host == options["hostname"][0] and user in (None, options["user"][0])
 
     def _run(self, command: list[str], deadline: Deadline) -> _Options:
+        """Run ``ssh -G`` and parse the options that it prints. Raises _SshError."""
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # so that what Match exec started ends with it
+            start_new_session=True,  # so that the commands of Match exec end with it
         ) as ssh:
             try:
                 said, complaint = ssh.communicate(timeout=deadline.left())
@@ -333,7 +360,9 @@ class _Question:
                     os.killpg(ssh.pid, signal.SIGKILL)
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
-                raise deadline.error(f"ssh -G did not tell the way to {self.host!r}") from None
+                raise deadline.error(
+                    f"ssh -G did not print the options of {self.host!r}"
+                ) from None
         if ssh.returncode != 0:
             raise _SshError(os.fsdecode(complaint))
         options: _Options = {}
@@ -353,39 +382,40 @@ class _Question:
                     pass
             except OSError as error:
                 number = error.errno or number
-        return config_invalid(f"ssh -G cannot tell the way to {self.host!r}: {text}", number)
+        return config_invalid(f"ssh -G cannot look up {self.host!r}: {text}", number)
 
 
 def _ask_paramiko(asked: _Question) -> _Options:
     try:
         from paramiko import SSHConfig
     except ImportError:
-        _log.warning("ssh_config is not read: there is neither an ssh program nor Paramiko")
+        _log.warning("ssh_config is ignored: neither the program ssh nor Paramiko is installed")
         return asked._with_arguments({})
 
     class Config(SSHConfig):  # type: ignore[misc]
-        #: The rest is expanded here: in one pass, and with what may go to a shell checked.
+        #: The other tokens are expanded by this module: in one pass, and after a check of the
+        #: values that a shell may interpret.
         TOKENS_BY_CONFIG_KEY: ClassVar = {
             keyword: SSHConfig.TOKENS_BY_CONFIG_KEY[keyword]
             for keyword in ("hostname", "match-exec")
         }
 
     config = Config()
-    # The first value wins, so what was asked for comes first.
+    # The first value counts, so the overriding values come first.
     lines = [f"{keyword} {value}\n" for keyword, (value,) in asked._with_arguments({}).items()]
     config.parse(io.StringIO("Host *\n" + "".join(lines)))
     for path in _files(asked.ssh_config):
         _parse(config, path, must_exist=asked.ssh_config is not None)
     try:
         found = config.lookup(asked.host)
-    except Exception as error:  # also those of Match exec
-        raise config_invalid(f"cannot tell the way to {asked.host!r}: {error}") from None
+    except Exception as error:  # Match exec may raise any
+        raise config_invalid(f"Paramiko cannot look up {asked.host!r}: {error}") from None
     return _first_way(_as_of_ssh(asked, found))
 
 
 def _as_of_ssh(asked: _Question, found: dict[str, Any]) -> _Options:
-    """Paramiko's answer, as ``ssh -G`` would have given it."""
-    # None stands for "ProxyCommand none"; of IdentityFile there is a list.
+    """Convert Paramiko's answer to the form of ``ssh -G``."""
+    # Paramiko returns None for "ProxyCommand none", and a list for IdentityFile.
     options = {
         keyword: value if isinstance(value, list) else [value or "none"]
         for keyword, value in found.items()
@@ -403,7 +433,7 @@ def _as_of_ssh(asked: _Question, found: dict[str, Any]) -> _Options:
 
 
 def _tokens_of_paths(asked: _Question, options: _Options) -> dict[str, str]:
-    """ssh_config(5), TOKENS: those of IdentityFile and its like."""
+    """The tokens of IdentityFile and other paths (ssh_config(5), TOKENS)."""
     hostname = options["hostname"][0]
     return {
         "d": _from_home("~"),
@@ -420,8 +450,8 @@ def _tokens_of_paths(asked: _Question, options: _Options) -> dict[str, str]:
 
 
 def _first_way(options: _Options) -> _Options:
-    """Paramiko keeps the order of the file: of the two the first wins, but for a
-    ProxyJump that is none."""
+    """Keep the first of ProxyJump and ProxyCommand, which counts, unless it is "ProxyJump
+    none". Paramiko keeps the order of the file."""
     jump = options.get("proxyjump", ["none"])[0].lower()
     ways = [keyword for keyword in options if keyword in ("proxyjump", "proxycommand")]
     if len(ways) == 2:
@@ -430,7 +460,7 @@ def _first_way(options: _Options) -> _Options:
 
 
 def _from_home(path: str) -> str:
-    """ "~" as for ssh(1): the home directory of the account, not $HOME."""
+    """Expand "~" as ssh(1) does: to the home directory of the account, not to $HOME."""
     if path == "~" or path.startswith("~/"):
         return pwd.getpwuid(os.getuid()).pw_dir + path[1:]
     return os.path.expanduser(path)
@@ -453,12 +483,12 @@ def _parse(config: Any, path: str, must_exist: bool) -> None:
             raise config_invalid(words, error.errno or errno.EINVAL) from None
         return
     if re.search(r"(?im)^\s*include\b", text):
-        _log.warning("%s: Include is passed over, for there is no ssh program to ask", path)
-    # A block of a file before must not go on in the next.
+        _log.warning("%s: Include is ignored because the program ssh is not installed", path)
+    # The last block of one file must not continue in the next file.
     config.parse(io.StringIO("Host *\n" + text))
 
 
-# ---- What the answer means --------------------------------------------------
+# ---- Interpreting the answer ------------------------------------------------
 
 
 def _host(asked: _Question, options: _Options) -> Host:
@@ -468,8 +498,7 @@ def _host(asked: _Question, options: _Options) -> Host:
     jump, command = one("proxyjump", "none"), one("proxycommand", "none")
     for keyword in ("revokedhostkeys", "knownhostscommand"):
         if one(keyword, "none") != "none":
-            _log.warning("ssh_config has %s for %s, which counts for nothing here",
-                         keyword, asked.host)  # fmt: skip
+            _log.warning("%s of ssh_config is ignored for %s", keyword, asked.host)
     identities_only = _is_yes(one("identitiesonly"))
     jumps = jump.lower() != "none"
     return Host(
@@ -504,7 +533,7 @@ def _number(value: str, keyword: str) -> int:
 
 
 def _seconds(value: str) -> float | None:
-    """sshd_config(5), TIME FORMATS; ``ssh -G`` prints seconds.  0 and none are no limit."""
+    """Parse a time of sshd_config(5), TIME FORMATS. Returns seconds, or None for 0 and "none"."""
     units = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
     if not value or value.lower() == "none":
         return None
@@ -517,21 +546,21 @@ def _seconds(value: str) -> float | None:
 
 
 def _identity_files(files: list[str] | None, identities_only: bool) -> tuple[str, ...] | None:
-    """None for the usual ones, which ``ssh -G`` lists like any other."""
+    """The paths of IdentityFile; None for the defaults, which ``ssh -G`` lists too."""
     if files is None:
         files = sorted(_USUAL_KEYS)
     usual = all(_DEFAULT_KEYS.fullmatch(file) for file in files) and _USUAL_KEYS.issubset(files)
     if usual and not identities_only:
         return None
     paths = [_from_home(file) for file in files if file.lower() != "none"]
-    if usual:  # then the agent's keys count that have one of these files
+    if usual:  # IdentitiesOnly: only keys of the agent that have one of these files
         paths = [path for path in paths if os.path.exists(path) or os.path.exists(path + ".pub")]
     return tuple(paths)
 
 
 def _known_hosts(options: _Options) -> tuple[str, ...]:
-    """The user's files first: new keys are added to the first of all, but never to a
-    file of the system."""
+    """The user's files, then the system's. New keys are added to the first one, which must not
+    be a file of the system."""
     files = []
     for keyword, defaults in zip(_SEVERAL, (DEFAULT_PATHS[:2], DEFAULT_PATHS[2:]), strict=True):
         paths = options.get(keyword, list(defaults))
@@ -544,7 +573,7 @@ def _known_hosts(options: _Options) -> tuple[str, ...]:
 
 
 def _split(value: str) -> list[str]:
-    """``ssh -G`` has paths on one line, with blanks between and perhaps within."""
+    """Split the paths that ``ssh -G`` prints on one line. A path may hold blanks itself."""
     words = value.split()
     paths = []
     while words:

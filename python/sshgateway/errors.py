@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The exceptions of sshgateway.
 
-Every one is an ``OSError`` with exactly two arguments, ``(errno, text)``:
-Paramiko formats ``e.args[1], e.args[0]`` and dies of anything else.  And as
-``OSError(ENOENT, ...)`` makes a ``FileNotFoundError``, so does ours: an error
-is always also an instance of the standard class of its errno.
+Each is an ``OSError`` with exactly two arguments, ``(errno, text)``, because Paramiko formats
+``e.args[1], e.args[0]`` and fails on anything else. ``OSError(ENOENT, ...)`` makes a
+``FileNotFoundError``, and our classes do the same: an error is always also an instance of the
+standard class of its errno.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __all__ = [
     "ChannelOpenError",
     "ConfigError",
     "Error",
+    "GatewayBusyError",
     "GatewayError",
     "GatewayLostError",
     "HostKeyError",
@@ -24,7 +25,7 @@ __all__ = [
 
 
 class Error(OSError):
-    """Base of the exceptions of this package; ``args`` is (errno, text)."""
+    """Base class of the exceptions of this package; ``args`` is (errno, text)."""
 
     def __new__(cls, errno: int, text: str, /, **attributes: Any) -> Self:
         standard = type(OSError(errno, text))
@@ -36,43 +37,42 @@ class Error(OSError):
         self.__dict__.update(attributes)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The class that was combined below has no importable name.
+        # A class that _also() has made cannot be imported by name.
         cls = getattr(type(self), "_plain", type(self))
         return _rebuild, (cls, *self.args), self.__dict__
 
 
 class ProxyCommandError(Error):
-    """A proxy command could not be executed, or ended with a failure.
+    """A proxy command could not be executed, or failed.
 
-    It is also the standard class of its errno: ``FileNotFoundError`` and the
-    like when the command can't be executed, ``ConnectionResetError`` when
-    ``recv`` tells that it failed, ``BrokenPipeError`` from ``send`` after
-    that.
+    It is also the standard class of its errno: for example ``FileNotFoundError`` when the
+    command cannot be executed, ``ConnectionResetError`` when ``recv`` reports that the command
+    has failed, and ``BrokenPipeError`` from a ``send`` after that.
     """
 
-    #: The command that was executed, as a list of str.
+    #: The command, as a list of str.
     command: list[str]
-    #: Its exit status, or minus the number of a signal; None when it never
-    #: ran, still runs, or was reaped by somebody else.
+    #: The exit status, or minus the number of the signal that killed the command. None if the
+    #: command never ran, is running, or was reaped by other code of this process.
     returncode: int | None = None
-    #: The last of what it wrote to stderr.
+    #: The end of its stderr.
     stderr: str = ""
 
 
 class ConfigError(Error):
-    """The way to a host can't be told: ssh_config is broken, or leads in a circle, or
-    a host or user is refused.
+    """The way to a host cannot be determined: ssh_config is invalid or leads in a circle, or
+    the name of a host or user is refused.
 
-    EINVAL; ELOOP for a circle; also the standard class of its errno, as
-    ``FileNotFoundError`` when a file that was named can't be read.
+    errno is EINVAL, or ELOOP for a circle, or that of a file that cannot be read. It is also
+    the standard class of its errno, for example ``FileNotFoundError``.
     """
 
 
 class GatewayError(Error):
-    """A gateway can't be used: not reached, not trusted, no login, lost.
+    """A gateway cannot be used.
 
-    Base of what the others here tell more exactly; itself raised for what has
-    no class of its own, with the errno of the failure.
+    Base class of the more specific exceptions below. It is raised itself, with the errno of
+    the failure, if the gateway cannot be reached or the key exchange fails.
     """
 
     #: The gateway, as "user@host:port".
@@ -82,15 +82,15 @@ class GatewayError(Error):
 class HostKeyError(GatewayError):
     """The host key of a gateway is unknown, changed or revoked.
 
-    Raised before anything is authenticated, so no secret went out.  Also a
-    ``PermissionError`` (EACCES).  ssh_config(5): StrictHostKeyChecking.
+    Raised before authentication, so no secret has been sent. Also a ``PermissionError``
+    (EACCES). See StrictHostKeyChecking in ssh_config(5).
     """
 
-    #: The name that was looked up: host, "[host]:port", or the alias.
+    #: The name that was looked up in known_hosts: the host, "[host]:port", or the alias.
     hostname: str = ""
-    #: Type of the key the server presented, as "ssh-ed25519".
+    #: The type of the key that the server presented, as "ssh-ed25519".
     key_type: str = ""
-    #: Its fingerprint in OpenSSH's form, "SHA256:...".
+    #: The fingerprint of that key in OpenSSH's form, "SHA256:...".
     fingerprint: str = ""
 
 
@@ -115,6 +115,14 @@ class AuthenticationError(GatewayError):
         super().__init__(errno, text, **lists | attributes)
 
 
+class GatewayBusyError(GatewayError):
+    """A gateway has no room for one more login (sshd_config's MaxStartups).
+
+    Raised once trying again within the timeout was of no use. Also a
+    ``ConnectionRefusedError`` (ECONNREFUSED).
+    """
+
+
 class GatewayLostError(GatewayError):
     """The connection to a gateway ended while it was in use.
 
@@ -128,10 +136,10 @@ class ChannelOpenError(GatewayError):
     Also a ``ConnectionRefusedError`` (ECONNREFUSED).
     """
 
-    #: RFC 4254's reason: 1 administratively prohibited, 2 connect failed,
+    #: The reason code of RFC 4254 section 5.1: 1 administratively prohibited, 2 connect failed,
     #: 3 unknown channel type, 4 resource shortage; 0 if the server gave none.
     reason: int = 0
-    #: Where the channel was to go: (host, port), or the path of a Unix socket.
+    #: The target of the channel: (host, port), or the path of a Unix socket.
     dest_addr: tuple[str, int] | str = ""
 
 
@@ -139,7 +147,7 @@ _made: dict[tuple[type[Error], type[OSError]], type[Error]] = {}
 
 
 def _also(cls: type[Any], standard: type[OSError]) -> type[Any]:
-    """The class that is both, under the name of the first."""
+    """Return a subclass of both classes, with the name of the first."""
     if (cls, standard) not in _made:
         names = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_plain": cls}
         _made[cls, standard] = type(cls.__name__, (cls, standard), names)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fabric 2 and 3: a Connection that goes the way of ssh_config as OpenSSH does.
+"""Fabric 2 and 3: a Connection that follows ssh_config as OpenSSH does.
 
-A Gateway needs nothing of this: Fabric's own ``Connection(host, gateway=gateway)``
-takes it as it is.
+To use a single Gateway this module is not needed: Fabric's own
+``Connection(host, gateway=gateway)`` accepts it.
 """
 
 from __future__ import annotations
@@ -29,30 +29,33 @@ _USUAL_FILES = ["~/.ssh/config", "/etc/ssh/ssh_config"]
 
 @dataclasses.dataclass(frozen=True)
 class _Way:
-    """Stands where Fabric keeps a gateway: ssh_config has one of these."""
+    """The directive of ssh_config that decides, in the place where Fabric keeps a gateway."""
 
     keyword: str
     value: str
 
 
 class Connection(fabric.Connection):
-    """A ``fabric.Connection`` with the ways of ``sshgateway.create_connection``.
+    """A ``fabric.Connection`` that connects by ``sshgateway.create_connection``.
 
-    The same arguments.  ProxyJump is followed in OpenSSH's order, the host keys
-    on the way are checked, "none" is none; ProxyCommand is run as OpenSSH runs
-    it; ssh(1) reads the files that Fabric would read (see ``sshgateway.config``).
-    Gateways are shared by all connections (see ``sshgateway.shared_gateway``).
+    The arguments are those of ``fabric.Connection``, with these differences:
 
-    gateway: a Gateway, which wins over a ProxyJump of ssh_config, while a
-    ProxyCommand wins over it, with a UserWarning; a str is a proxy command, with
-    the tokens %% %h %k %n %p %r; a ``fabric.Connection`` is used as Fabric does.
+    - ProxyJump of ssh_config(5) is followed in OpenSSH's order, the host keys of the gateways
+      are checked, and "none" means none.
+    - ProxyCommand is run as OpenSSH runs it.
+    - ssh(1) interprets the files that Fabric would read (see ``sshgateway.config``).
+    - All connections share their gateways (see ``sshgateway.shared_gateway``).
+    - gateway (Gateway, str or ``fabric.Connection``): a Gateway is used instead of a ProxyJump
+      of ssh_config. If ssh_config has a ProxyCommand, that is used instead, with a UserWarning.
+      A str is a proxy command with the tokens %% %h %k %n %p %r. A ``fabric.Connection`` is
+      used as Fabric does.
 
-    The key of the host itself is Fabric's affair, which takes any: see
-    ``client.set_missing_host_key_policy``.
+    Fabric itself checks the key of the host at the end of the way. By default it accepts any
+    key: see ``client.set_missing_host_key_policy``.
     """
 
     def get_gateway(self) -> Any:
-        """What ssh_config says, else the gateway of Fabric's configuration."""
+        """The directive of ssh_config that decides, else the gateway of Fabric's configuration."""
         with _ssh_config(self.config) as source:
             host = config.lookup(self.original_host, self.port, self.user, ssh_config=source)
         if host.proxy_command is not None:
@@ -62,7 +65,7 @@ class Connection(fabric.Connection):
         return self.config.gateway
 
     def open_gateway(self) -> Any:
-        """A socket to the host, by its gateway or proxy command."""
+        """Return a socket to the host through its gateway or proxy command."""
         options: dict[str, Any] = {}
         given = self.gateway
         if isinstance(given, str):
@@ -72,7 +75,7 @@ class Connection(fabric.Connection):
         elif not isinstance(given, _Way):
             return super().open_gateway()
         elif given.keyword == "ProxyCommand" and isinstance(self.config.gateway, Gateway):
-            options["gateway"] = self.config.gateway  # to be told that it is not used
+            options["gateway"] = self.config.gateway  # for the warning that it is not used
         with _ssh_config(self.config) as source:
             return create_connection(
                 (self.original_host, self.port),
@@ -85,10 +88,11 @@ class Connection(fabric.Connection):
 
 @contextlib.contextmanager
 def _ssh_config(given: fabric.Config) -> Iterator[str | bool | None]:
-    """The files that Fabric has read, as config.lookup wants to be told of them.
+    """The files that Fabric has read, as the ssh_config= of ``config.lookup()``.
 
-    An SSHConfig that was given to Fabric as an object becomes a file for a while.
-    (That a clone of a configuration was read from files, only its rules tell.)
+    An SSHConfig that Fabric got as an object is written to a temporary file. The rules are
+    compared with those of the files, because a clone of a configuration does not record that
+    it was read from files.
     """
     if given._runtime_ssh_path is not None:
         paths = [given._runtime_ssh_path]
@@ -110,7 +114,7 @@ def _ssh_config(given: fabric.Config) -> Iterator[str | bool | None]:
 
 
 def _home_is_that_of_ssh() -> bool:
-    """ssh(1) asks for the account's home directory, not for $HOME."""
+    """True if $HOME is the account's home directory, which ssh(1) uses."""
     return os.path.expanduser("~") == pwd.getpwuid(os.getuid()).pw_dir
 
 
@@ -124,7 +128,7 @@ def _rules_of(paths: Sequence[str]) -> Any:
 
 
 def _lines(rules: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The rules of a Paramiko SSHConfig, as they stand in a file."""
+    """The rules of a Paramiko SSHConfig in the syntax of ssh_config(5)."""
     for rule in rules:
         if "host" in rule:
             yield f"Host {' '.join(rule['host'])}\n"

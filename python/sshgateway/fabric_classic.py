@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Fabric 1 (fab-classic): one login on the gateway for the whole run.
 
-Fabric 1 connects to ``env.gateway`` anew for each host.  After ``install()``, at
-the top of a fabfile, one shared Gateway carries them all, and ProxyCommand lines
-of ssh_config are run by ours.
+Fabric 1 logs in to ``env.gateway`` once for each host. After ``install()``, at the top of a
+fabfile, one shared Gateway carries the connections to all hosts, and ``sshgateway.ProxyCommand``
+runs the proxy commands of ssh_config.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ __all__ = ["install", "uninstall"]
 
 _PASSWORD_PROMPTS = 3  # ssh_config(5): NumberOfPasswordPrompts
 
-#: What we put in the place of what, and where: (module, name, original, ours).
+#: The functions that install() has replaced: (module, name, original, ours).
 _replaced: list[tuple[Any, str, Any, Any]] = []
 
-#: Fabric 1's own functions, by name; kept for those who still hold one of ours.
+#: Fabric 1's own functions, by name. They stay here after uninstall(), for code that holds a
+#: reference to one of ours.
 _originals: dict[str, Any] = {}
 
 #: The gateways of this run, in the order of their first use.
 _gateways: dict[Gateway, None] = {}
 
-#: .way is what the connection being made in this thread goes through, in words.
+#: .way describes the gateway or proxy command of the connection that this thread is making.
 _current = threading.local()
 
 
 def install() -> None:
-    """Have Fabric 1 use our gateways and proxy commands.
+    """Make Fabric 1 use the gateways and proxy commands of sshgateway.
 
-    Before the first connection; at the top of a fabfile is the place.  Doing it
-    twice is doing it once.
+    Call it before the first connection, at the top of a fabfile. A second call does nothing.
 
-    ``env.gateway``, and ``ProxyJump`` and ``ProxyCommand`` where
-    ``env.use_ssh_config`` is set, then are ours.  A ProxyCommand wins over
-    ``env.gateway``, with a UserWarning.
+    It applies to ``env.gateway`` and, if ``env.use_ssh_config`` is set, to ``ProxyJump`` and
+    ``ProxyCommand`` of ssh_config(5). If there are both a ProxyCommand and ``env.gateway``, the
+    ProxyCommand is used, with a UserWarning.
 
-    Raises ImportError when the Fabric that is installed is not Fabric 1.
+    Raises ImportError if Fabric 1 is not installed.
     """
     if _replaced:
         return
@@ -59,7 +59,7 @@ def install() -> None:
         )
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"no Fabric 1 is installed ({error}); Fabric 2 and 3 need no install(): "
+            f"Fabric 1 is not installed ({error}); Fabric 2 and 3 need no install(): "
             "give their Connection a gateway=sshgateway.Gateway(...)"
         ) from None
     _replace(network, "get_gateway", _get_gateway)
@@ -69,7 +69,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Give Fabric 1 its own functions back; gateways that are open stay so."""
+    """Undo ``install()``: restore Fabric 1's own functions. Open gateways stay open."""
     while _replaced:
         module, name, original, ours = _replaced.pop()
         if getattr(module, name) is ours:
@@ -82,11 +82,11 @@ def _replace(module: Any, name: str, ours: Any) -> None:
     setattr(module, name, ours)
 
 
-# ---- In the place of functions of fabric.network ----------------------------------
+# ---- Replacements of functions of fabric.network -----------------------------------
 
 
 def _get_gateway(host: str, port: str | int, cache: Any, replace: bool = False) -> Any:
-    """A stream to the host, or None when there is nothing to go through."""
+    """Return a stream to the host, or None if it is reached directly."""
     from fabric import network
     from fabric.state import env
 
@@ -101,8 +101,11 @@ def _get_gateway(host: str, port: str | int, cache: Any, replace: bool = False) 
 
 
 def _connect(user: str, host: str, port: Any, cache: Any, seek_gateway: bool = True) -> Any:
-    """Fabric 1 takes an EOFError for Ctrl-D and leaves silently, with status 0.
-    It comes when the far end closes the stream before the login is complete."""
+    """Connect as Fabric 1 does, and report a stream that ends before the login is complete.
+
+    Fabric 1 mistakes the EOFError of such a stream for Ctrl-D, and exits silently with
+    status 0.
+    """
     _current.way = None
     try:
         return _originals["connect"](user, host, port, cache, seek_gateway)
@@ -121,7 +124,7 @@ def _disconnect_all() -> None:
         _originals["disconnect_all"]()
     finally:
         while _gateways:
-            gateway, _ = _gateways.popitem()  # those behind others first
+            gateway, _ = _gateways.popitem()  # the last hops first
             if output.status:
                 sys.stdout.write(f"Disconnecting from gateway {gateway}... ")
             gateway.close()
@@ -133,9 +136,9 @@ def _disconnect_all() -> None:
 
 
 def _first_directive(config: dict[str, Any]) -> str | None:
-    """Of ProxyCommand and ProxyJump the first counts, as in OpenSSH; "none" is none.
+    """The one of ProxyCommand and ProxyJump that comes first, which counts in OpenSSH.
 
-    Paramiko hands them over in the order of the file.
+    Paramiko keeps the order of the file. Returns None for "none".
     """
     for name in config:
         if name in ("proxycommand", "proxyjump"):
@@ -144,8 +147,8 @@ def _first_directive(config: dict[str, Any]) -> str | None:
 
 
 def _hops(jumps: str, target: tuple[str, str]) -> list[str]:
-    """Those of a ProxyJump; for a host that is one of them, as by "Host *", those
-    before it."""
+    """The hosts of a ProxyJump. If the target is one of them, because the directive is in
+    "Host *", only those before it."""
     from fabric import network
 
     hops = [hop.strip().removeprefix("ssh://").rstrip("/") for hop in jumps.split(",")]
@@ -154,7 +157,7 @@ def _hops(jumps: str, target: tuple[str, str]) -> list[str]:
 
 
 def _start(config: dict[str, Any], env: Any, host: str, port: int) -> ProxyCommand:
-    """A ProxyCommand, run as OpenSSH runs it."""
+    """Start a ProxyCommand as OpenSSH does."""
     command = config["proxycommand"]
     if env.gateway:
         warnings.warn(
@@ -163,7 +166,7 @@ def _start(config: dict[str, Any], env: Any, host: str, port: int) -> ProxyComma
             UserWarning,
             stacklevel=2,
         )
-    # A shell reads what Paramiko has put in for %h, %n and %r.
+    # A shell interprets the values that Paramiko has substituted for %h, %n and %r.
     check_host(host)
     check_host(env.host_string.rpartition("@")[2])
     check_user(config.get("user", env.local_user))
@@ -184,7 +187,7 @@ def _open_channel(hops: list[str], host: str, port: int) -> _core.DirectTcpipCha
 
 
 def _open_gateway(name: str, through: Gateway | None) -> Gateway:
-    """Asks for a password, as Fabric does, only where one could help."""
+    """Open a shared gateway; ask for a password, as Fabric does, only if one could help."""
     from fabric import network
     from fabric.state import env
 
@@ -204,7 +207,7 @@ def _open_gateway(name: str, through: Gateway | None) -> Gateway:
 
 
 def _question(error: errors.AuthenticationError) -> str | None:
-    """What to ask for after a login that failed."""
+    """The question for the user after a failed login; None if no answer could help."""
     if error.locked_keys:
         return "Passphrase for private key"
     if {"password", "keyboard-interactive"}.intersection(error.accepted):
@@ -213,7 +216,7 @@ def _question(error: errors.AuthenticationError) -> str | None:
 
 
 def _remember(name: str, password: str) -> None:
-    """For this gateway alone: what opens it is not to be tried on every host."""
+    """Keep a password for this gateway only, so that it is not tried on every host."""
     from fabric import network
     from fabric.state import env
 
@@ -221,7 +224,7 @@ def _remember(name: str, password: str) -> None:
 
 
 def _parameters(name: str) -> dict[str, Any]:
-    """Those of a Gateway, from Fabric 1's env."""
+    """The parameters of a Gateway, from Fabric 1's env."""
     from fabric import network
     from fabric.auth import get_password
     from fabric.context_managers import settings
@@ -249,7 +252,8 @@ def _parameters(name: str) -> dict[str, Any]:
 
 
 def _known_hosts(env: Any) -> list[str]:
-    """Fabric 1 saves no new key, and what is added to the first file is not."""
+    """The known_hosts files. Fabric 1 saves no new keys, so the first one is /dev/null, to
+    which new keys are added."""
     paths = [] if env.reject_unknown_hosts else [os.devnull]
     if env.get("system_known_hosts"):
         paths.append(env.system_known_hosts)
@@ -262,20 +266,23 @@ def _seconds(timeout: Any) -> float | None:
     return float(timeout) if timeout else None
 
 
-# ---- Errors as Fabric 1 understands them ------------------------------------------
+# ---- Errors as Fabric 1 expects them -----------------------------------------------
 
 
 @contextlib.contextmanager
 def _errors_of_fabric() -> Iterator[None]:
-    """It tries again after an OSError; asks for a password after an SSHException;
-    and takes EOFError and TypeError for Ctrl-D."""
+    """Raise NetworkError for errors that Fabric 1 would handle wrongly.
+
+    Fabric 1 retries after an OSError, asks for a password after an SSHException, and mistakes
+    EOFError and TypeError for Ctrl-D.
+    """
     try:
         yield
     except (errors.HostKeyError, errors.AuthenticationError) as error:
-        # Once more would be in vain, and could lock the user out.
+        # A retry would fail too, and could lock the account.
         _give_up(str(error.args[1]), error)
     except EOFError as error:
-        _give_up(f"cannot use {_current.way}: there is nobody to ask for a password", error)
+        _give_up(f"cannot use {_current.way}: there is no terminal to ask for a password", error)
     except TypeError as error:
         _give_up(f"cannot use {_current.way}: {error!r}", error)
 

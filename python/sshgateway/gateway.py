@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Gateway: what to connect to, whom to trust, what to log in with.
+"""Gateway: an SSH connection to a gateway, with its host key check and its login.
 
-The C ``Session`` does it, step by step; here is decided which steps, in which
-order, and what a failure is called.
+This module decides which steps are taken, in which order, and which exception reports a
+failure. The C ``Session`` executes the steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from sshgateway import _core, _messages
+from sshgateway import _core, _logins, _messages
 from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
 from sshgateway._connectors import (
     Carrier,
@@ -31,9 +31,11 @@ from sshgateway._connectors import (
 )
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
+from sshgateway._kexinit import Hello, is_busy, missing_algorithm
 from sshgateway._messages import SessionFailed
 from sshgateway._status import Status
 from sshgateway._usage import Usage
+from sshgateway.errors import GatewayBusyError
 from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
 from sshgateway.login import (
     METHODS,
@@ -52,36 +54,80 @@ _Path = str | os.PathLike[str]
 
 
 class Gateway:
-    """An SSH connection to a gateway, that carries channels to other hosts.
+    """An SSH connection to a gateway, which carries channels to other hosts.
 
-    host: "user@host:port", "host", "[v6]:port" or a bare v6 address; or
-    hostname=, port= (22) and username= (default: who you are).
+    Nothing is connected before ``open()`` or the first channel. All methods are thread-safe.
 
-    password, pkey, key_filename, passphrase, allow_agent, identity_agent,
-    look_for_keys, identities_only, prompt: see ``sshgateway.login.Login``.
+    Address:
 
-    known_hosts: paths of known_hosts files; default: the user's and the
-    system's.  host_key_alias: the name to look up instead (ssh_config's
-    HostKeyAlias).  strict_host_key_checking: "yes" refuses unknown keys,
-    "accept-new" adds them to the first file, "no" takes them and changed ones
-    as they are; a revoked key is never taken.
+    - host (str): "user@host:port", "host", "[v6]:port" or a bare IPv6 address. Instead of it,
+      or of its parts, give the next three.
+    - hostname (str): the name or address of the gateway.
+    - port (int): the port of its SSH server. Default: 22.
+    - username (str): the user to log in as. Default: the current user.
 
-    timeout: seconds to connect and log in, None for ever.  channel_timeout:
-    seconds to open a channel, for those who give none.
+    Login, by as many methods as the server requires (RFC 4252, RFC 4256):
 
-    server_alive_interval: seconds of silence after which the gateway is asked
-    whether it is there, 0 for never; after server_alive_count_max intervals more
-    without a byte of it the connection is lost (ssh_config's ServerAliveInterval
-    and ServerAliveCountMax).
+    - password (str): for the method password, and for the password prompt of
+      keyboard-interactive.
+    - pkey (a Paramiko key or a sequence of them): keys that sign for themselves.
+    - key_filename (path or sequence of paths): private key files, as IdentityFile of
+      ssh_config(5). If FILE-cert.pub exists beside FILE, it is tried as its certificate.
+    - passphrase (str): decrypts the files of key_filename.
+    - allow_agent (bool): use the keys of an ssh-agent(1). Default: True.
+    - identity_agent (path): the socket of the agent, as IdentityAgent of ssh_config(5).
+      Default: SSH_AUTH_SOCK.
+    - look_for_keys (bool): try the default files of ~/.ssh if neither pkey nor key_filename is
+      given. Default: True.
+    - identities_only (bool): use only those keys of the agent whose files are given, as
+      IdentitiesOnly of ssh_config(5). Default: False.
+    - prompt (callable): asks a person and returns the answer, or None to give up. It is called
+      as ``prompt(text, echo)``, or as ``prompt(text, echo, question)`` if it accepts a third
+      argument, a ``sshgateway.login.Question``; with echo False the answer is a secret. It is
+      called for passphrases, for passwords, and for keyboard-interactive.
+    - certificate_filename (path or sequence of paths): certificates of the keys, as
+      CertificateFile of ssh_config(5).
+    - preferred_authentications (sequence of str): the methods that may be used, in the order in
+      which they are tried, as PreferredAuthentications of ssh_config(5). Default: publickey,
+      keyboard-interactive, password.
+    - number_of_password_prompts (int): how often a person is asked for a password, or for the
+      passphrase of a file. Default: 3. See NumberOfPasswordPrompts of ssh_config(5).
+    - banner (callable): called with each text that the server shows during the login, as it
+      arrives (RFC 4252 section 5.4). Control characters are escaped.
 
-    sock: the way to the gateway, a connected ``socket.socket``, which is taken
-    over, or a stream of ours; or gateway: another Gateway to go through.
+    Host key:
 
-    Nothing is connected before ``open()`` or the first channel.
+    - known_hosts (sequence of paths): known_hosts files. Default: the user's and the system's,
+      as UserKnownHostsFile and GlobalKnownHostsFile of ssh_config(5).
+    - host_key_alias (str): the name to look up in them, as HostKeyAlias of ssh_config(5).
+      Default: the host, with the port if it is not 22.
+    - strict_host_key_checking (str): "yes" refuses unknown and changed keys; "accept-new" adds
+      unknown keys to the first file; "no" accepts unknown and changed keys, and sends no
+      password if the key has changed. A revoked key is always refused. Default: "yes".
+
+    Times:
+
+    - timeout (float): seconds to connect and log in. Default: None, no limit.
+    - channel_timeout (float): seconds to open a channel, unless the call has its own; None
+      means no limit. Default: 30.
+    - server_alive_interval (float): seconds without a byte from the gateway after which a
+      keepalive request is sent, 0 to 1000000; 0 sends none. Default: 0. See
+      ServerAliveInterval of ssh_config(5).
+    - server_alive_count_max (int): the number of further intervals without a byte after which
+      the connection is lost, 1 to 1000. Default: 3. See ServerAliveCountMax of ssh_config(5).
+
+    The way to the gateway, by default a TCP connection; at most one of:
+
+    - sock (``socket.socket`` or stream): a connected socket, which the Gateway owns from then
+      on, or a ProxyCommand or DirectTcpipChannel.
+    - gateway (Gateway): another Gateway to go through.
+
+    Raises ValueError and TypeError for invalid parameters.
     """
 
-    #: What the last connection agreed upon: kex, host_key, cipher, mac, and the
-    #: server_version; the fingerprint of the host key; the login that was accepted.
+    #: Facts about the last connection: the algorithms ``kex``, ``host_key``, ``cipher`` and
+    #: ``mac``, the ``server_version``, the ``fingerprint`` of the host key, and the ``login``
+    #: that was accepted, in words. Empty before the first one.
     methods: dict[str, str]
 
     def __init__(
@@ -119,7 +165,7 @@ class Gateway:
         self.port = port or number or 22
         self.username = username or user or getpass.getuser()
         if not self.hostname:
-            raise ValueError("no host: give 'user@host:port' or hostname=")
+            raise ValueError("no host is given; pass 'user@host:port' or hostname=")
         if not 0 < self.port < 65536:
             raise ValueError(f"port must be 1-65535, not {self.port}")
         if strict_host_key_checking not in _STRICT:
@@ -133,7 +179,7 @@ class Gateway:
                 f"server_alive_count_max must be 1 to 1000, not {server_alive_count_max}"
             )
         if sock is not None and gateway is not None:
-            raise ValueError("sock= and gateway= are two ways; give one")
+            raise ValueError("pass either sock= or gateway=, not both")
         if gateway is not None and not isinstance(gateway, Gateway):
             raise TypeError(f"gateway must be a Gateway, not {type(gateway).__name__}")
         self.timeout = timeout
@@ -166,7 +212,8 @@ class Gateway:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        """At first, and in a forked child: its parent's session is not ours."""
+        """Initialize the state of the connection: at first, and in a child of fork(), which
+        must not use its parent's session."""
         self._pid = os.getpid()
         self._usage = Usage()
         self._condition = threading.Condition()
@@ -174,6 +221,8 @@ class Gateway:
         self._session: _core.Session | None = None
         self._carrier: Carrier | None = None
         self._banners: list[str] = []
+        #: Set while close() wants a login that waits for a busy server to give up.
+        self._closing = threading.Event()
         self.methods = {}
         self._counted: _core.Session | None = None
 
@@ -185,7 +234,7 @@ class Gateway:
         self._check_fork()
         self._usage.note(opening)
 
-    # ---- What it is ---------------------------------------------------------
+    # ---- Attributes ---------------------------------------------------------
 
     def __str__(self) -> str:
         return format_host(self.username, self.hostname, self.port)
@@ -195,33 +244,33 @@ class Gateway:
         return f"<{type(self).__name__} {self} {state}>"
 
     def __copy__(self) -> Self:
-        return self  # Fabric copies what it finds in its configuration
+        return self  # Fabric copies the values of its configuration
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
     @property
     def transport(self) -> Self:
-        """Itself: Fabric asks a gateway for ``.transport.open_channel``."""
+        """The Gateway itself, because Fabric calls ``gateway.transport.open_channel``."""
         return self
 
     def get_transport(self) -> Self:
-        """Itself: Fabric 1 asks a client for its transport."""
+        """Return the Gateway itself, because Fabric 1 calls it."""
         return self
 
     @property
     def is_connected(self) -> bool:
-        """Opened, and neither closed nor lost."""
+        """True if the connection is open: logged in, and neither closed nor lost."""
         session = self._session
         return session is not None and self._pid == os.getpid() and session.is_alive
 
     def is_active(self) -> bool:
-        """As ``paramiko.Transport.is_active``."""
+        """Return ``is_connected``, as ``paramiko.Transport.is_active`` does."""
         return self.is_connected
 
     @property
     def stats(self) -> GatewayStats:
-        """What the connection has carried so far, or the last one had."""
+        """Counters of the current connection, or of the last one."""
         self._check_fork()
         counts: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
         if self._counted is not None:
@@ -238,14 +287,17 @@ class Gateway:
     # ---- Opening ------------------------------------------------------------
 
     def open(self, timeout: float | None = None) -> None:
-        """Connect and log in, unless that is done; again after a loss or close().
+        """Connect and log in, unless the connection is open. It can be called again after a
+        loss and after ``close()``.
 
-        timeout: seconds, default: the gateway's own.  Several threads may call
-        it at once: one connects, the others wait, each with its own deadline,
-        and share its failure.  If that one is interrupted, another takes over.
+        - timeout (float): seconds for all steps. Default: the Gateway's timeout.
 
-        Raises HostKeyError, AuthenticationError, GatewayError, and
-        TimeoutError(ETIMEDOUT, text).
+        Several threads may call it at the same time: one connects; the others wait, each until
+        its own deadline, and get the same exception if it fails. If the thread that connects is
+        interrupted by a signal handler, another one takes over.
+
+        Raises HostKeyError, AuthenticationError, GatewayError if the gateway cannot be reached
+        or the key exchange fails, and TimeoutError(ETIMEDOUT, text).
         """
         self._note_use()
         deadline = Deadline(self.timeout if timeout is None else timeout)
@@ -256,7 +308,7 @@ class Gateway:
             self._connect(deadline)
         except OSError as error:
             attempt.error = error
-            # The text may have the arguments of a proxy command.
+            # Not the text: it may hold the arguments of a proxy command.
             kind = type(error).__name__
             _log.debug("gateway %s: not open, after %.3f s: %s", self, deadline.spent(), kind)
             raise
@@ -268,7 +320,10 @@ class Gateway:
                 self._condition.notify_all()
 
     def _join_or_begin(self, deadline: Deadline) -> _Attempt | None:
-        """None when it is open; an attempt when it is ours to make."""
+        """Wait while another thread connects.
+
+        Returns None if the connection is open, or the attempt that the caller must make.
+        """
         with self._condition:
             while not self.is_connected:
                 attempt = self._attempt
@@ -282,20 +337,34 @@ class Gateway:
             return None
 
     def _connect(self, deadline: Deadline) -> None:
+        """Connect and log in; again after a pause while the server is busy."""
         self._drop()
+        self._closing.clear()
         began = time.monotonic()
-        try:
-            self._connect_once(deadline)
-        except LoginInterrupted:
-            # The server counted the keys that were offered together (MaxAuthTries).
-            _log.debug("gateway %s: connecting again, to offer one key at a time", self)
-            self._connect_once(deadline, offers_at_once=1)
+        pauses = _logins.pauses(deadline)
+        how: dict[str, int] = {} if self._connector.can_repeat else {"offers_at_once": 1}
+        while True:
+            self._connector.prepare(deadline)
+            try:
+                with _logins.slot(self.hostname, self.port, deadline, str(self)):
+                    self._connect_once(deadline, **how)
+                break
+            except LoginInterrupted:
+                # The server counts keys that are offered together (MaxAuthTries).
+                _log.debug("gateway %s: connecting again, to offer one key at a time", self)
+                how = {"offers_at_once": 1}
+            except GatewayBusyError:
+                pause = next(pauses, None) if self._connector.can_repeat else None
+                if pause is None:
+                    raise
+                _log.info("gateway %s: it is busy; trying again in %.2f s", self, pause)
+                self._closing.wait(pause)
+                if self._closing.is_set():
+                    raise
         _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
 
-    def _connect_once(self, deadline: Deadline, **how: Any) -> None:
+    def _connect_once(self, deadline: Deadline, **how: int) -> None:
         _log.debug("gateway %s: connecting", self)
-        if not self._connector.can_repeat:
-            how["offers_at_once"] = 1
         carrier = Carrier(self._connector.connect(self, deadline))
         session = None
         self._banners = []
@@ -309,6 +378,7 @@ class Gateway:
                 keys_only=is_impostor,
                 hop=self._depth() + 1,
                 on_banner=self._take_banner,
+                last_banner=lambda: self._banners[-1] if self._banners else "",
                 **how,
             )
             key = fingerprint(session.host_key)
@@ -338,7 +408,7 @@ class Gateway:
 
     @property
     def banner(self) -> str:
-        """What the server showed before the login (SSH_MSG_USERAUTH_BANNER, RFC 4252 5.4).
+        """The texts that the server showed during the login (RFC 4252 section 5.4).
 
         Made printable, and cut to 64 KiB; "" if there was none.
         """
@@ -352,20 +422,24 @@ class Gateway:
             self._on_banner(shown)
 
     def _shake_hands(self, session: _core.Session, deadline: Deadline) -> bool:
-        """Version and key exchange; then, before any secret goes out, the host key.
+        """Exchange versions and keys, then check the host key, before any secret is sent.
 
-        True when somebody may listen in between: strictness "no" takes a
-        changed key too, but then, as in OpenSSH, no password is sent.
+        Returns True if the connection may be intercepted: with strict_host_key_checking "no"
+        a changed key is accepted, but no password is sent then, as in OpenSSH.
         """
         preferred = _offer(self._known_hosts.key_types(self._name))
         try:
             session.handshake(preferred, deadline.left())
         except SessionFailed as failure:
-            version = session.methods["server_version"]
-            if failure.status != Status.TIMEOUT and version.startswith("SSH-"):
-                failure.text = _messages.no_key_exchange(failure.text)
-            elif failure.status != Status.TIMEOUT and version:
-                failure.text = _messages.no_ssh_server(version)
+            if failure.status in (Status.SSH, Status.LOST):
+                hello = Hello.parse(session.hello)
+                if hello.version:
+                    missing = missing_algorithm(hello)
+                    failure.text = _messages.no_key_exchange(failure.text, missing)
+                elif is_busy(hello):
+                    raise _messages.gateway_busy(str(self), hello.lines[-1]) from None
+                elif hello.lines:
+                    failure.text = _messages.no_ssh_server(hello.lines[-1])
             raise
         key = session.host_key
         verdict = self._known_hosts.check(self._name, key)
@@ -379,7 +453,7 @@ class Gateway:
         return verdict.state == "changed"
 
     def _make_known(self, key: bytes, verdict: Verdict, deadline: Deadline) -> Verdict:
-        """Add a new key; a file that can't be written is no reason not to go on."""
+        """Add a new key to known_hosts; a failure is logged and otherwise ignored."""
         try:
             return self._known_hosts.add(self._name, key, timeout=deadline.left())
         except OSError as error:
@@ -387,10 +461,11 @@ class Gateway:
             return dataclasses.replace(verdict, state="match")
 
     def _failed(self, failure: SessionFailed, carrier: Carrier, deadline: Deadline) -> OSError:
-        """The error of ``open()`` for a step that failed, with the reason of the stream that
-        carried the session."""
+        """The exception for a step that failed, with the reason of the stream to the gateway."""
         if failure.status == Status.TIMEOUT:
-            return deadline.error(f"gateway {self} did not answer")
+            banner = _messages.printable(self._banners[-1]) if self._banners else ""
+            note = f"; its banner: {banner}" if banner else ""
+            return deadline.error(f"gateway {self} did not answer", note)
         reason = carrier.reason(deadline.left())
         words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
         return _messages.gateway_not_opened(str(self), failure.errno, words)
@@ -406,11 +481,23 @@ class Gateway:
         max_packet_size: int | None = None,
         timeout: float | None = None,
     ) -> _core.DirectTcpipChannel:
-        """A stream to dest_addr, as ``paramiko.Transport.open_channel`` gives one.
+        """Open a channel and return it as a stream. The parameters are those of
+        ``paramiko.Transport.open_channel``.
 
-        kind: "direct-tcpip" with (host, port), or "direct-streamlocal@openssh.com"
-        with the path of a Unix socket on the gateway.  timeout: seconds,
-        default: channel_timeout.  Opens the gateway when it is not.
+        - kind (str): "direct-tcpip" (RFC 4254 section 7.2), or
+          "direct-streamlocal@openssh.com" (OpenSSH's PROTOCOL, section 2.4).
+        - dest_addr: (host, port), which the gateway looks up and connects to; or the path of a
+          Unix socket on the gateway.
+        - src_addr: (host, port) of the originator, for the gateway's log. Default: ("", 0).
+        - window_size (int): bytes that may be in flight to us. Default: 2 MiB, which may grow.
+        - max_packet_size (int): bytes of a packet to us. Default: 32768, which is also the
+          maximum.
+        - timeout (float): seconds to open the channel. Default: the Gateway's channel_timeout.
+
+        Opens the gateway first unless it is open; that has the Gateway's own timeout.
+
+        Raises ChannelOpenError if the gateway refuses, GatewayLostError,
+        TimeoutError(ETIMEDOUT, text), and what ``open()`` raises.
         """
         self._note_use(opening=1)
         try:
@@ -427,24 +514,31 @@ class Gateway:
             self._note_use(opening=-1)
 
     def open_unix(self, path: _Path, timeout: float | None = None) -> _core.DirectTcpipChannel:
-        """A stream to a Unix socket on the gateway (OpenSSH's PROTOCOL 2.4)."""
+        """Open a channel to a Unix socket on the gateway and return it as a stream (OpenSSH's
+        PROTOCOL, section 2.4).
+
+        - path: the path of the socket.
+        - timeout (float): seconds to open the channel. Default: the Gateway's channel_timeout.
+
+        Raises what ``open_channel()`` raises.
+        """
         return self.open_channel(DIRECT_STREAMLOCAL, path, timeout=timeout)
 
     def _open_session(self) -> _core.Session:
-        """For DirectTcpipChannel.  A gateway that is not open yet is opened, in its
-        own time."""
+        """Return the open session for DirectTcpipChannel; opens the gateway, within its own
+        timeout, unless it is open."""
         self._note_use()
         if not self.is_connected:
             self.open()
         session = self._session
         if session is None:
-            raise _messages.gateway_lost(errno.ECONNRESET, self, "it was closed meanwhile")
+            raise _messages.gateway_lost(errno.ECONNRESET, self, "it was closed in the meantime")
         return session
 
     def why_lost(self, reason: str, session: object, at_most: float | None = None) -> str:
-        """The reason of a loss, with that of the stream that carried the session.
+        """Return the reason of a loss, with the reason of the stream to the gateway added.
 
-        - reason (str): why *session* ended, as far as the session knows.
+        - reason (str): the reason that the session reports.
         - session (Session): the session that was lost. The gateway may have been opened
           again since; nothing is then read from its new connection.
         - at_most (float or None): seconds that the caller can wait for the reason of the
@@ -458,18 +552,21 @@ class Gateway:
     # ---- Closing ------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the connection and its channels, in the background.
+        """Close the connection and its channels. Returns at once.
 
-        What the channels have accepted goes out first, for up to a second.
+        A background thread first sends the data that the channels have accepted, for up to one
+        second.
         """
         self._check_fork()
+        self._closing.set()
         self._drop()
 
     def _drop(self) -> None:
         session, self._session = self._session, None
         carrier, self._carrier = self._carrier, None
         if session is not None:
-            _log.debug("gateway %s: %s", self, "closed" if session.is_alive else "gone before")
+            state = "closed" if session.is_alive else "closed after it was lost"
+            _log.debug("gateway %s: %s", self, state)
             session.close()
         if carrier is not None:
             carrier.close()
@@ -489,31 +586,36 @@ class Gateway:
 
 @dataclasses.dataclass(frozen=True)
 class GatewayStats:
-    """Counters of one SSH connection, and what it agreed upon.
+    """Counters and algorithms of one SSH connection.
 
-    What a single channel has carried is in its ``bytes_sent`` and
-    ``bytes_received``.
+    The counters of a single channel are its ``bytes_sent`` and ``bytes_received``.
     """
 
-    #: Bytes on the connection's socket, all of SSH's own included.
+    #: Bytes sent on the connection's socket, with the overhead of SSH.
     bytes_sent: int
+    #: Bytes received on the connection's socket, with the overhead of SSH.
     bytes_received: int
-    #: Channels that are open now, and all that ever were.
+    #: The number of channels that are open now.
     channels_open: int
+    #: The number of channels that have been opened since the connection was made.
     channels_opened: int
-    #: Key exchanges after the first one (RFC 4253 9).
+    #: The number of key exchanges after the first one (RFC 4253 section 9).
     rekeys: int
-    #: Seconds from the last question whether the gateway is alive to its answer;
-    #: None before the first (see server_alive_interval).
+    #: Seconds between the last keepalive request and its reply; None before the first reply
+    #: (see server_alive_interval).
     round_trip: float | None
-    #: Names of algorithms (RFC 4253 7.1); "" before the first connection.
+    #: The key exchange method (RFC 4253 section 7.1); "" before the first connection, as the
+    #: next four.
     kex: str
+    #: The algorithm of the host key, as "ssh-ed25519".
     host_key: str
+    #: The cipher of the data that is sent, as "aes256-gcm@openssh.com".
     cipher: str
+    #: The MAC of the data that is sent; a GCM cipher does not use it.
     mac: str
-    #: The server's identification, as "SSH-2.0-OpenSSH_9.2".
+    #: The server's identification string (RFC 4253 section 4.2), as "SSH-2.0-OpenSSH_9.2".
     server_version: str
-    #: Of the library in use, as "1.10.0".
+    #: The version of the libssh2 in use, as "1.10.0".
     libssh2_version: str
 
 
@@ -524,7 +626,7 @@ _METHODS = ("kex", "host_key", "cipher", "mac", "server_version")
 
 
 class _Attempt:
-    """One thread opens, others wait for what becomes of it."""
+    """The attempt of one thread to open the connection; other threads wait for its result."""
 
     is_over = False
     error: OSError | None = None
@@ -534,7 +636,7 @@ class _Attempt:
 
 
 def _offer(known: Sequence[str]) -> str | None:
-    """The algorithms to sign with, for the key types that are known."""
+    """The host key algorithms to offer, from the key types in known_hosts; None for all."""
     algorithms: list[str] = []
     for kind in known:
         algorithms += ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which host keys are known, changed or revoked, as OpenSSH reads its files.
+"""Decide whether a host key is known, unknown, changed or revoked, as OpenSSH does.
 
-The format is sshd(8), SSH_KNOWN_HOSTS FILE FORMAT; the behaviour is that of
-OpenSSH's hostfile.c and of check_host_key() in sshconnect.c.  A line that one
-of them drops is dropped here.  Where we differ we refuse more:
+The format is sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. The behaviour is that of OpenSSH's hostfile.c
+and of check_host_key() in sshconnect.c; a line that OpenSSH ignores is ignored here too. The
+differences make this module stricter:
 
-* A key known for ``host`` says nothing about ``[host]:port``.  ssh(1) takes it
-  ("found matching key w/out port"); here it is only told in the error's text.
-* A key that is ``@revoked`` for ``host`` is so for ``[host]:port`` too, and in
-  whatever encoding the server presents it.
-* ``@cert-authority`` lines never make a key known: no certificate is asked
-  for.  ssh(1) does the same with a plain key.
-* ``@revoked`` may be followed by a tab, which ssh(1) takes for a broken line.
-* A key of a type that ssh(1) does not know is a key, so another is a change.
+* A key that is known for ``host`` does not count for ``[host]:port``. ssh(1) accepts it ("found
+  matching key w/out port"); here the error's text mentions it.
+* A key that is ``@revoked`` for ``host`` is also revoked for ``[host]:port``, and in any
+  encoding.
+* ``@cert-authority`` lines never make a key known, because no certificate is requested. ssh(1)
+  does the same for a plain key.
+* A tab may follow ``@revoked``. ssh(1) ignores such a line.
+* A key of a type that ssh(1) does not support counts as a key, so that another key is a change.
 
-The files are read anew for each question, so an answer is never stale.
+The files are read for each check, so changes take effect at once.
 """
 
 from __future__ import annotations
@@ -60,22 +60,23 @@ _REVOKED = "@revoked"
 _CA = "@cert-authority"
 
 _CERTIFICATE = b"-cert-v0"
-#: Of how many numbers a key consists (RFC 4253 section 6.6).
+#: The number of integers in a key (RFC 4253 section 6.6).
 _NUMBERS = {b"ssh-rsa": 2, b"ssh-dss": 4}
 
 _SSH_PORT = 22
 _LONGEST_PATTERN = 1023  # match.c: a longer one ends the list without a match
 _SALT_LENGTH = 20  # hostfile.c: as long as a SHA-1
 _LONGEST_FILE = 64 * 1024 * 1024  # bytes
-_LOCK_TRIES_EVERY = 0.02  # seconds; flock(2) knows no timeout
+_LOCK_TRIES_EVERY = 0.02  # seconds; flock(2) has no timeout
 
 # ---- Keys -------------------------------------------------------------------
 
 
 def _strings(blob: bytes) -> tuple[list[bytes], bool]:
-    """The SSH strings (RFC 4251 section 5) a blob starts with; is that all of it?
+    """Split a blob into SSH strings (RFC 4251 section 5).
 
-    Every public key there is, is a sequence of them; a certificate is none.
+    Returns the strings, and True if the blob holds nothing else. Every public key consists of
+    strings; a certificate also holds integers.
     """
     found, at = [], 0
     while at + 4 <= len(blob):
@@ -88,9 +89,9 @@ def _strings(blob: bytes) -> tuple[list[bytes], bool]:
 
 
 def key_type(key: bytes) -> str:
-    """The type a public key blob names, as "ssh-ed25519" (RFC 4253 section 6.6).
+    """Return the type that a public key blob names, as "ssh-ed25519" (RFC 4253 section 6.6).
 
-    Raises ValueError if the blob can't be a key.
+    Raises ValueError if the blob cannot be a key.
     """
     fields, whole = _strings(key)
     if len(fields) < 2 or not re.fullmatch(rb"[!-+\--~]{1,64}", fields[0]):
@@ -101,7 +102,7 @@ def key_type(key: bytes) -> str:
 
 
 def fingerprint(key: bytes) -> str:
-    """The fingerprint of a public key blob as OpenSSH prints it: "SHA256:..."."""
+    """Return the fingerprint of a public key blob as OpenSSH prints it: "SHA256:..."."""
     digest = base64.b64encode(hashlib.sha256(key).digest()).decode("ascii")
     return "SHA256:" + digest.rstrip("=")
 
@@ -114,10 +115,10 @@ def _key_type_or_unknown(key: bytes) -> str:
 
 
 def _material(key: bytes) -> tuple[bytes, ...]:
-    """What makes two blobs one and the same key, however they are encoded.
+    """Return a value that is equal for all encodings of the same key.
 
-    Whoever holds a revoked key could present it with another encoding: an RSA
-    number with zeros in front, a compressed point, bytes at the end.
+    An attacker with a revoked key could present it in another encoding: with leading zeros in
+    an RSA integer, with a compressed point, or with bytes at the end.
     """
     fields, _ = _strings(key)
     family = fields[0] if fields else b""
@@ -137,16 +138,19 @@ def _material(key: bytes) -> tuple[bytes, ...]:
 
 
 def default_paths() -> list[str]:
-    """The files ssh(1) reads: the user's two, then the system's two."""
+    """Return the files that ssh(1) reads: the user's two, then the system's two."""
     return [os.path.expanduser(path) for path in DEFAULT_PATHS]
 
 
 def lookup_name(host: str, port: int = _SSH_PORT, alias: str | None = None) -> str:
-    """The name to look a host up by, in lower case.
+    """Return the name under which known_hosts files list a host, in lower case.
 
-    It is the alias (ssh_config: HostKeyAlias) as it stands, else the host, or
-    "[host]:port" if the port is not 22.  An IPv6 address is written in its
-    shortest form, as ssh(1) does.
+    - host (str): its name or address.
+    - port (int): the port of its SSH server.
+    - alias (str): HostKeyAlias of ssh_config(5), which is used as it is.
+
+    The name is the alias, else the host, or "[host]:port" if the port is not 22. An IPv6 address
+    is written in its shortest form, as ssh(1) does.
     """
     if alias:
         return alias.lower()
@@ -168,14 +172,14 @@ def _without_port(name: str) -> str | None:
 
 
 def _encode(name: str) -> bytes:
-    """A name as the files have it.  bytes.lower() is tolower(3) in C's locale."""
+    """Encode a name as in the files. bytes.lower() equals tolower(3) in the C locale."""
     return name.encode("utf-8", "surrogateescape").lower()
 
 
 def _matches_pattern(name: bytes, pattern: bytes) -> bool:
-    """match.c match_pattern(): "*" and "?", in O(len(name) * len(pattern)).
+    """Match "*" and "?" as match_pattern() of match.c, in O(len(name) * len(pattern)).
 
-    Only the last "*" seen ever needs another try, with one byte more.
+    After a mismatch only the last "*" has to match one byte more.
     """
     at = here = 0
     star, tried = -1, 0
@@ -195,7 +199,8 @@ def _matches_pattern(name: bytes, pattern: bytes) -> bool:
 
 
 def _matches_list(name: bytes, patterns: bytes) -> bool:
-    """match.c match_pattern_list(): a negated match undoes every other one."""
+    """Match a list of patterns as match_pattern_list() of match.c: a negated pattern that
+    matches overrides all others."""
     found = False
     for pattern in patterns.lower().split(b","):
         negated = pattern[:1] == b"!"
@@ -210,9 +215,8 @@ def _matches_list(name: bytes, patterns: bytes) -> bool:
 
 
 def _matches_hashed(name: bytes, hashed: bytes) -> bool:
-    """hostfile.c host_hash(): "|1|", salt, "|", HMAC-SHA1 of the name with it.
-
-    Only in the one right encoding.
+    """Match a hashed name as host_hash() of hostfile.c: "|1|", the salt, "|", and the HMAC-SHA1
+    of the name with the salt as its key. Other encodings of the same bytes do not match.
     """
     parts = hashed.split(b"|")
     if len(parts) != 4 or parts[1] != b"1":
@@ -227,7 +231,7 @@ def _hash(name: bytes, salt: bytes) -> bytes:
 
 
 def _decode(text: bytes) -> bytes | None:
-    """base64 as b64_pton() takes it: strict, but with white space anywhere."""
+    """Decode base64 as b64_pton() does: strictly, but white space may be anywhere."""
     try:
         decoded = base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error:
@@ -243,12 +247,12 @@ class Entry:
     """One line of a known_hosts file."""
 
     file: str
-    #: Counted from 1; comments, blank and broken lines count too.
+    #: Its number, from 1; all lines of the file are counted.
     line: int
     #: "", "@revoked" or "@cert-authority"
     marker: str
     key_type: str
-    #: "SHA256:..."
+    #: As "SHA256:..."
     fingerprint: str
     #: The public key blob.
     key: bytes = field(repr=False)
@@ -261,27 +265,26 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the files say of a host and a key.
+    """The result of a check of a host key.
 
-    * "match": they have this key for this host.
-    * "unknown": they have none for it.
-    * "changed": they have others only, of whatever type, as in OpenSSH.
-    * "revoked": they mark this key as @revoked, whatever else they say.
+    * "match": the files hold this key for this host.
+    * "unknown": the files hold no key for this host.
+    * "changed": the files hold only other keys for this host, of any type, as in OpenSSH.
+    * "revoked": the files mark this key as @revoked. This overrides the other states.
     """
 
     state: Literal["match", "unknown", "changed", "revoked"]
-    #: The lines that decided: those with the key; for "changed" those with the
-    #: other keys, the ones of the key's own type first.
+    #: The lines that decided: those with the key; for "changed" those with other keys, with
+    #: keys of the same type first.
     entries: tuple[Entry, ...] = ()
-    #: What else is worth telling, in words: files that can't be read, broken
-    #: lines and lines of authorities for this host, the key known for the
-    #: host's port 22.
+    #: Further observations, in words: files that cannot be read, invalid lines and lines of
+    #: certification authorities for this host, and that the key is known for port 22.
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """The parts of a line; the key is decoded only if the names match."""
+    """The parts of a line. The key is decoded only if the names match."""
 
     file: str
     number: int
@@ -295,7 +298,7 @@ class _Line:
         return _matches_list(name, self.names)
 
     def entry(self) -> Entry | None:
-        """The line with its key; None if that is broken (sshkey_read())."""
+        """Return the line with its key; None if the key is invalid, as for sshkey_read()."""
         fields = self.rest.replace(b"\t", b" ").split(b" ")
         words = [word for word in fields if word][:2]
         if len(words) < 2:
@@ -306,7 +309,7 @@ class _Line:
         except ValueError:
             return None
         named = words[0].decode("ascii", "replace")
-        # OpenSSH reads the names of RSA's signatures as names of its keys.
+        # OpenSSH accepts the names of RSA signature algorithms as key types.
         if named != kind and (named, kind) not in (
             ("rsa-sha2-256", "ssh-rsa"),
             ("rsa-sha2-512", "ssh-rsa"),
@@ -317,7 +320,8 @@ class _Line:
 
 
 def _marker_of(line: bytes) -> tuple[str, bytes] | None:
-    """hostfile.c check_markers(): the marker, if any, and what follows it."""
+    """Split a line into its marker, or "", and the rest, as check_markers() of hostfile.c.
+    None if the marker is invalid."""
     if line[:1] != b"@":
         return "", line
     found = re.match(rb"(@revoked|@cert-authority)[ \t]+(?!@)", line)
@@ -325,7 +329,7 @@ def _marker_of(line: bytes) -> tuple[str, bytes] | None:
 
 
 def _lines(file: str, data: bytes) -> Iterator[_Line]:
-    """The lines that are neither blank nor comments, nor broken on the left."""
+    """Yield the lines that are not blank, not comments, and have a valid marker and names."""
     for number, whole in enumerate(data.split(b"\n"), 1):
         line = whole.partition(b"\0")[0].lstrip(b" \t")
         if not line or line[:1] == b"#":
@@ -340,7 +344,7 @@ def _lines(file: str, data: bytes) -> Iterator[_Line]:
 
 @dataclass(slots=True)
 class _Found:
-    """All that the files have for one name."""
+    """The lines of all files for one name."""
 
     entries: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -353,11 +357,12 @@ class _Found:
 
 
 class KnownHosts:
-    """The host keys in several files, OpenSSH's known_hosts.
+    """The host keys in known_hosts files.
 
-    paths: the files in order, the one to write first; "~" stands for the home
-    directory.  Default: those of ssh(1).  None of them need exist.  Nothing is
-    read before it is needed.
+    - paths (sequence of paths): the files in order. New keys are added to the first. "~" stands
+      for the home directory. Files need not exist. Default: ``default_paths()``.
+
+    Raises TypeError if paths is a single path.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]] | None = None) -> None:
@@ -372,10 +377,10 @@ class KnownHosts:
         return f"{type(self).__name__}({list(self.paths)!r})"
 
     def key_types(self, name: str) -> list[str]:
-        """The types of the keys known for a name, in the order of the files.
+        """Return the types of the keys that are known for a name, in the order of the files.
 
-        They are to be offered first (sshconnect2.c order_hostkeyalgs()): a
-        server that has several keys must present the one that is known.
+        The caller offers them first, as order_hostkeyalgs() of sshconnect2.c does, so that a
+        server with several keys presents a known one.
         """
         found = self._find(name)
         revoked = {_material(entry.key) for entry in found.marked(_REVOKED)}
@@ -387,11 +392,13 @@ class KnownHosts:
         return list(dict.fromkeys(types))
 
     def check(self, name: str, key: bytes) -> Verdict:
-        """What the files say of the key a host presented.
+        """Check the key that a host has presented.
 
-        name: from lookup_name().  key: the public key blob (RFC 4253 section
-        6.6).  Raises nothing: a file that can't be read has no keys, and the
-        verdict's notes name it.
+        - name (str): the result of ``lookup_name()``.
+        - key (bytes): the public key blob (RFC 4253 section 6.6).
+
+        Returns a Verdict. A file that cannot be read counts as empty, and the notes of the
+        Verdict name it.
         """
         found = self._find(name)
         bare = _without_port(name)
@@ -410,8 +417,8 @@ class KnownHosts:
         if same:
             return Verdict("match", tuple(same), notes)
         if known:
-            # Any other key makes it "changed", not only one of the same type:
-            # check_hostkeys_by_key_or_type() in hostfile.c.
+            # A key of any type makes it "changed", as check_hostkeys_by_key_or_type() in
+            # hostfile.c.
             kind = _key_type_or_unknown(key)
             known.sort(key=lambda entry: entry.key_type != kind)
             return Verdict("changed", tuple(known), notes)
@@ -426,10 +433,10 @@ class KnownHosts:
         *,
         address: tuple[str, int] | None = None,
     ) -> errors.HostKeyError:
-        """The exception that tells of a verdict other than "match".
+        """Return the exception for a verdict other than "match".
 
-        gateway: "user@host:port".  address: what was connected to, for the
-        advice if name is an alias.
+        - gateway (str): "user@host:port".
+        - address: the host and port of the connection, used in the advice if name is an alias.
         """
         about = (gateway, name, _key_type_or_unknown(key), fingerprint(key))
         notes = verdict.notes
@@ -440,7 +447,7 @@ class KnownHosts:
             first = verdict.entries[0]
             return _messages.host_key_revoked(*about, first.file, first.line, notes=notes)
         if verdict.state != "changed":
-            raise ValueError("a key that matches is no error")
+            raise ValueError("a key that matches is not an error")
         first = verdict.entries[0]
         where = (first.file, first.line, first.key_type, first.fingerprint)
         return _messages.host_key_changed(*about, *where, notes=notes)
@@ -454,20 +461,20 @@ class KnownHosts:
         hashed: bool = False,
         timeout: float | None = None,
     ) -> Verdict:
-        """Make a key known for a host: ssh_config's StrictHostKeyChecking accept-new.
+        """Add a key of a host, as StrictHostKeyChecking accept-new of ssh_config(5).
 
-        The line goes to the end of *path*, or of the first file, which is made
-        with mode 0600 (its directory with 0700) if missing.  The file is
-        locked meanwhile (flock(2)) and the question is asked again, so that of
-        several processes one writes.  If one of them was first with another
-        key, nothing is written.
+        - name, key: as for ``check()``.
+        - path (path): the file. Default: the first one. It is created with mode 0600, and its
+          directory with 0700.
+        - hashed (bool): hide the name, as HashKnownHosts of ssh_config(5). Default: False.
+        - timeout (float): seconds to wait for the lock of the file. Default: no limit.
 
-        hashed: hide the name (ssh_config: HashKnownHosts).  timeout: seconds
-        to wait for the lock.
+        The file is locked with flock(2) and the key is checked again, so that only one of
+        several processes adds it. If another process has added another key, nothing is written.
 
-        Returns what the files say now: "match", "changed" or "revoked".  Raises
-        OSError(errno, text) if the key can't be written; TimeoutError if
-        somebody else keeps the lock.
+        Returns the Verdict after that: "match", "changed" or "revoked". Raises
+        OSError(errno, text) if the key cannot be written, and TimeoutError if another process
+        holds the lock.
         """
         if path is None and not self.paths:
             text = f"cannot remember the host key of {name!r}: there is no known_hosts file"
@@ -489,7 +496,7 @@ class KnownHosts:
             raise OSError(number, text) from None
 
     def _find(self, name: str) -> _Found:
-        """The lines for a name, of all files."""
+        """Return the lines for a name from all files."""
         encoded = _encode(name)
         found = _Found()
         for path in self.paths:
@@ -507,28 +514,28 @@ class KnownHosts:
                     if entry is not None:
                         found.entries.append(entry)
                     else:
-                        found.notes.append(f"{path}:{line.number} is broken and was not used")
+                        found.notes.append(f"{path}:{line.number} is invalid and was ignored")
         return found
 
 
 def _read(path: str) -> bytes:
     with open(path, "rb") as stream:
         data = stream.read(_LONGEST_FILE + 1)
-    if len(data) > _LONGEST_FILE:  # a device; a part could lack what is revoked
+    if len(data) > _LONGEST_FILE:  # a device; a part could lack the revoked keys
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     return data
 
 
 def _notes_on_new(found: _Found, of_host: _Found, bare: str | None, key: bytes) -> Iterable[str]:
-    """What looks like a known key and is none."""
+    """Notes on lines that look like a known key and do not count."""
     for entry in found.marked(_CA):
         yield (
-            f"{entry.where} is of a certification authority, and host certificates "
+            f"{entry.where} is the key of a certification authority, and host certificates "
             "are not supported"
         )
     for entry in of_host.marked(""):
         if entry.key == key:
-            yield f"{entry.where} has this key, but for {bare!r}, which is its port {_SSH_PORT}"
+            yield f"{entry.where} has this key for {bare!r}, which means port {_SSH_PORT}"
 
 
 def _new_line(name: str, key: bytes, hashed: bool) -> bytes:
@@ -536,7 +543,7 @@ def _new_line(name: str, key: bytes, hashed: bool) -> bytes:
     # sshconnect.c check_host_key(): "Don't ever try to write an invalid name".
     # A comma, "!" or white space would change what the line means.
     if not host or re.search(r"[@?*#\[\]|'\"\\,!\s\0-\x20\x7f]", host):
-        text = f"cannot remember the host key of {name!r}: no such name can stand in known_hosts"
+        text = f"cannot remember the host key of {name!r}: known_hosts cannot hold such a name"
         raise OSError(errno.EINVAL, text)
     try:
         kind = key_type(key)
@@ -551,7 +558,7 @@ def _new_line(name: str, key: bytes, hashed: bool) -> bytes:
 
 @contextlib.contextmanager
 def _locked(file: str, deadline: Deadline) -> Iterator[int]:
-    """A descriptor of the file, which stays locked meanwhile."""
+    """Yield a descriptor of the file, which is locked until the end of the block."""
     directory = os.path.dirname(os.path.abspath(file))
     if not os.path.isdir(directory):
         with contextlib.suppress(FileExistsError):
@@ -565,12 +572,12 @@ def _locked(file: str, deadline: Deadline) -> Iterator[int]:
                 return
         finally:
             with contextlib.suppress(OSError):
-                fcntl.flock(fd, fcntl.LOCK_UN)  # a child forked meanwhile has it too
+                fcntl.flock(fd, fcntl.LOCK_UN)  # a child of fork() may hold the descriptor too
             os.close(fd)
 
 
 def _is_still(fd: int, file: str) -> bool:
-    """False if another file has the name by now: ssh-keygen -R and -H rename."""
+    """False if another file has taken the name: ssh-keygen -R and -H replace the file."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(file))
     except FileNotFoundError:
@@ -584,10 +591,10 @@ def _lock(fd: int, deadline: Deadline) -> None:
             return
         except BlockingIOError:
             if deadline.is_over():
-                text = "another process keeps it locked"
+                text = "another process holds its lock"
                 raise TimeoutError(errno.ETIMEDOUT, text) from None
         except OSError as error:
-            # No locks on this file system: as safe as ssh(1), which has none.
+            # The file system has no locks. ssh(1) takes none at all.
             if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
                 return
             raise
@@ -595,10 +602,10 @@ def _lock(fd: int, deadline: Deadline) -> None:
 
 
 def _append(fd: int, line: bytes) -> None:
-    """Add a line by one write, after the end of a last line that has none.
+    """Append a line with one write(2), after a newline if the last line has none.
 
-    What is cut short by a full disk is left: ssh(1) could have written after
-    it, and a broken line is no more than that.
+    A line that a full disk has truncated stays in the file, because ssh(1) may have written
+    after it. Readers ignore an invalid line.
     """
     size = os.fstat(fd).st_size
     if size and os.pread(fd, 1, size - 1) != b"\n":
@@ -608,7 +615,7 @@ def _append(fd: int, line: bytes) -> None:
 
 
 def _written(fd: int, file: str, key: bytes) -> Entry:
-    """The entry just appended: the last line."""
+    """The entry of the line that was just appended, which is the last one."""
     number = 1
     if stat.S_ISREG(os.fstat(fd).st_mode):
         with open(fd, "rb", closefd=False) as stream:

@@ -13,13 +13,12 @@ from typing import Any
 
 from sshgateway import _core, _messages
 from sshgateway._exchange import Exchange, exchange_with
-from sshgateway._keyfile import CERTIFICATE
+from sshgateway._limits import why_not
 from sshgateway._login_keys import AGENT_LIST_TIMEOUT, FileKey, Keyring, KeyUnusable, LoginKey
 from sshgateway._messages import printable
 from sshgateway._status import Status
 from sshgateway._userauth import Accepted, ChangeRequest, KeyAccepted, Prompts, Refused, Reply
 from sshgateway.agent import Agent, socket_path
-from sshgateway.known_hosts import key_type
 
 __all__ = ["METHODS", "Login", "Prompt", "Question"]
 
@@ -40,12 +39,12 @@ Left = Callable[[], float | None]
 
 @dataclass(frozen=True)
 class Question:
-    """What a person is asked during a login.
+    """A question to a person during a login.
 
     - text (str): the prompt, made printable.
     - echo (bool): False if the answer is secret.
     - kind (str): "passphrase", "password", "new password" or "keyboard-interactive".
-    - gateway (str): who asks, "user@host:port"; for a passphrase the gateway it is for.
+    - gateway (str): the asking host, "user@host:port"; for a passphrase the gateway it is for.
     - hop (int): the position of that gateway on the way, from 1.
     - name, instruction (str): the server's heading and explanation (RFC 4256 3.2), made
       printable; often empty.
@@ -139,13 +138,15 @@ class Login:
         keys_only: bool = False,
         hop: int = 1,
         on_banner: Callable[[str], None] = lambda text: None,
+        last_banner: Callable[[], str] = lambda: "",
         offers_at_once: int = _OFFERS_AT_ONCE,
     ) -> str:
         """Log in; return what the server accepted, in words.
 
         - left: returns the seconds that are left, or None.
         - keys_only: send no password, because the server may be an impostor.
-        - on_banner: called with the text of each banner, made printable, as it arrives.
+        - on_banner: called with the text of each banner as it arrives.
+        - last_banner: returns the last banner, for the error.
         - offers_at_once: how many keys may be offered at once.
 
         Raises AuthenticationError, LoginInterrupted, or SessionFailed.
@@ -153,16 +154,19 @@ class Login:
         exchange = exchange_with(session, self.username, left, on_banner)
         attempt = _Attempt(self, session, exchange, gateway, left, hop)
         attempt.offers_at_once = offers_at_once
+        attempt.last_banner = last_banner
         if keys_only:
             attempt.methods = [name for name in self.methods if name == "publickey"]
-        with Agent(self.agent_path or "", timeout=AGENT_LIST_TIMEOUT) as agent:
+        share = _share_of(left())
+        limit = AGENT_LIST_TIMEOUT if share is None else min(share, AGENT_LIST_TIMEOUT)
+        with Agent(self.agent_path or "", timeout=limit) as agent:
             attempt.prepare_keys(agent if self.agent_path is not None else None)
             return attempt.run()
 
 
 @dataclass
 class _Attempt:
-    """One login: what was tried so far, and the server's latest answer."""
+    """One login: the attempts so far, and the server's latest answer."""
 
     login: Login
     session: _core.Session
@@ -171,18 +175,21 @@ class _Attempt:
     left: Left
     hop: int
     offers_at_once: int = _OFFERS_AT_ONCE
+    last_banner: Callable[[], str] = str
     methods: list[str] = field(default_factory=list)
     #: The methods that can continue, as the server last said; None before it said so.
     can_continue: tuple[str, ...] | None = None
-    #: What the server accepted in part, in words.
+    #: The steps that the server has accepted, in words.
     accepted: list[str] = field(default_factory=list)
-    #: What was tried without success, in words, never a secret.
+    #: The attempts without success, in words, never a secret.
     tried: list[str] = field(default_factory=list)
-    #: Prompts that nobody answered.
+    #: The request that is not answered yet, in words.
+    under_way: str = ""
+    #: Prompts that were not answered.
     unanswered: list[str] = field(default_factory=list)
     #: How often each method was used since the last partial success.
     uses: dict[str, int] = field(default_factory=dict)
-    #: What a person typed, by key file, and how often that was wrong.
+    #: The passphrases that a person typed, by key file, and how many of them were wrong.
     passphrases: dict[str, str | None] = field(default_factory=dict)
     wrong_passphrases: dict[str, int] = field(default_factory=dict)
     #: Key files whose passphrase is missing or may be wrong.
@@ -216,13 +223,14 @@ class _Attempt:
     _is_done = False
 
     def _can_begin_without_asking(self) -> bool:
-        """The answer to "none" changes nothing if a key can be tried at once."""
-        return (
-            self.exchange.reports_methods
-            and self.methods[:1] == ["publickey"]
-            and self.keyring.has_silent_keys()
-            and self._peek_key() is not None
-        )
+        """True if a key can be tried at once: then the answer to "none" would change nothing.
+
+        No passphrase is asked for before the server has named its methods.
+        """
+        if not self.exchange.reports_methods or self.methods[:1] != ["publickey"]:
+            return False
+        key = self._peek_key()
+        return key is not None and (key.known_blob is not None or not key.needs_person)
 
     def _may_use(self, method: str) -> bool:
         return self.can_continue is None or method in self.can_continue
@@ -266,6 +274,7 @@ class _Attempt:
 
     def _take(self, reply: Reply, what: str) -> bool:
         """Note the server's answer. True if it refused, and *what* counts as tried."""
+        self.under_way = ""
         if isinstance(reply, Accepted):
             _log.debug("%s: accepted", what)
             self.accepted.append(what)
@@ -328,50 +337,61 @@ class _Attempt:
     def _use_keys(self) -> None:
         """Sign by the next key, or offer the next few."""
         key = self.waiting[0]
-        if not key.needs_person:
+        if not key.needs_person or key.known_blob is None:
             self.waiting.pop(0)
             self._sign(key)
             return
         offered = self._take_offers()
+        if not offered:
+            return
+        self.under_way = ", ".join(key.what for key in offered)
         try:
             replies = self.exchange.offer(offered)
         except _messages.SessionFailed as failure:
             if len(offered) > 1 and failure.status == Status.LOST:
                 raise LoginInterrupted from failure
             raise
-        welcome = [k for k, r in zip(offered, replies, strict=False) if isinstance(r, KeyAccepted)]
-        for key, reply in zip(offered, replies, strict=False):
+        answered = list(zip(offered, replies, strict=False))
+        for key, reply in answered:
             if not isinstance(reply, KeyAccepted) and self._take(reply, key.what):
                 self._judge(key)
-        for key in welcome:
+        for key, reply in answered:
             if self._is_done or not self._may_use("publickey"):
                 break
-            self._sign(key)
+            if isinstance(reply, KeyAccepted):
+                self._sign(key)
 
     def _take_offers(self) -> list[LoginKey]:
-        """The next keys of the agent, up to the number that may be offered at once."""
-        first = self.waiting[0]
+        """The next keys to offer: several of the agent's, up to the number for one time."""
         # Servers other than OpenSSH's may drop a request when the next one arrives early:
         # asyncssh does.
         version = self.session.methods["server_version"]
         is_patient = self.exchange.reports_methods and "OpenSSH" in version
-        most = 1 if isinstance(first, FileKey) or not is_patient else self.offers_at_once
+        is_file = isinstance(self.waiting[0], FileKey)
+        most = self.offers_at_once if is_patient and not is_file else 1
         taken: list[LoginKey] = []
         while len(taken) < most and (key := self._peek_key()) is not None:
             if not key.needs_person or (taken and isinstance(key, FileKey)):
                 break
-            taken.append(self.waiting.pop(0))
+            self.waiting.pop(0)
+            try:
+                key.algorithm(self.session.server_sig_algs)
+            except KeyUnusable as error:
+                self._refused_key(key, str(error))
+            else:
+                taken.append(key)
         return taken
 
     def _sign(self, key: LoginKey) -> None:
         if self.agent is not None:
-            self.agent.timeout = self.left()
+            self.agent.timeout = _share_of(self.left())
         while self._unlock(key):
             try:
                 key.prepare(self.session)
+                self.under_way = key.what
                 reply = self.exchange.sign(key)
             except KeyUnusable as error:
-                if self._may_unlock_again(key):
+                if error.is_locked and self._may_unlock_again(key):
                     continue
                 self._refused_key(key, str(error))
                 return
@@ -402,8 +422,7 @@ class _Attempt:
 
     def _may_unlock_again(self, key: LoginKey) -> bool:
         """After a key could not be read: True if a person may have mistyped its passphrase."""
-        if not isinstance(key, FileKey) or not key.file.is_encrypted:
-            return False
+        assert isinstance(key, FileKey)
         path = key.file.path
         if self.passphrases.pop(path, None) is not None:
             self.wrong_passphrases[path] = self.wrong_passphrases.get(path, 0) + 1
@@ -415,7 +434,7 @@ class _Attempt:
 
     def _is_beyond_libssh2(self, key: LoginKey) -> bool:
         """Note why the libssh2 in use cannot log in by a key, if it cannot."""
-        why = _why_not(key.known_blob) if key.known_blob is not None else None
+        why = why_not(key.known_blob) if key.known_blob is not None else None
         if why is not None:
             self._refused_key(key, why)
         return why is not None
@@ -432,6 +451,7 @@ class _Attempt:
             self.uses["password"] += self.login.number_of_password_prompts
             self._note_unanswered("password")
             return
+        self.under_way = "password"
         reply = self.exchange.password(password, self._new_password)
         if isinstance(reply, ChangeRequest):
             self.tried.append(f"password (the password has expired: {printable(reply.prompt)})")
@@ -478,6 +498,7 @@ class _Attempt:
                 answers.append(found)
             return answers
 
+        self.under_way = method
         reply = self.exchange.interactive(answer)
         if isinstance(reply, Prompts):
             self.uses[method] += self.login.number_of_password_prompts
@@ -514,6 +535,8 @@ class _Attempt:
     # ---- The end ------------------------------------------------------------
 
     def _failed(self, failure: _messages.SessionFailed | None = None) -> Exception:
+        for key in self.put_back:
+            self._refused_key(key, "the server did not accept publickey at that point")
         return _messages.authentication_failed(
             self.gateway,
             self.tried,
@@ -521,13 +544,23 @@ class _Attempt:
             self.locked_keys,
             accepted_in_part=self.accepted,
             hung_up=failure.text if failure is not None else None,
+            banner=self.last_banner(),
         )
 
     def _ended(self, failure: _messages.SessionFailed) -> Exception:
         """The server hung up: after too many attempts, perhaps."""
-        if failure.status != Status.LOST or not (self.tried or self.accepted):
+        if failure.status != Status.LOST:
+            return failure
+        if self.under_way:
+            self.tried.append(self.under_way)
+        if not (self.tried or self.accepted):
             return failure
         return self._failed(failure)
+
+
+def _share_of(left: float | None) -> float | None:
+    """Seconds that an agent may take, so that the keys after it can be tried as well."""
+    return None if left is None else left / 2
 
 
 def ask(prompt: Prompt, question: Question) -> str | None:
@@ -563,36 +596,6 @@ _CODE = re.compile(r"one[- ]?time|verification|token|\bcode\b|\botp\b|new passwo
 def _asks_for_password(prompt: str) -> bool:
     """True if a hidden prompt asks for the password and not for a second factor."""
     return _PASSWORD.search(prompt) is not None and _CODE.search(prompt) is None
-
-
-# ---- What the libssh2 in use cannot do ---------------------------------------
-
-_KNOWS_ALL = 0x010B00  # the libssh2 that signs with RSA and SHA-2, and sends certificates
-
-
-def _why_not(blob: bytes) -> str | None:
-    if _core.LIBSSH2_NUMBER >= _KNOWS_ALL:
-        return None
-    kind = key_type(blob)
-    if kind.endswith(CERTIFICATE):
-        return _NO_CERTIFICATES
-    if kind == "ssh-rsa":
-        return _NO_RSA
-    if kind.startswith("sk-"):
-        return f"libssh2 {_core.LIBSSH2_VERSION} has no security keys"
-    return None
-
-
-_NO_RSA = (
-    f"libssh2 {_core.LIBSSH2_VERSION} cannot sign with RSA and SHA-2; use an ed25519 or "
-    "ecdsa key, or libssh2 1.11 or newer"
-)
-
-# It names the certificate's type in the signature too, and sshd refuses that.
-_NO_CERTIFICATES = (
-    f"libssh2 {_core.LIBSSH2_VERSION} cannot log in with a certificate; use a key without "
-    "one, or libssh2 1.11 or newer"
-)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Make our ProxyCommand Paramiko's, for libraries that call it themselves.
+"""Replace Paramiko's ProxyCommand by ours, for libraries that use Paramiko's.
 
 Fabric, fab-classic, netmiko and others read ``ProxyCommand`` from ssh_config
-and call ``paramiko.ProxyCommand(command_line)``.  After ``install()`` they get
-ours, without a change in them.
+and call ``paramiko.ProxyCommand(command_line)``. After ``install()`` that call
+returns our stream, and the libraries need no change.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = ["ProxyCommand", "ProxyCommandFailure", "install", "uninstall"]
 
 
 class ProxyCommandFailure(ProxyCommandError, paramiko.ProxyCommandFailure):  # type: ignore[misc] # noqa: N818
-    """A ProxyCommandError for callers that know only Paramiko's.
+    """A ProxyCommandError that is also Paramiko's exception of this name.
 
-    ``args`` is (errno, text) as ever; ``command`` is the list that was
-    executed, ``error`` the text of the failure, as Paramiko names it.
+    ``args`` is (errno, text), as in every error of sshgateway. ``command`` is the
+    list of arguments, and ``error`` the text of the failure, under Paramiko's name.
     """
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ def _failure(error: ProxyCommandError) -> ProxyCommandFailure:
 
 
 class Process:
-    """What users of ``paramiko.ProxyCommand.process`` ask of it."""
+    """The part of ``subprocess.Popen`` that users of ``paramiko.ProxyCommand.process`` need."""
 
     def __init__(self, proxy: ProxyCommand) -> None:
         self._proxy = proxy
@@ -56,10 +56,10 @@ class Process:
 
 
 class ProxyCommand(sshgateway.ProxyCommand):
-    """``sshgateway.ProxyCommand`` with the face of ``paramiko.ProxyCommand``.
+    """``sshgateway.ProxyCommand`` with the interface of ``paramiko.ProxyCommand``.
 
-    The same arguments; but the constructor and ``recv`` raise a
-    ``ProxyCommandFailure``, which is Paramiko's exception too.
+    The arguments are those of ``sshgateway.ProxyCommand``. The constructor and ``recv``
+    raise ``ProxyCommandFailure``, which is also Paramiko's exception.
     """
 
     def __init__(self, command_line: Any, **options: Any) -> None:
@@ -79,17 +79,16 @@ class ProxyCommand(sshgateway.ProxyCommand):
         return Process(self)
 
 
-#: (module, the class it had), while installed.
+#: The modules that install() has changed, each with its original class.
 _replaced: list[tuple[ModuleType, Any]] = []
 
 
 def install() -> None:
-    """Put our ProxyCommand in the place of Paramiko's.
+    """Replace Paramiko's ProxyCommand by ours.
 
-    In ``paramiko``, ``paramiko.proxy`` and, when it is loaded already,
-    ``fabric.connection``.  Streams that exist are left as they are.  Doing
-    it twice is doing it once; but a second call reaches a ``fabric`` that
-    was loaded in between.
+    This changes ``paramiko``, ``paramiko.proxy`` and, if it has been imported,
+    ``fabric.connection``. Existing streams do not change. A second call does
+    nothing, except that it changes a ``fabric`` that was imported in between.
     """
     already = [module for module, _ in _replaced]
     modules = [paramiko, paramiko.proxy, sys.modules.get("fabric.connection")]
@@ -102,7 +101,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Put Paramiko's own ProxyCommand back."""
+    """Undo ``install()``: restore Paramiko's own ProxyCommand."""
     while _replaced:
         module, original = _replaced.pop()
         with contextlib.suppress(AttributeError):

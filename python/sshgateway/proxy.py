@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A proxy command that is yet to be started, as often as it takes."""
+"""Proxy: a proxy command that can be started any number of times."""
 
 from __future__ import annotations
 
@@ -23,16 +23,22 @@ _NOT_IN_USERS = frozenset("'`\";&<>|(){}")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """What to run, with its tokens expanded."""
+    """A proxy command, with its tokens expanded."""
 
-    #: One line for a shell, or the arguments.
+    #: A line for a shell, or the arguments.
     command: str | tuple[str, ...]
-    #: ssh_config's ProxyUseFdpass.
+    #: ProxyUseFdpass of ssh_config(5): the command passes a connected socket and exits.
     fdpass: bool = False
+    #: (host, port) for the stream's ``getpeername()``.
     peername: tuple[str, int] | None = None
 
     def start(self, timeout: float | None) -> socket.socket | _core.Stream:
-        """timeout: seconds to wait for the socket that fdpass hands over."""
+        """Start the command and return its stream.
+
+        - timeout (float or None): seconds to wait for the socket of fdpass.
+
+        Raises ProxyCommandError, and TimeoutError(ETIMEDOUT, text).
+        """
         options: dict[str, Any] = {"peername": self.peername}
         if self.fdpass:
             options |= {"fdpass": True, "timeout": timeout}
@@ -42,7 +48,7 @@ class Proxy:
 
     @property
     def program(self) -> str:
-        """Its first word: the rest may hold a password."""
+        """The first word of the command, for logs: the rest may hold a password."""
         words = self.command.split() if isinstance(self.command, str) else self.command
         return words[0] if words else ""
 
@@ -51,34 +57,43 @@ class Proxy:
 
 
 def check_host(host: str, what: str = "host") -> str:
-    """A host that no shell and no program takes for something else.
+    """Return *host*, if neither a shell nor a program can misread it as something else.
 
-    As OpenSSH since 9.6 (CVE-2023-51385); and no user, path or URI.
+    - what (str): the name of the value, for the error.
+
+    The rules are those of OpenSSH since 9.6 (CVE-2023-51385). The host must not hold a user, a
+    path or a URI either.
+
+    Raises ConfigError.
     """
     bad = not host or host[0] == "-" or any(c.isspace() or not c.isprintable() for c in host)
     if bad or "@" in host or "/" in host or _NOT_IN_HOSTS.intersection(host):
         raise config_invalid(
             f"{what} {host!r} is refused: it is empty, starts with '-', or holds characters "
-            "that a shell could take for its own"
+            "that a shell could interpret"
         )
     return host
 
 
 def check_user(user: str) -> str:
-    """A user name that no shell and no program takes for something else."""
+    """Return *user*, if neither a shell nor a program can misread it; else as check_host()."""
     bad = not user or user[0] == "-" or user[-1] == "\\" or not user.isprintable()
     if bad or " -" in user or _NOT_IN_USERS.intersection(user):
         raise config_invalid(
             f"user {user!r} is refused: it is empty, starts with '-', or holds characters "
-            "that a shell could take for its own"
+            "that a shell could interpret"
         )
     return user
 
 
 def expand(text: str, tokens: Mapping[str, str], *, variables: bool = False) -> str:
-    """ssh_config(5), TOKENS, and ENVIRONMENT VARIABLES where *variables* says so.
+    """Expand the tokens of ssh_config(5), TOKENS, in *text*.
 
-    In one pass: what was put in is not looked at again.
+    - tokens (mapping): the values, by the letters of the tokens. "%%" needs none.
+    - variables (bool): True also expands ${NAME} (ENVIRONMENT VARIABLES).
+
+    One pass: values are not expanded again. Raises ConfigError for unknown tokens and
+    variables that are not set.
     """
 
     def replace(found: re.Match[str]) -> str:

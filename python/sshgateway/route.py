@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The way to a host: which one it is, and going it."""
+"""create_connection(): choose the way to a host and connect by it."""
 
 from __future__ import annotations
 
@@ -24,23 +24,25 @@ __all__ = ["Way", "close_all", "create_connection", "find_way", "shared_gateway"
 
 _log = logging.getLogger(__name__)
 
-#: What create_connection takes for its proxy_command and its gateway.
+#: The proxy_command and gateway of create_connection().
 Command = str | Sequence[str] | None
 Through = Gateway | str | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How a host is reached: by proxy, else through gateway, else directly."""
+    """How a host is reached: by a proxy command, else through a gateway, else directly."""
 
     target: Host
     proxy: Proxy | None = None
+    #: The last gateway of the way.
     gateway: Gateway | None = None
-    #: The hosts of ssh_config behind gateway, in the order of the way.
+    #: The hosts of the gateways as ssh_config describes them, the first hop first.
     hops: tuple[Host, ...] = ()
-    #: What decided: "proxy_command=", "gateway=", "ProxyCommand", "ProxyJump" or "".
+    #: The parameter or keyword that decided: "proxy_command=", "gateway=", "ProxyCommand",
+    #: "ProxyJump", or "" for a direct connection.
     reason: str = ""
-    #: What was given too, and is not used.
+    #: The gateway that is not used because there is a proxy command, or "".
     overruled: str = ""
 
     def __str__(self) -> str:
@@ -59,31 +61,34 @@ def create_connection(
     ssh_config: SshConfig = None,
     username: str | None = None,
 ) -> socket.socket | _core.ProxyCommand | _core.DirectTcpipChannel:
-    """Connect to (host, port), by the way that ssh_config or the caller tells.
+    """Connect to a host directly, through gateways, or by a proxy command, as the parameters or
+    ssh_config(5) say. The interface is that of ``socket.create_connection``.
 
-    Like ``socket.create_connection``; a port of None is ssh_config's Port.
+    - address: (host, port). A port of None means the Port of ssh_config.
+    - timeout (float): seconds for all steps together; afterwards it is the timeout of the
+      returned socket. Default: each step has the ConnectTimeout of its host in ssh_config.
+    - source_address: (host, port). A direct connection binds to it; a gateway gets it as the
+      address of the originator. Default: None.
+    - gateway (Gateway or str): a Gateway, or "[user@]host[:port]", or a list of these in the
+      syntax of ProxyJump. It is used instead of the ProxyJump of ssh_config, which describes
+      how each host of the list is reached. "none" means no gateway. Default: ssh_config decides.
+    - proxy_command (str or sequence of str): a command, used instead of the ProxyCommand of
+      ssh_config. A str is split without a shell. Then the tokens %% %h %k %n %p %r of
+      ssh_config(5) are expanded. "none" means no proxy command. Default: ssh_config decides.
+    - ssh_config (path or False): the file to read; False reads none. Default: the user's and
+      the system's files.
+    - username (str): the user who will log in to the host, for Match user and %r. Default: the
+      User of ssh_config.
 
-    timeout: seconds for all of it, and then the timeout of what is returned.
-    Default: each ConnectTimeout of ssh_config.
+    If there are both a gateway= and a proxy command, from the parameter or from ssh_config, the
+    proxy command is used, with a UserWarning.
 
-    gateway: a Gateway, or "[user@]host[:port]", or several of these as
-    ProxyJump has them; ssh_config says how each is reached.  Instead of a
-    ProxyJump there.  "none": no gateway.
+    Returns a ``ProxyCommand``, a ``DirectTcpipChannel`` or a plain socket. Gateways are shared:
+    see ``shared_gateway()``.
 
-    proxy_command: a command, split without a shell and then expanded: %% %h %k
-    %n %p %r, as in ssh_config(5).  Instead of what ssh_config has.  "none": no
-    proxy command.  With a gateway= too, a proxy command is used, of whatever
-    origin, with a UserWarning.
-
-    ssh_config: a path; default: the user's and the system's files; False: none.
-
-    username: who will log in there, for Match user and %r.
-
-    Returns a ``ProxyCommand``, a ``DirectTcpipChannel`` or a plain socket.
-    Gateways are shared: see ``shared_gateway``.  Raises ConfigError, what
-    Gateway and ProxyCommand raise, and TimeoutError(ETIMEDOUT, text).
+    Raises ConfigError, TimeoutError(ETIMEDOUT, text), and what Gateway and ProxyCommand raise.
     """
-    # http.client hands over the sentinel of the socket module.
+    # http.client passes the sentinel of the socket module.
     is_default = timeout is None or timeout is getattr(socket, "_GLOBAL_DEFAULT_TIMEOUT", None)
     seconds = None if is_default else float(timeout)
     deadline = Deadline(seconds)
@@ -116,7 +121,11 @@ def find_way(
     username: str | None = None,
     timeout: float | None = None,
 ) -> Way:
-    """Which way create_connection() would go; nothing is connected."""
+    """Return the way that ``create_connection()`` would take, without connecting.
+
+    The parameters are those of ``create_connection()``. Raises ConfigError, and
+    TimeoutError(ETIMEDOUT, text).
+    """
     deadline = Deadline(timeout)
     host, port = address
     if not isinstance(host, str):
@@ -145,12 +154,12 @@ def find_way(
 
 
 def gateway_by(hops: Sequence[Host], **more: Any) -> Gateway:
-    """The shared gateway at the end of a route."""
+    """Return the shared gateway at the end of a route; more: Gateway parameters for all hops."""
     return gateways_by(hops, **more)[-1]
 
 
 def gateways_by(hops: Sequence[Host], **more: Any) -> list[Gateway]:
-    """A shared gateway for each host of a route; more: parameters for all."""
+    """Return a shared gateway for each host of a route; more: Gateway parameters for all hops."""
     gateways: list[Gateway] = []
     for hop in hops:
         inner = gateways[-1] if gateways else None
@@ -161,7 +170,8 @@ def gateways_by(hops: Sequence[Host], **more: Any) -> list[Gateway]:
 
 
 def _explicit(command: str | Sequence[str], target: Host) -> Proxy:
-    """Split first, then expand: so nothing in a host can become an argument."""
+    """The proxy_command= of the caller. It is split before tokens are expanded, so that no part
+    of a host's name can become an argument."""
     words = shlex.split(command) if isinstance(command, str) else list(command)
     expanded = tuple(expand(word, target.tokens(word)) for word in words)
     return Proxy(expanded, peername=(target.hostname, target.port))
@@ -182,7 +192,7 @@ def _overruling(way: Way) -> str:
     )
 
 
-# ---- Going ------------------------------------------------------------------
+# ---- Connecting -------------------------------------------------------------
 
 
 def _go(
@@ -202,6 +212,12 @@ def _go(
 def connect(
     address: tuple[str, int], timeout: float | None, source_address: tuple[str, int] | None = None
 ) -> socket.socket:
+    """Connect directly; errors name the address.
+
+    - timeout (float or None): seconds; the socket then has the default timeout.
+
+    Raises TimeoutError(ETIMEDOUT, text) at the deadline, and other OSErrors.
+    """
     deadline = Deadline(timeout)
     try:
         sock = socket.create_connection(address, timeout, source_address)
@@ -209,7 +225,7 @@ def connect(
         where = f"{address[0]}:{address[1]}"
         if error.errno is None:
             raise deadline.error(f"cannot connect to {where}") from None
-        # The kernel's own is not the caller's deadline.
+        # ETIMEDOUT of the kernel is not the caller's deadline.
         text = f"cannot connect to {where}: {error.strerror}"
         raise OSError(errno.EHOSTUNREACH, text) from None
     sock.settimeout(socket.getdefaulttimeout())

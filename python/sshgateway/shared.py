@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One Gateway for all who want the same one.
+"""shared_gateway(): one Gateway for all callers with the same parameters.
 
-The cache holds each gateway weakly, and strongly while it is connected: so it
-stays open between two users, and is forgotten when it is closed and nobody has
-it.  One thread, which is there only while a gateway is, closes the idle ones.
+The cache holds a weak reference to each gateway, and a strong one while the gateway is
+connected. A gateway therefore stays open between two uses, and is forgotten once it is closed
+and no caller holds it. One thread, which exists only while a gateway is connected, closes idle
+gateways.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ __all__ = ["IDLE_TIMEOUT", "SharedGateway", "close_all", "shared_gateway"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds without a channel after which a shared gateway is closed; it may take
-#: up to twice as long.  It opens anew when it is used again.
+#: Seconds without a channel after which a shared gateway is closed; it may take up to twice as
+#: long. The next use opens it again.
 IDLE_TIMEOUT = 300.0
 
-#: What passwords are hashed with, so that a key tells nobody anything.
+#: The key of the hashes of passwords, so that a cache key reveals nothing.
 _SALT = secrets.token_bytes(32)
 
-#: What concerns the caller, not the connection.
+#: Parameters that do not distinguish connections.
 _OF_THE_CALLER = ("timeout", "channel_timeout")
 
 
@@ -88,31 +89,36 @@ class SharedGateway(Gateway):
 
 
 def shared_gateway(host: str | None = None, **parameters: Any) -> Gateway:
-    """The one Gateway with these parameters, which are those of ``Gateway``.
+    """Return the shared Gateway with these parameters, which are those of ``Gateway``.
 
-    Whoever asks for the same gets the same object, in every thread: the same
-    user, host, port, way (sock=, gateway=), credentials, agent, known_hosts and
-    strictness.  timeout and channel_timeout are those of who asked first; give
-    ``open()`` and ``open_channel()`` your own.
+    Callers with the same user, host, port, way (sock=, gateway=), credentials, agent,
+    known_hosts and strictness get the same object, in every thread. ``timeout`` and
+    ``channel_timeout`` are those of the first caller; pass your own to ``open()`` and
+    ``open_channel()``.
 
-    It is connected when it is first used, and again after a loss.  It is closed
-    when no channel has been open for five to ten minutes, by ``close_all()``, and at
-    exit.  ``close()`` closes it for all, until it is used again.  A child of
-    fork() connects for itself.
+    The Gateway connects at its first use, and again after a loss. It is closed after five to
+    ten minutes without an open channel, by ``close_all()``, and at exit. ``close()`` closes it
+    for all callers; the next use opens it again. A child of fork() makes its own connection.
+
+    Raises ValueError and TypeError for invalid parameters, as ``Gateway`` does.
     """
     return _cache.get(key_of(host, parameters), host, parameters)
 
 
 def shared_gateway_by(proxy: Proxy | None, parameters: dict[str, Any]) -> SharedGateway:
-    """The same, reached by a proxy command that is started anew for each connection."""
+    """Return a shared Gateway that starts a proxy command for each connection.
+
+    - proxy (Proxy or None): the command.
+    - parameters: those of ``Gateway``.
+    """
     key = key_of(None, parameters) + (() if proxy is None else (("proxy", proxy),))
     return _cache.get(key, None, {**parameters, "proxy": proxy})
 
 
 def close_all() -> None:
-    """Close all shared gateways, in the background.
+    """Close all shared gateways. Returns at once, as ``Gateway.close()`` does.
 
-    They open anew when they are used again.  Runs at exit too.
+    The next use of a gateway opens it again. This function also runs at exit.
     """
     _cache.close_all()
 
@@ -123,7 +129,7 @@ Key = tuple[tuple[str, Hashable], ...]
 
 
 def key_of(host: str | None, parameters: dict[str, Any]) -> Key:
-    """All that decides what the connection is, with no secret in it."""
+    """Return the cache key: all parameters that distinguish connections, without secrets."""
     bound = inspect.signature(Gateway).bind(host, **parameters)
     bound.apply_defaults()
     given = dict(bound.arguments)
@@ -165,7 +171,7 @@ def _hashed(secret: str | None) -> str | None:
 
 
 def _key_of_pkey(pkey: Any) -> Hashable:
-    """Two objects for one Paramiko key, loaded twice, are one credential."""
+    """The key's type, blob and certificate, so that a key that is loaded twice counts once."""
     if not hasattr(pkey, "asbytes"):
         return _hashable(pkey)
     blob = getattr(getattr(pkey, "public_blob", None), "key_blob", None)
@@ -173,7 +179,7 @@ def _key_of_pkey(pkey: Any) -> Hashable:
 
 
 class _Itself:
-    """Stands for an object that can't be hashed, and equals only itself."""
+    """A hashable stand-in for an object that cannot be hashed; it equals only itself."""
 
     def __init__(self, thing: object) -> None:
         self.thing = thing
@@ -200,7 +206,10 @@ def _hashable(value: Any) -> Hashable:
 
 
 class _Cache:
-    """_lock is never held while a gateway connects, nor while its _turn is wanted."""
+    """The shared gateways by key, and the thread that closes idle ones.
+
+    ``_lock`` is not held while a gateway connects, nor while the lock of its Usage is taken.
+    """
 
     def __init__(self) -> None:
         self._gateways: weakref.WeakValueDictionary[Key, SharedGateway] = (
@@ -210,8 +219,8 @@ class _Cache:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        """At first, and in a forked child: nothing is open there.  Its gateways
-        stay known, for they open anew."""
+        """Initialize, at first and in a child of fork(), which has no connections. The gateways
+        stay in the cache, because their next use opens them again."""
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._open: set[SharedGateway] = set()
@@ -232,19 +241,19 @@ class _Cache:
             atexit.register(close_all)
 
     def keep(self, gateway: SharedGateway) -> None:
-        """It is connected; close it when it is idle."""
+        """Hold a gateway that has connected until it is closed, and close it when it is idle."""
         with self._lock:
             if not gateway.is_connected:
                 return
             self._open.add(gateway)
             if self._sweeper is None:
                 sweeper = threading.Thread(target=self._sweep, name="sshgateway-idle", daemon=True)
-                with contextlib.suppress(RuntimeError):  # at exit there are no new threads
+                with contextlib.suppress(RuntimeError):  # at exit no thread can start
                     sweeper.start()
                     self._sweeper = sweeper
 
     def _sweep(self) -> None:
-        """Until no gateway is open: sleep to the time when one could be idle."""
+        """Close idle gateways until none is open; sleep until the next one could be idle."""
         with self._lock:
             try:
                 while self._open and self._sweeper is threading.current_thread():
@@ -271,7 +280,7 @@ class _Cache:
             self._open.clear()
             self._sweeper = None
             self._changed.notify_all()
-        for gateway in gateways:  # those behind others first
+        for gateway in gateways:  # the last hops first
             gateway.close()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""make bench: contestants do the same works side by side, taking turns."""
+"""Measure sshgateway beside its peers, print tables, and write the figures as JSON."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ import sys
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
-import pages
-from contestants import ALL, USUAL, Contestant
-from curvework import curve_works
-from gateway import CIPHERS, proxies, site
-from gatewaywork import gateway_works
-from machine import Machine
-from proxywork import all_works, through_works
-from report import footer, judged, table
-from results import Report, Results
-from roads import ROADS
-from run import Run, Works
+if not __package__:
+    # "python tests/bench" runs this file with tests/bench as the first import path; the
+    # packages bench and support are in tests.
+    sys.path[0] = str(Path(__file__).parents[1])
+
+from bench.contestants.base import Contestant
+from bench.contestants.gateway import GATEWAY_CONTESTANTS
+from bench.contestants.proxycommand import ALL, USUAL
+from bench.machine import Machine
+from bench.report import pages
+from bench.report.results import Report, Results
+from bench.report.tables import footer, judged, table
+from bench.runner import Run, Works
+from bench.servers import CIPHERS, proxies, site
+from bench.works.curves import curve_works
+from bench.works.gateway import gateway_works
+from bench.works.proxycommand import proxycommand_works, real_proxy_works
 
 
 def measure(options: argparse.Namespace) -> Report:
@@ -30,14 +36,14 @@ def measure(options: argparse.Namespace) -> Report:
     for title, who, works in _groups(options):
         present = [each for each in who if each.path is None or each.path.exists()]
         if absent := [each.name for each in who if each not in present]:
-            run.progress.say(f"not there: {', '.join(absent)}")
+            run.progress.say(f"not installed: {', '.join(absent)}")
         groups.append(run.measure(title, present, works))
         contestants += [each for each in present if each.name not in {c.name for c in contestants}]
     return Report(_command(options), machine.describe(contestants), groups, run.failures)
 
 
 def _command(options: argparse.Namespace) -> str:
-    """What was typed, without where the figures go."""
+    """The command line of this run, without the options for output files."""
     words = ["python", "tests/bench"]
     words += [f"--{name}" for name in ("quick", "curves", "all") if getattr(options, name)]
     for name in ("only", "contestants", "rounds"):
@@ -61,21 +67,21 @@ def _proxy_command(options: argparse.Namespace) -> Iterator[Group]:
     contestants = [ALL[name] for name in _chosen_names(options, ALL, USUAL)]
     if not contestants:
         return
-    if works := _chosen_works(options, all_works(options.quick)):
+    if works := _chosen_works(options, proxycommand_works(options.quick)):
         yield "ProxyCommand", contestants, works
-    if _chosen_works(options, through_works(options.quick, {name: [] for name in CIPHERS})):
+    if _chosen_works(options, real_proxy_works(options.quick, {name: [] for name in CIPHERS})):
         with proxies() as programs:
-            works = _chosen_works(options, through_works(options.quick, programs))
+            works = _chosen_works(options, real_proxy_works(options.quick, programs))
             yield "ProxyCommand with ssh", contestants, works
 
 
 def _gateway(options: argparse.Namespace, title: str, works: Works) -> Iterator[Group]:
-    """Its servers live until the caller has done with it."""
+    """The group's servers run until the caller asks for the next group."""
     works = _chosen_works(options, works)
-    names = _chosen_names(options, ROADS, tuple(ROADS))
+    names = _chosen_names(options, GATEWAY_CONTESTANTS, tuple(GATEWAY_CONTESTANTS))
     if works and names:
         with site() as servers:
-            yield title, [ROADS[name](servers) for name in names], works
+            yield title, [GATEWAY_CONTESTANTS[name](servers) for name in names], works
 
 
 def _chosen_works(options: argparse.Namespace, works: Works) -> Works:
@@ -96,41 +102,50 @@ def _chosen_names(
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="less exact, in a fraction of the time"
+        "--quick", action="store_true", help="measure less exactly, in a fraction of the time"
     )
     parser.add_argument(
-        "--curves", action="store_true", help="instead of the tables: what becomes of it as "
-        "channels, messages and distances grow"
+        "--curves", action="store_true", help="measure the curves instead of the tables: "
+        "growing numbers of channels, sizes of messages, distances"
     )  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="the tables and the curves")
-    parser.add_argument("--only", metavar="WORD", help="only works with WORD in their title")
+    parser.add_argument("--all", action="store_true", help="measure the tables and the curves")
+    parser.add_argument(
+        "--only", metavar="WORD", help="do only the works with WORD in their title"
+    )
     parser.add_argument(
         "--contestants",
         metavar="A,B",
-        help=f"of {', '.join(ALL)}, and through a gateway of {', '.join(ROADS)}; "
-        f"default: {', '.join(USUAL)}, and all",
+        help=f"measure only these; without a gateway: {', '.join(ALL)}; through a gateway: "
+        f"{', '.join(GATEWAY_CONTESTANTS)}; default: {', '.join(USUAL)}, and all of the latter",
     )
-    parser.add_argument("--rounds", type=int, metavar="N", help="this many of every work")
+    parser.add_argument("--rounds", type=int, metavar="N", help="do every work N times")
     parser.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
         default=Path("build/bench.json"),
-        help="where all figures go; default: %(default)s",
+        help="write all figures to FILE; default: %(default)s",
     )
     parser.add_argument(
-        "--from", dest="read", type=Path, metavar="FILE", help="measure nothing: figures of before"
+        "--from",
+        dest="read",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing, read the figures from FILE",
     )
     parser.add_argument(
-        "--pages", type=Path, metavar="DIRECTORY", help="tables and plots for the manual go there"
+        "--pages",
+        type=Path,
+        metavar="DIRECTORY",
+        help="write the tables and charts for the manual there",
     )
     options = parser.parse_args()
     if options.contestants:
-        unknown = set(options.contestants.split(",")) - set(ALL) - set(ROADS)
+        unknown = set(options.contestants.split(",")) - set(ALL) - set(GATEWAY_CONTESTANTS)
         if unknown:
             parser.error(f"no contestant {', '.join(sorted(unknown))}; see --help")
     if options.pages and not (options.all or options.read):
-        parser.error("--pages shows all: with --all, or --from a run that had it")
+        parser.error("--pages needs --all, or --from a run with --all")
     return options
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a run was made on: no names of hosts, no paths."""
+"""Describes the machine and the versions of a run, without host names and paths."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from contestants import Contestant
-from meter import busy, own
-from work import HERE
+from bench.contestants.base import Contestant
+from bench.meter import busy, own
 
 BUILD_INFO = "import json, sshgateway; print(json.dumps(sshgateway.build_info()))"
 
 
 class Machine:
-    """Where and when; and how much of the machine others used meanwhile."""
+    """The machine, and how much of it other processes used during the run."""
 
     def __init__(self) -> None:
         self._busy, self._own, self._wall = busy(), own(), time.monotonic()
@@ -52,7 +51,7 @@ class Machine:
 
 
 def _congestion_control() -> str:
-    """bbr paces what goes over loopback, too."""
+    """The TCP congestion control; bbr paces connections over loopback too."""
     try:
         with open("/proc/sys/net/ipv4/tcp_congestion_control") as name:
             return name.read().strip()
@@ -77,7 +76,7 @@ def openssh() -> str:
 
 
 def version(contestant: Contestant) -> str:
-    """Of what is measured, and of what that stands on."""
+    """The version of the contestant, and of the libraries that it depends on."""
     if contestant.name.startswith("ssh-") or contestant.name == "ssh":
         return openssh()
     if not contestant.package:
@@ -111,7 +110,7 @@ def _ours(path: Path | None) -> str:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         run = subprocess.run(command, capture_output=True, text=True)
     except OSError:

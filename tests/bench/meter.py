@@ -12,14 +12,14 @@ from collections.abc import Iterable
 def cpu_of(pids: Iterable[int]) -> float:
     """The CPU time that these processes have used, in seconds.
 
-    By the clock that clock_getcpuclockid(3) gives on Linux, which counts
-    nanoseconds; /proc/PID/stat counts hundredths.
+    Uses the clock of clock_getcpuclockid(3), which on Linux counts nanoseconds;
+    /proc/PID/stat counts hundredths of a second.
     """
     return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)
 
 
 class Stopwatch:
-    """Time and CPU time from its making, of us and of other processes."""
+    """Elapsed time and CPU time since its creation, of this process and of others."""
 
     def __init__(self, pids: Iterable[int] = ()) -> None:
         self._pids = list(pids)
@@ -34,7 +34,7 @@ class Stopwatch:
 
 
 def await_reaped(pid: int, timeout: float = 10) -> None:
-    """Return when nothing is left of that child of ours, whoever reaps it."""
+    """Wait until our child *pid* has been reaped, whichever thread reaps it."""
     deadline = time.monotonic() + timeout
     try:
         pidfd = os.pidfd_open(pid)
@@ -54,7 +54,7 @@ def await_reaped(pid: int, timeout: float = 10) -> None:
 
 
 def wake_ups() -> int:
-    """How often threads of this process went to sleep of themselves, so far."""
+    """The number of voluntary context switches of this process's threads so far."""
     total = 0
     for task in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{task}/status") as status:
@@ -64,7 +64,7 @@ def wake_ups() -> int:
 
 
 def footprint() -> dict[str, int]:
-    """Resident KiB, threads and descriptors of this process."""
+    """Resident memory in KiB, threads and descriptors of this process."""
     with open("/proc/self/status") as status:
         fields = dict(line.split(":", 1) for line in status)
     return {
@@ -84,5 +84,5 @@ def busy() -> float:
 
 
 def own() -> float:
-    """CPU seconds of ours, and of the children that were reaped."""
+    """CPU seconds of this process and of its reaped children."""
     return sum(os.times()[:4])

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The program at the far side of every measured stream.
+"""The program at the other end of every measured stream.
 
-It obeys orders, a line each, that come down the stream itself, so it serves
-as a proxy command and behind anything else that carries a stream:
+It obeys orders, one per line, that arrive in the stream itself.  So it serves as a proxy
+command, and behind any other carrier of a stream:
 
-    down N R   write N bytes of the pattern, R in a second at most (0: as fast as it can)
+    down N R   write N bytes of the pattern, at most R per second (0: no limit)
     up N       read N bytes, check them, answer with a verdict
-    echo N     send back N bytes as they come
+    echo N     send N bytes back as they arrive
 
-With --serve it listens on loopback, writes its port to stdout and does this
-on every connection, until its stdin ends.
+With --serve it listens on loopback, writes its port to stdout and serves every connection
+like this, until its stdin ends.
 
-It reads 64 KiB and writes 8 KiB with a system call (what yes(1), socat and ncat
-write too: larger pieces are slower through a pipe, as they wait for the reader
-to make room; on a TCP connection 64 KiB) and allocates nothing: dd, cat and head are no faster.
+It reads up to 64 KiB per system call.  It writes 8 KiB per call to a pipe, as yes(1),
+socat and ncat do, because larger writes wait for the reader to make room; on a TCP
+connection it writes 64 KiB.  It allocates nothing while it moves data, and is as fast as
+dd, cat and head.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ import time
 
 PIECE = 65536
 WRITTEN = 8192
-#: What is written at a time when it is not as fast as it can: an sshd reads no more.
+#: The size of a write at a limited rate: an sshd reads no more at a time.
 PACED = 32768
-#: A prime: no lost, doubled or swapped block goes unnoticed.
+#: The period of the pattern is a prime, so a lost, doubled or swapped block is noticed.
 PERIOD = 131_071
-#: Every verdict has this length, as Paramiko's recv waits for all it asked for.
+#: The length of every verdict, because Paramiko's recv waits for all bytes it asked for.
 VERDICT = 32
 GOOD = b"good"
 
 
 class Pattern:
-    """The bytes that are moved, and the check of those that arrive."""
+    """Produces the bytes of the pattern, and checks those that arrive."""
 
     def __init__(self, longest: int = PIECE) -> None:
         block = hashlib.shake_128(b"sshgateway").digest(PERIOD)
@@ -44,13 +45,13 @@ class Pattern:
         self.position = 0
 
     def take(self, n: int) -> memoryview:
-        """The next n bytes, *longest* at most."""
+        """The next n bytes, at most *longest*."""
         start = self.position % PERIOD
         self.position += n
         return self._view[start : start + n]
 
     def check(self, data: bytes | memoryview, whole: bool = False) -> bool:
-        """Whether these are the next bytes: both edges, or all of them."""
+        """Returns whether these are the next bytes: the first and last 8, or the *whole* data."""
         start = self.position % PERIOD
         end = start + len(data)
         self.position += len(data)
@@ -112,7 +113,7 @@ def read_order() -> list[str]:
 
 
 def serve() -> None:
-    """A process for each connection, which is its stdin and stdout."""
+    """Fork a process for each connection, which becomes its stdin and stdout."""
     import select
     import signal
     import socket

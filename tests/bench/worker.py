@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A contestant in a process of its own, which imports what it shall and whose memory,
-threads and descriptors nobody else has used.
+"""A process for one contestant, so that it imports its own versions and shares no memory,
+thread or descriptor with another.
 
-The same file is that process: it does works, one after the other, until its stdin
-ends.
+Run as a program this module is that process: it does one work after the other until its
+stdin ends.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import select
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, Self
 
-from contestants import Contestant
-from work import HERE, Figures, Work
+from bench.contestants.base import Contestant
+from bench.works.base import Figures, Work
 
-LIMIT = 120.0  # seconds for one work, once
+TESTS = Path(__file__).parents[1]
+LIMIT = 120.0  # seconds for one round of one work
 
 
 class WorkFailedError(Exception):
-    """The contestant did not do its work; the text is its exception's."""
+    """The contestant did not do its work; the text is that of its exception."""
 
 
 class Worker:
@@ -40,7 +42,7 @@ class Worker:
         try:
             return self._answer(work)
         except WorkFailedError:
-            self._restart()  # nobody knows what state it is in
+            self._restart()  # the state of the process is unknown now
             raise
 
     def _answer(self, work: Work) -> Figures:
@@ -59,13 +61,13 @@ class Worker:
 
     def _start(self) -> None:
         path = [str(self._contestant.path)] if self._contestant.path else []
-        path += filter(None, [os.environ.get("PYTHONPATH")])
+        path += [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py")],
+            [sys.executable, "-P", "-m", "bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-            process_group=0,  # Ctrl-C is for us, who then end it
+            process_group=0,  # Ctrl-C is for the bench, which then ends the worker
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._orders, self._answers = self._process.stdin, self._process.stdout
@@ -75,7 +77,7 @@ class Worker:
             self._orders.close()
         try:
             self._process.wait(5)
-        except subprocess.TimeoutExpired:  # a thread of the contestant's, say
+        except subprocess.TimeoutExpired:  # for example because of a thread of the contestant
             self._process.kill()
             self._process.wait()
         self._answers.close()
@@ -93,7 +95,7 @@ class Worker:
 
 def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a contestant prints is no answer
+    os.dup2(2, 1)  # the contestant's own output must not mix with the answers
     while True:
         try:
             contestant, work = pickle.load(sys.stdin.buffer)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Wrong arguments: the exceptions, messages included, are those of socket."""
+"""Invalid arguments raise the exceptions of socket, with the same messages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import socket
 import sys
 
 import pytest
-from outcome import outcome, source
-from streams import Stream, recv_exactly
+
+from support.outcome import outcome, source
+from support.streams import Stream, recv_exactly
 
 HUGE = 2**100
 
@@ -112,26 +113,26 @@ REFUSED = [
 
 
 def without_class(result):
-    """CPython puts the name of the class before that of the method in some messages."""
+    """CPython puts the name of the class before the method's in some messages."""
     kind, error, args, number = result
     return kind, error, re.sub(r"[\w.]*\.(\w+\(\))", r"\1", str(args)), number
 
 
 @pytest.mark.parametrize("call", REFUSED, ids=source)
-def test_refused_as_by_socket(stream: Stream, oracle: Stream, call) -> None:
+def test_refused_as_socket_refuses_it(stream: Stream, oracle: Stream, call) -> None:
     for pair in (stream, oracle):
-        pair.sock.settimeout(0)  # what is wrongly accepted must not wait
+        pair.sock.settimeout(0)  # a call that is wrongly accepted must not block
     expected = outcome(call, oracle.sock)
     assert expected[0] == "raised"
     assert without_class(outcome(call, stream.sock)) == without_class(expected)
-    # The stream is unharmed, and the refused call has sent nothing.
+    # The stream still works, and the refused call has sent nothing.
     stream.sock.settimeout(5)
     stream.sock.sendall(b"unharmed")
     assert recv_exactly(stream.peer, 8) == b"unharmed"
 
 
-# CPython's own messages are odd here, or come from functions written in Python.
-REFUSED_IN_OTHER_WORDS = [
+# CPython's own messages are inconsistent here, or come from functions written in Python.
+REFUSED_WITH_ANOTHER_MESSAGE = [
     lambda s: s.setsockopt(),
     lambda s: s.setsockopt(socket.SOL_SOCKET),
     lambda s: s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF),
@@ -142,7 +143,7 @@ REFUSED_IN_OTHER_WORDS = [
 ]
 
 
-@pytest.mark.parametrize("call", REFUSED_IN_OTHER_WORDS, ids=source)
+@pytest.mark.parametrize("call", REFUSED_WITH_ANOTHER_MESSAGE, ids=source)
 def test_refused_with_the_exception_of_socket(stream: Stream, oracle: Stream, call) -> None:
     expected = outcome(call, oracle.sock)[:2]
     assert expected[0] == "raised"
@@ -165,7 +166,7 @@ def test_refused_with_the_exception_of_socket(stream: Stream, oracle: Stream, ca
     ids=source,
 )
 def test_out_of_band_and_ancillary_data_are_refused(stream: Stream, call) -> None:
-    """A socketpair would hand them to the relay, which has no use for them."""
+    """A socketpair would pass them to the relay, which cannot forward them."""
     stream.sock.settimeout(5)
     with pytest.raises(OSError) as caught:
         call(stream.sock)

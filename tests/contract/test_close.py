@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Closing: what ends, what is kept, and who is woken."""
+"""Closing: the end of the stream, files that keep it open, and waiting threads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import threading
 import weakref
 
 import pytest
-from outcome import outcome, source
-from streams import (
+
+from support.outcome import outcome, source
+from support.streams import (
     Stream,
     digest,
     fill,
@@ -24,7 +25,7 @@ from streams import (
     recv_all,
     recv_exactly,
 )
-from waiting import Worker, until_blocked
+from support.waiting import Worker, until_blocked
 
 
 def read_file(sock):
@@ -73,9 +74,7 @@ USES_OF_A_CLOSED_STREAM = [
 
 
 @pytest.mark.parametrize("use", USES_OF_A_CLOSED_STREAM, ids=source)
-def test_a_closed_stream_does_what_a_closed_socket_does(
-    stream: Stream, oracle: Stream, use
-) -> None:
+def test_a_closed_stream_behaves_like_a_closed_socket(stream: Stream, oracle: Stream, use) -> None:
     stream.sock.close()
     oracle.sock.close()
     assert outcome(use, stream.sock) == outcome(use, oracle.sock)
@@ -91,7 +90,7 @@ def test_a_closed_stream_cannot_be_polled(stream: Stream, oracle: Stream) -> Non
         assert outcome(call, stream.sock) == outcome(call, oracle.sock)
 
 
-def test_close_can_be_repeated_and_says_so(stream: Stream) -> None:
+def test_close_can_be_repeated_and_closed_says_so(stream: Stream) -> None:
     sock = stream.sock
     assert sock._closed is False
     for _ in range(3):
@@ -107,14 +106,14 @@ def test_closed_is_an_attribute_as_in_paramiko(stream: Stream) -> None:
     assert stream.sock.closed is True
 
 
-def test_close_is_the_end_of_file_at_the_peer(stream: Stream) -> None:
+def test_the_peer_sees_the_end_of_file_after_close(stream: Stream) -> None:
     stream.sock.sendall(b"bye")
     stream.sock.close()
     assert recv_all(stream.peer) == b"bye"
 
 
 def test_close_loses_nothing_that_was_accepted(stream: Stream) -> None:
-    """Full when closed: the reader begins only afterwards."""
+    """The stream is full when it is closed; the peer begins to read only afterwards."""
     data = payload(8_000_000)
     stream.sock.setblocking(False)
     sent = stream.sock.send(data)
@@ -130,7 +129,7 @@ def test_leaving_the_with_block_closes(stream: Stream) -> None:
     assert recv_all(stream.peer) == b"inside"
 
 
-def test_leaving_the_with_block_by_an_exception_closes_and_raises(stream: Stream) -> None:
+def test_leaving_the_with_block_by_an_exception_closes_and_passes_it_on(stream: Stream) -> None:
     with pytest.raises(KeyError), stream.sock:
         raise KeyError
     assert stream.sock._closed is True
@@ -172,7 +171,7 @@ def test_dropping_an_open_stream_warns_and_closes(stream: Stream) -> None:
         gc.collect()
     assert alive() is None
     assert recv_all(stream.peer) == b""
-    stream.sock = stream.peer  # something that close() takes
+    stream.sock = stream.peer  # an object that close() accepts
 
 
 def test_dropping_a_closed_stream_is_silent(stream: Stream, recwarn) -> None:
@@ -182,7 +181,7 @@ def test_dropping_a_closed_stream_is_silent(stream: Stream, recwarn) -> None:
     assert not recwarn.list
 
 
-# --- What a plain socket cannot do --------------------------------------------
+# --- Abilities that a plain socket lacks ---------------------------------------
 
 
 WAITING = {
@@ -199,7 +198,7 @@ WAITING = {
 @pytest.mark.parametrize("timeout", [None, 60])
 @pytest.mark.parametrize("call", WAITING.values(), ids=WAITING.keys())
 def test_close_wakes_a_receiver_in_another_thread(stream: Stream, call, timeout) -> None:
-    """A plain socket leaves it waiting, for ever or for the whole timeout."""
+    """With a plain socket the receiver would wait without end, or for the whole timeout."""
     stream.sock.settimeout(timeout)
     reader = Worker(call, stream.sock)
     until_blocked(reader)
@@ -232,12 +231,12 @@ def test_close_wakes_a_sender_in_another_thread(stream: Stream, call, timeout) -
         sender.result()
     assert caught.value.errno == errno.EBADF
     assert caught.value.args == (errno.EBADF, "Bad file descriptor")
-    # The bytes that were accepted are on their way: let them arrive.
+    # The accepted bytes are still in the relay; let them arrive.
     recv_all(stream.peer)
 
 
 @pytest.mark.ours
-def test_close_wakes_all_of_many_receivers(stream: Stream) -> None:
+def test_close_wakes_every_one_of_many_receivers(stream: Stream) -> None:
     readers = [Worker(stream.sock.recv, 10) for _ in range(5)]
     for reader in readers:
         until_blocked(reader)
@@ -263,7 +262,7 @@ def test_close_from_many_threads_at_once_is_one_close(stream: Stream) -> None:
 
 @pytest.mark.ours
 def test_a_running_recv_never_sees_a_reused_descriptor(stream: Stream) -> None:
-    """The number may be taken by a new file as soon as close() has returned."""
+    """A new file may get the descriptor's number as soon as close() has returned."""
     reader = Worker(stream.sock.recv, 10)
     until_blocked(reader)
     stream.sock.close()
@@ -280,7 +279,7 @@ def test_a_running_recv_never_sees_a_reused_descriptor(stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("open_stream", [open_proxycommand, open_channel])
-def test_a_stream_in_a_cycle_is_collected(leaves_nothing: None, open_stream) -> None:
+def test_a_stream_in_a_reference_cycle_is_collected(leaves_nothing: None, open_stream) -> None:
     pair = open_stream()
     holder: dict[str, object] = {"sock": pair.sock}
     holder["self"] = holder

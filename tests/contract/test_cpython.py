@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# ruff: noqa: N802 (names of unittest's and test_socket's)
-"""CPython's own tests of connected sockets, over our streams.
+# ruff: noqa: N802 (names from unittest and test_socket)
+"""CPython's own tests of connected sockets, run on our streams.
 
-Each class of ``test.test_socket`` named below runs twice with each of our
-streams: with its client end made so, and with its server end (``cli_conn``, in
-CPython's words), by roles turned round: the client accepts.  A test may be
-skipped only if it is skipped over a plain socket too.
+Each class of ``test.test_socket`` named below runs twice with each kind of stream: once
+the client end is such a stream, and once the server end (``cli_conn`` in CPython).  In
+the second case the roles are reversed: the client accepts.  A test may be skipped only if
+it is skipped on a plain socket too.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import gateways
 import pytest
+
+from support import gateways
 
 CLASSES = (
     "BasicTCPTest",
@@ -32,7 +33,7 @@ CLASSES = (
 
 try:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # test_socket imports what is deprecated
+        warnings.simplefilter("ignore")  # test_socket imports deprecated modules
         from test import test_socket
 except ImportError as error:
     test_socket = None
@@ -68,15 +69,15 @@ ROADS = {
 
 
 class NoSkipsBeyondPlain:
-    """A skip is a failure unless the same test of the plain class is skipped."""
+    """A skip is a failure unless the same test of the plain class is skipped too."""
 
     plain: type[unittest.TestCase]
 
     def _testWriteNonBlocking(self: Any) -> None:
-        """CPython's own, which skips itself when eleven writes do not fill a socket.
+        """Replaces CPython's, which skips itself when eleven writes do not fill a socket.
 
-        On these roads a program's or a gateway's buffers lie behind the socket, and
-        are being filled while the test writes: how many writes that takes is chance.
+        Behind our sockets lie the buffers of a program or a gateway, which fill while the
+        test writes, so the number of writes that fill the stream is not fixed.
         """
         self.serv_skipped = None
         self.serv_conn.setblocking(False)
@@ -127,8 +128,9 @@ class ClientEnd(NoSkipsBeyondPlain):
 class ServerEnd(NoSkipsBeyondPlain):
     """The server of the test is a stream of ours, whose peer is the test's client.
 
-    "shut-close": without it socat keeps its stdout open after its peer's end of
-    file, for the 30 s of -t30, and so do the tests that read up to the end.
+    Without "shut-close", socat keeps its stdout open for the 30 s of -t30 after its
+    peer's end of file, and tests that read up to the end would wait as long.  "!!"
+    separates stdout from stdin, because socat 1.8 needs that for the option.
     """
 
     connect: Callable[..., Any]
@@ -139,7 +141,7 @@ class ServerEnd(NoSkipsBeyondPlain):
                 test_socket.threading.Event() for _ in range(4)
             )
         test_socket.ThreadedTCPSocketTest.setUp(self)
-        self.cli_conn = self.connect(self.port, ",shut-close")
+        self.cli_conn = self.connect(self.port, "!!-,shut-close")
         if hasattr(self, "read_mode"):
             self.read_file = self.cli_conn.makefile(
                 self.read_mode,
@@ -159,12 +161,12 @@ class ServerEnd(NoSkipsBeyondPlain):
 
 
 def super_of_connected(case: Any) -> Any:
-    """The part of the fixture below SocketConnectedTest: everything but connecting."""
+    """The fixture below SocketConnectedTest, which does everything except connecting."""
     return super(test_socket.SocketConnectedTest, case)
 
 
 def open_write_file(case: Any) -> None:
-    """What FileObjectClassTestCase.clientSetUp adds."""
+    """The statements that FileObjectClassTestCase.clientSetUp adds."""
     if hasattr(case, "write_mode"):
         case.write_file = case.serv_conn.makefile(
             case.write_mode,
@@ -191,7 +193,7 @@ if test_socket is not None:
     globals().update(make_classes())
 
 
-def test_cpythons_tests_are_there() -> None:
+def test_the_tests_of_cpython_are_found() -> None:
     if test_socket is None:
         pytest.fail(MISSING)
     for name in CLASSES:

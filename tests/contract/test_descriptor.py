@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""fileno(), detach(), dup() and what waits on descriptors: it is a real socket."""
+"""fileno(), detach(), dup() and readiness: the descriptor is that of a real socket."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import socket
 import stat
 
 import pytest
-from outcome import outcome
-from streams import Stream, digest, fill, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, readable
+
+from support.outcome import outcome
+from support.streams import Stream, digest, fill, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, readable
 
 
 def test_fileno_is_an_open_socket(stream: Stream) -> None:
@@ -29,7 +30,7 @@ def test_the_descriptor_is_not_inherited(stream: Stream) -> None:
 # --- detach -------------------------------------------------------------------
 
 
-def test_detach_hands_over_a_descriptor_that_goes_on_working(stream: Stream) -> None:
+def test_detach_returns_a_descriptor_that_keeps_working(stream: Stream) -> None:
     fd = stream.sock.fileno()
     assert stream.sock.detach() == fd
     assert stream.sock.fileno() == -1
@@ -68,8 +69,10 @@ def test_a_detached_stream_is_dropped_without_a_warning(stream: Stream, recwarn)
 
 
 @pytest.mark.ours
-def test_detach_keeps_the_timeout_mode_of_the_descriptor(stream: Stream, oracle: Stream) -> None:
-    """O_NONBLOCK belongs to the descriptor: what it says is what a socket's says."""
+def test_the_descriptor_is_in_the_blocking_mode_of_a_plain_socket(
+    stream: Stream, oracle: Stream
+) -> None:
+    """With the same timeout, O_NONBLOCK is set on both or on neither."""
     for timeout in (None, 0, 1.5):
         stream.sock.settimeout(timeout)
         oracle.sock.settimeout(timeout)
@@ -123,7 +126,7 @@ def test_closing_the_copy_keeps_the_original(stream: Stream) -> None:
     assert recv_exactly(stream.peer, 8) == b"original"
 
 
-def test_fromfd_is_a_dup_too(stream: Stream) -> None:
+def test_fromfd_duplicates_the_descriptor_too(stream: Stream) -> None:
     with socket.fromfd(stream.sock.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as copy:
         stream.sock.close()
         copy.sendall(b"copy")
@@ -133,7 +136,7 @@ def test_fromfd_is_a_dup_too(stream: Stream) -> None:
 # --- readiness ----------------------------------------------------------------
 
 
-def test_select_tells_when_to_read_and_to_write(stream: Stream) -> None:
+def test_select_reports_readable_and_writable(stream: Stream) -> None:
     sock = stream.sock
     assert select.select([sock], [sock], [sock], 0) == ([], [sock], [])
     stream.peer.sendall(b"x")
@@ -144,8 +147,8 @@ def test_select_tells_when_to_read_and_to_write(stream: Stream) -> None:
     assert select.select([sock], [], [], DEADLINE) == ([sock], [], [])
 
 
-def test_select_tells_when_the_stream_is_full(stream: Stream) -> None:
-    stream.sock.fileno()  # a ProxyCommand has more room from then on
+def test_select_reports_a_full_stream(stream: Stream) -> None:
+    stream.sock.fileno()  # from then on a ProxyCommand has more room
     fill(stream.sock)
     assert select.select([], [stream.sock], [], 0) == ([], [], [])
     reader = Worker(recv_all, stream.peer)
@@ -154,7 +157,7 @@ def test_select_tells_when_the_stream_is_full(stream: Stream) -> None:
     assert reader.result()
 
 
-def test_poll_tells_of_data_and_of_the_end(stream: Stream) -> None:
+def test_poll_reports_data_and_the_end(stream: Stream) -> None:
     poller = select.poll()
     poller.register(stream.sock, select.POLLIN | select.POLLRDHUP)
     assert poller.poll(0) == []
@@ -167,7 +170,7 @@ def test_poll_tells_of_data_and_of_the_end(stream: Stream) -> None:
     assert poller.poll(0) == [(stream.sock.fileno(), select.POLLIN | select.POLLRDHUP)]
 
 
-def test_epoll_is_triggered_by_edges(stream: Stream) -> None:
+def test_epoll_works_edge_triggered(stream: Stream) -> None:
     with select.epoll() as poller:
         poller.register(stream.sock, select.EPOLLIN | select.EPOLLET)
         stream.peer.sendall(b"one")
@@ -188,7 +191,7 @@ def test_selectors_work_on_the_object(stream: Stream) -> None:
         selector.unregister(stream.sock)
 
 
-def test_the_os_reads_and_writes_the_descriptor(stream: Stream) -> None:
+def test_os_read_and_os_write_work_on_the_descriptor(stream: Stream) -> None:
     os.write(stream.sock.fileno(), b"written")
     assert recv_exactly(stream.peer, 7) == b"written"
     stream.peer.sendall(b"read")

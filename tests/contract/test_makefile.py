@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""makefile(): files over the stream, in every mode socket.makefile has."""
+"""makefile(): files on the stream, in every mode that socket.makefile has."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 import socket
 
 import pytest
-from outcome import outcome
-from streams import Stream, digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker
+
+from support.outcome import outcome
+from support.streams import Stream, digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker
 
 LINES = ["first\n", "zweite Zeile: äöü\n", "第三行\n", "no newline at the end"]
 
@@ -19,7 +20,7 @@ LINES = ["first\n", "zweite Zeile: äöü\n", "第三行\n", "no newline at the 
     ("mode", "buffering"),
     [(m, b) for m in ("r", "w", "rw", "rb", "wb", "rwb", "b", "") for b in (None, 0, 1, 2, 4096)],
 )
-def test_makefile_makes_what_socket_makes(
+def test_makefile_returns_the_same_kind_of_file_as_socket(
     stream: Stream, oracle: Stream, mode: str, buffering
 ) -> None:
     assert outcome(shape, stream.sock, mode, buffering) == outcome(
@@ -28,7 +29,7 @@ def test_makefile_makes_what_socket_makes(
 
 
 def shape(sock, mode: str, buffering):
-    """What kind of file it is: the class of each layer, and what it can do."""
+    """The kind of file: the class of each layer, and its abilities."""
     with sock.makefile(mode, buffering) as file:
         layers = [type(file).__name__]
         inner = file
@@ -60,7 +61,9 @@ def shape(sock, mode: str, buffering):
         lambda s: s.makefile("r", newline="x"),
     ],
 )
-def test_makefile_refuses_what_socket_refuses(stream: Stream, oracle: Stream, call) -> None:
+def test_makefile_refuses_the_arguments_that_socket_refuses(
+    stream: Stream, oracle: Stream, call
+) -> None:
     expected = outcome(call, oracle.sock)
     assert expected[0] == "raised"
     assert outcome(call, stream.sock) == expected
@@ -138,7 +141,7 @@ def test_a_file_moves_every_size(stream: Stream, size: int) -> None:
         sender.result()
 
 
-def test_readinto_and_peek(stream: Stream) -> None:
+def test_readinto_and_peek_return_buffered_data(stream: Stream) -> None:
     stream.peer.sendall(b"0123456789")
     with stream.sock.makefile("rb") as file:
         assert file.peek(1)[:1] == b"0"
@@ -157,7 +160,7 @@ def test_two_unbuffered_files_share_the_stream(stream: Stream) -> None:
             assert second.readline() == b"two\n"
 
 
-def test_a_timeout_spoils_the_file_as_in_socket(stream: Stream) -> None:
+def test_a_timeout_invalidates_the_file_as_in_socket(stream: Stream) -> None:
     stream.sock.settimeout(0.02)
     with stream.sock.makefile("rb", 0) as file:
         with pytest.raises(TimeoutError) as caught:
@@ -199,7 +202,7 @@ def test_a_closed_file_refuses_everything(stream: Stream) -> None:
     assert recv_exactly(stream.peer, 14) == b"stream is open"
 
 
-def test_the_file_names_its_descriptor(stream: Stream) -> None:
+def test_the_file_has_the_descriptor_of_the_stream(stream: Stream) -> None:
     with stream.sock.makefile("rb", 0) as file:
         assert file.name == file.fileno() == stream.sock.fileno()
         assert isinstance(file, socket.SocketIO)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The object as such: truth, references, representation, subclasses."""
+"""The object itself: truth, references, repr() and subclasses."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pickle
 import weakref
 
 import pytest
-from outcome import outcome
-from streams import Stream, open_channel, open_proxycommand, recv_all
 
 from sshgateway import DirectTcpipChannel, ProxyCommand
+from support.outcome import outcome
+from support.streams import Stream, open_channel, open_proxycommand, recv_all
 
 
 def test_it_is_always_true(stream: Stream) -> None:
-    """Paramiko asks ``if not sock``."""
+    """Paramiko tests ``if not sock``."""
     assert bool(stream.sock) is True
     stream.sock.close()
     assert bool(stream.sock) is True
@@ -24,7 +24,7 @@ def test_it_is_always_true(stream: Stream) -> None:
         len(stream.sock)
 
 
-def test_it_can_be_referred_to_weakly(stream: Stream) -> None:
+def test_it_can_be_referenced_weakly(stream: Stream) -> None:
     called = []
     reference = weakref.ref(stream.sock, called.append)
     assert reference() is stream.sock
@@ -63,8 +63,8 @@ def test_it_cannot_be_pickled_or_copied(stream: Stream, oracle: Stream) -> None:
 
 
 @pytest.mark.ours
-def test_the_class_is_not_changed_at_run_time(stream: Stream) -> None:
-    """Types of ours are immutable: a monkeypatch goes into a subclass."""
+def test_the_class_cannot_be_changed_at_run_time(stream: Stream) -> None:
+    """Our types are immutable; a monkeypatch has to go into a subclass."""
     with pytest.raises(TypeError):
         type(stream.sock).brand_new = None
 

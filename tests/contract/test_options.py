@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Names and options: what the stream says it is, and what can be set on it."""
+"""Names and options: the names that the stream reports, and the options it accepts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import socket
 import struct
 
 import pytest
-from outcome import outcome, source
-from streams import Stream, recv_exactly
+
+from support.outcome import outcome, source
+from support.streams import Stream, recv_exactly
 
 SOL = socket.SOL_SOCKET
 
@@ -33,7 +34,7 @@ SOL = socket.SOL_SOCKET
     ],
     ids=source,
 )
-def test_it_says_what_a_socketpair_says(stream: Stream, oracle: Stream, read) -> None:
+def test_it_reports_what_a_socketpair_reports(stream: Stream, oracle: Stream, read) -> None:
     expected = outcome(read, oracle.sock)
     assert expected[0] == "returned"
     assert outcome(read, stream.sock) == expected
@@ -46,7 +47,7 @@ def test_it_is_a_unix_stream(stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("option", ["SO_RCVBUF", "SO_SNDBUF"])
-def test_buffer_sizes_are_the_kernels(stream: Stream, oracle: Stream, option: str) -> None:
+def test_buffer_sizes_are_those_of_the_kernel(stream: Stream, oracle: Stream, option: str) -> None:
     number = getattr(socket, option)
     for pair in (stream, oracle):
         assert pair.sock.setsockopt(SOL, number, 30_000) is None
@@ -63,13 +64,13 @@ def test_options_are_set_from_integers_bytes_and_none(stream: Stream, oracle: St
     assert outcome(call, stream.sock) == outcome(call, oracle.sock)
 
 
-def test_keepalive_is_told_as_it_was_set(stream: Stream) -> None:
+def test_keepalive_reads_back_as_it_was_set(stream: Stream) -> None:
     stream.sock.setsockopt(SOL, socket.SO_KEEPALIVE, 1)
     assert stream.sock.getsockopt(SOL, socket.SO_KEEPALIVE) == 1
     assert stream.sock.getsockopt(SOL, socket.SO_KEEPALIVE, 4) == struct.pack("i", 1)
 
 
-# A socketpair knows no IPPROTO_TCP; programs for TCP set it without asking.
+# A socketpair has no IPPROTO_TCP options, but programs for TCP set them unconditionally.
 
 TCP_OPTIONS = [
     socket.TCP_NODELAY,
@@ -94,7 +95,7 @@ def test_tcp_options_are_stored(stream: Stream, option: int) -> None:
 
 
 @pytest.mark.ours
-def test_tcp_options_are_kept_apart(stream: Stream) -> None:
+def test_tcp_options_do_not_affect_each_other(stream: Stream) -> None:
     for value, option in enumerate(TCP_OPTIONS, 10):
         stream.sock.setsockopt(socket.IPPROTO_TCP, option, value)
     stored = [stream.sock.getsockopt(socket.IPPROTO_TCP, option) for option in TCP_OPTIONS]
@@ -117,7 +118,7 @@ def test_tcp_options_of_a_closed_stream_are_ebadf(stream: Stream) -> None:
 
 @pytest.mark.ours
 @pytest.mark.parametrize("value", ["x", 1.5, 2**40], ids=repr)
-def test_a_stored_option_is_checked_as_a_real_one(stream: Stream, value) -> None:
+def test_a_stored_option_is_checked_like_a_real_one(stream: Stream, value) -> None:
     with socket.socket(socket.AF_INET) as tcp:
         call = lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, value)  # noqa: E731
         expected = outcome(call, tcp)
@@ -125,11 +126,11 @@ def test_a_stored_option_is_checked_as_a_real_one(stream: Stream, value) -> None
         assert outcome(call, stream.sock) == expected
 
 
-# A socketpair has no names ("", b""); ours says what is on the other side.
+# A socketpair has no names ("", b""); our streams name the target of the stream.
 
 
 @pytest.mark.ours
-def test_the_names_are_those_paramiko_expects(stream: Stream) -> None:
+def test_the_names_have_the_form_that_paramiko_expects(stream: Stream) -> None:
     assert stream.sock.getpeername() == stream.peername
     assert stream.sock.getsockname() == ("", 0)
 
@@ -142,7 +143,7 @@ def test_the_names_outlive_the_peer(stream: Stream) -> None:
     assert stream.sock.getsockname() == ("", 0)
 
 
-def test_names_are_asked_without_harm(stream: Stream) -> None:
+def test_asking_for_names_does_not_disturb_the_stream(stream: Stream) -> None:
     stream.sock.getpeername()
     stream.sock.getsockname()
     stream.sock.sendall(b"unharmed")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Receiving: what arrives, in which pieces, and how each method hands it over."""
+"""Receiving: which bytes arrive, in which pieces, and how each method returns them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import array
 import socket
 
 import pytest
-from streams import SIZES, Stream, digest, payload, recv_all, recv_exactly
-from waiting import Worker, readable
+
+from support.streams import SIZES, Stream, digest, payload, recv_all, recv_exactly
+from support.waiting import Worker, readable
 
 RECEIVERS = {
     "recv": lambda s, n: s.recv(n),
@@ -35,13 +36,13 @@ def test_each_method_receives_what_was_sent(stream: Stream, receive) -> None:
     assert receive(stream.sock, 100) == b"hello"
 
 
-def test_each_method_returns_nothing_at_the_end_and_again(stream: Stream, receive) -> None:
+def test_each_method_returns_nothing_at_the_end_however_often(stream: Stream, receive) -> None:
     stream.peer.shutdown(socket.SHUT_WR)
     assert [receive(stream.sock, 10) for _ in range(3)] == [b"", b"", b""]
 
 
-@pytest.mark.slow  # the end of a relay that lives on is withheld for 0.2 s
-def test_each_method_delivers_what_precedes_the_end(stream: Stream, receive) -> None:
+@pytest.mark.slow  # the end of a relay whose child lives on is held back for 0.2 s
+def test_each_method_delivers_the_data_before_the_end(stream: Stream, receive) -> None:
     stream.peer.sendall(b"last words")
     stream.peer.close()
     got = b""
@@ -80,7 +81,7 @@ def test_no_read_returns_more_than_was_asked_for(stream: Stream, size: int) -> N
     assert got == data[: 20 * size]
 
 
-def test_recv_returns_what_is_there_without_waiting_for_more(stream: Stream) -> None:
+def test_recv_returns_available_data_without_waiting_for_more(stream: Stream) -> None:
     stream.peer.sendall(b"abc")
     assert stream.sock.recv(65536) == b"abc"
 
@@ -104,7 +105,7 @@ def test_peek_leaves_the_data(stream: Stream) -> None:
     assert stream.sock.recv(10) == b"peek"
 
 
-def test_peek_at_the_end_sees_the_end(stream: Stream) -> None:
+def test_peek_reports_the_end(stream: Stream) -> None:
     stream.peer.shutdown(socket.SHUT_WR)
     assert stream.sock.recv(1, socket.MSG_PEEK) == b""
     assert stream.sock.recv(1) == b""
@@ -145,11 +146,11 @@ def test_recv_into_stops_at_nbytes(stream: Stream) -> None:
     stream.peer.sendall(b"abcdef")
     assert stream.sock.recv_into(buffer, 4) == 4
     assert buffer[:5] == b"abcd\0"
-    assert stream.sock.recv_into(buffer, 0) == 2  # 0: the whole buffer
+    assert stream.sock.recv_into(buffer, 0) == 2  # 0 means the whole buffer
     assert buffer[:2] == b"ef"
 
 
-def test_recv_into_takes_its_arguments_by_name(stream: Stream) -> None:
+def test_recv_into_accepts_keyword_arguments(stream: Stream) -> None:
     buffer = bytearray(10)
     stream.peer.sendall(b"abcdef")
     assert stream.sock.recv_into(buffer=buffer, nbytes=3, flags=0) == 3
@@ -182,7 +183,7 @@ def test_recvmsg_into_scatters_over_the_buffers(stream: Stream) -> None:
     assert buffers == [b"ab", b"", b"cde", b"fg\0\0"]
 
 
-def test_recvmsg_takes_flags(stream: Stream) -> None:
+def test_recvmsg_accepts_flags(stream: Stream) -> None:
     stream.peer.sendall(b"abc")
     assert stream.sock.recvmsg(10, 0, socket.MSG_PEEK)[0] == b"abc"
     assert stream.sock.recvmsg(10)[:3] == (b"abc", [], 0)
@@ -213,15 +214,15 @@ def test_addresses_are_those_of_a_connected_stream(stream: Stream, oracle: Strea
         assert call(stream.sock) == call(oracle.sock)
 
 
-def test_a_reader_in_another_thread_gets_what_comes_later(stream: Stream) -> None:
+def test_a_waiting_reader_gets_data_that_arrives_later(stream: Stream) -> None:
     reader = Worker(recv_exactly, stream.sock, 10)
     stream.peer.sendall(b"01234")
     stream.peer.sendall(b"56789")
     assert reader.result() == b"0123456789"
 
 
-def test_both_directions_at_once(stream: Stream) -> None:
-    """1 MB each way at the same time, all four ends in threads."""
+def test_both_directions_work_at_once(stream: Stream) -> None:
+    """1 MB each way at the same time; all four ends run in threads."""
     up, down = payload(1_000_000, 2), payload(1_000_000, 3)
     workers = [
         Worker(stream.sock.sendall, up),
@@ -236,14 +237,14 @@ def test_both_directions_at_once(stream: Stream) -> None:
 
 
 @pytest.mark.ours
-def test_bytes_received_counts_what_the_methods_delivered(stream: Stream) -> None:
+def test_bytes_received_counts_what_the_methods_returned(stream: Stream) -> None:
     sock = stream.sock
     assert (sock.bytes_received, sock.bytes_sent) == (0, 0)
     stream.peer.sendall(b"x" * 60)
     assert recv_exactly(sock, 10) == b"x" * 10
     assert sock.bytes_received == 10
     sock.recv(10, socket.MSG_PEEK)
-    assert sock.bytes_received == 10, "a peek takes nothing"
+    assert sock.bytes_received == 10, "a peek is not counted"
     for receive in RECEIVERS.values():
         receive(sock, 5)
     assert sock.bytes_received == 10 + 5 * len(RECEIVERS)

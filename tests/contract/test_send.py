@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Sending: every byte that was accepted arrives, once and in order."""
+"""Sending: every accepted byte arrives, once and in order."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import os
 import socket
 
 import pytest
-from outcome import outcome, source
-from streams import SIZES, Stream, digest, fill, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, until
+
+from support.outcome import outcome, source
+from support.streams import SIZES, Stream, digest, fill, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 SENDERS = {
     "send": lambda s, data: s.send(data),
@@ -35,7 +36,7 @@ def test_sendall_delivers_every_size(stream: Stream, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_send_returns_how_much_it_took(stream: Stream, size: int) -> None:
+def test_send_returns_how_many_bytes_it_accepted(stream: Stream, size: int) -> None:
     data = memoryview(payload(size))
     reader = Worker(recv_exactly, stream.peer, size)
     sent = 0
@@ -46,7 +47,7 @@ def test_send_returns_how_much_it_took(stream: Stream, size: int) -> None:
     assert digest(reader.result()) == digest(bytes(data))
 
 
-def test_nothing_can_be_sent(stream: Stream) -> None:
+def test_empty_data_can_be_sent(stream: Stream) -> None:
     assert stream.sock.send(b"") == 0
     assert stream.sock.sendall(b"") is None
     assert stream.sock.sendmsg([]) == 0
@@ -77,17 +78,17 @@ def test_sendmsg_gathers_its_buffers(stream: Stream) -> None:
     assert recv_exactly(stream.peer, 6) == b"abcdef"
 
 
-def test_sendmsg_takes_any_iterable(stream: Stream) -> None:
+def test_sendmsg_accepts_any_iterable(stream: Stream) -> None:
     assert stream.sock.sendmsg(part for part in (b"a", b"b")) == 2
     assert recv_exactly(stream.peer, 2) == b"ab"
 
 
-def test_sendmsg_of_more_buffers_than_the_kernel_takes(stream: Stream, oracle: Stream) -> None:
+def test_sendmsg_with_more_buffers_than_the_kernel_accepts(stream: Stream, oracle: Stream) -> None:
     parts = [b"x"] * (os.sysconf("SC_IOV_MAX") + 1)
     assert outcome(stream.sock.sendmsg, parts) == outcome(oracle.sock.sendmsg, parts)
 
 
-def test_flags_are_taken(stream: Stream) -> None:
+def test_flags_are_accepted(stream: Stream) -> None:
     assert stream.sock.send(b"a", socket.MSG_DONTWAIT) == 1
     assert stream.sock.sendall(b"b", socket.MSG_NOSIGNAL) is None
     assert stream.sock.sendmsg([b"c"], [], socket.MSG_DONTWAIT) == 1
@@ -97,12 +98,12 @@ def test_flags_are_taken(stream: Stream) -> None:
 def test_dontwait_does_not_wait(stream: Stream) -> None:
     fill(stream.sock)
     with pytest.raises(BlockingIOError) as caught:
-        while True:  # a relay may have made room meanwhile
+        while True:  # the relay may have made room meanwhile
             stream.sock.send(b"x" * 65536, socket.MSG_DONTWAIT)
     assert caught.value.args == (errno.EAGAIN, "Resource temporarily unavailable")
 
 
-def test_a_full_stream_keeps_what_it_took(stream: Stream) -> None:
+def test_a_full_stream_keeps_the_accepted_bytes(stream: Stream) -> None:
     sent = fill(stream.sock, b"0123456789abcdef" * 4096)
     stream.sock.shutdown(socket.SHUT_WR)
     got = recv_all(stream.peer)
@@ -110,18 +111,18 @@ def test_a_full_stream_keeps_what_it_took(stream: Stream) -> None:
     assert got == (b"0123456789abcdef" * (sent // 16 + 1))[:sent]
 
 
-def test_a_blocked_sender_goes_on_when_the_reader_does(stream: Stream) -> None:
+def test_a_blocked_sender_continues_when_the_reader_reads(stream: Stream) -> None:
     data = payload(4_000_000)
     sender = Worker(stream.sock.sendall, data)
     assert digest(recv_exactly(stream.peer, len(data))) == digest(data)
     assert sender.result() is None
 
 
-def test_send_to_a_peer_that_is_gone_raises_broken_pipe(stream: Stream, send) -> None:
-    """A relay learns of it only from a write of its own: until then it accepts.
+def test_send_after_the_peer_has_closed_raises_broken_pipe(stream: Stream, send) -> None:
+    """The relay notices the closed peer only when it writes; until then send() succeeds.
 
-    What comes before: one byte from the peer, because while a proxy command
-    has not said anything its death is told by recv alone.
+    The peer sends one byte first, because before the first byte of a proxy command only
+    recv() reports that the command has died.
     """
     stream.peer.sendall(b"x")
     assert stream.sock.recv(1) == b"x"
@@ -142,7 +143,7 @@ def test_send_to_a_peer_that_is_gone_raises_broken_pipe(stream: Stream, send) ->
 
 
 @pytest.mark.ours
-def test_bytes_sent_counts_what_the_methods_took(stream: Stream) -> None:
+def test_bytes_sent_counts_the_accepted_bytes(stream: Stream) -> None:
     sock = stream.sock
     for send in SENDERS.values():
         send(sock, b"12345")
@@ -169,7 +170,7 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("offset", [0, 1, 250_000, 300_000, 400_000])
 @pytest.mark.parametrize("count", [None, 1, 100_000])
-def test_sendfile_sends_the_part_asked_for(stream: Stream, file, offset, count) -> None:
+def test_sendfile_sends_the_requested_part(stream: Stream, file, offset, count) -> None:
     expected = payload(300_000)[offset:][:count]
     reader = Worker(recv_exactly, stream.peer, len(expected))
     assert stream.sock.sendfile(file, offset, count) == len(expected)
@@ -178,7 +179,7 @@ def test_sendfile_sends_the_part_asked_for(stream: Stream, file, offset, count) 
         assert file.tell() == offset + len(expected)
 
 
-def test_sendfile_sends_what_has_no_descriptor(stream: Stream) -> None:
+def test_sendfile_sends_a_file_without_a_descriptor(stream: Stream) -> None:
     data = payload(300_000)
     reader = Worker(recv_exactly, stream.peer, len(data) - 5)
     assert stream.sock.sendfile(io.BytesIO(data), 5) == len(data) - 5
@@ -203,7 +204,9 @@ def test_sendfile_works_with_a_timeout(stream: Stream, file) -> None:
     ],
     ids=source,
 )
-def test_sendfile_refuses_what_socket_refuses(stream: Stream, oracle: Stream, call) -> None:
+def test_sendfile_refuses_the_arguments_that_socket_refuses(
+    stream: Stream, oracle: Stream, call
+) -> None:
     assert outcome(call, stream.sock) == outcome(call, oracle.sock)
 
 

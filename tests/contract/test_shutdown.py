@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""shutdown(): one direction ends, the other goes on."""
+"""shutdown(): one direction ends, the other continues."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import errno
 import socket
 
 import pytest
-from outcome import outcome
-from streams import Stream, digest, payload, recv_all, recv_exactly
-from waiting import Worker, readable
+
+from support.outcome import outcome
+from support.streams import Stream, digest, payload, recv_all, recv_exactly
+from support.waiting import Worker, readable
 
 
-def test_shut_wr_is_the_end_of_file_at_the_peer(stream: Stream) -> None:
+def test_the_peer_sees_the_end_of_file_after_shut_wr(stream: Stream) -> None:
     stream.sock.sendall(b"question")
     assert stream.sock.shutdown(socket.SHUT_WR) is None
     assert recv_all(stream.peer) == b"question"
 
 
-def test_shut_wr_keeps_the_other_direction(stream: Stream) -> None:
+def test_shut_wr_keeps_the_other_direction_open(stream: Stream) -> None:
     stream.sock.sendall(b"question")
     stream.sock.shutdown(socket.SHUT_WR)
     assert recv_all(stream.peer) == b"question"
@@ -52,7 +53,7 @@ def test_sending_after_shut_wr_is_a_broken_pipe(stream: Stream, how: int) -> Non
         assert caught.value.errno == errno.EPIPE
 
 
-def test_the_peers_half_close_keeps_our_direction(stream: Stream) -> None:
+def test_the_peers_half_close_keeps_our_direction_open(stream: Stream) -> None:
     stream.peer.shutdown(socket.SHUT_WR)
     assert stream.sock.recv(1) == b""
     data = payload(300_000)
@@ -61,13 +62,13 @@ def test_the_peers_half_close_keeps_our_direction(stream: Stream) -> None:
     assert reader.result() == data
 
 
-def test_shut_rd_ends_reading_here(stream: Stream) -> None:
+def test_recv_returns_nothing_after_shut_rd(stream: Stream) -> None:
     stream.sock.shutdown(socket.SHUT_RD)
     assert stream.sock.recv(10) == b""
     assert readable(stream.sock)
 
 
-def test_shut_rd_delivers_what_had_arrived(stream: Stream) -> None:
+def test_shut_rd_delivers_data_that_had_arrived(stream: Stream) -> None:
     stream.peer.sendall(b"arrived")
     assert readable(stream.sock)
     assert stream.sock.recv(7, socket.MSG_PEEK) == b"arrived"
@@ -75,7 +76,7 @@ def test_shut_rd_delivers_what_had_arrived(stream: Stream) -> None:
     assert recv_all(stream.sock) == b"arrived"
 
 
-def test_shut_rd_keeps_sending(stream: Stream) -> None:
+def test_sending_works_after_shut_rd(stream: Stream) -> None:
     stream.sock.shutdown(socket.SHUT_RD)
     data = payload(200_000)
     reader = Worker(recv_exactly, stream.peer, len(data))
@@ -83,8 +84,8 @@ def test_shut_rd_keeps_sending(stream: Stream) -> None:
     assert reader.result() == data
 
 
-def test_shut_rd_wakes_a_reader(stream: Stream) -> None:
-    from waiting import until_blocked
+def test_shut_rd_wakes_a_waiting_reader(stream: Stream) -> None:
+    from support.waiting import until_blocked
 
     reader = Worker(stream.sock.recv, 10)
     until_blocked(reader)
@@ -93,8 +94,8 @@ def test_shut_rd_wakes_a_reader(stream: Stream) -> None:
 
 
 @pytest.mark.ours
-def test_shut_rd_discards_what_comes_and_does_not_tear_down(stream: Stream) -> None:
-    """A plain socketpair gives the peer EPIPE; a relay takes and drops the data."""
+def test_data_that_arrives_after_shut_rd_is_discarded_without_an_error(stream: Stream) -> None:
+    """A plain socketpair gives the peer EPIPE; the relay reads and drops the data."""
     stream.sock.shutdown(socket.SHUT_RD)
     sender = Worker(stream.peer.sendall, payload(2_000_000))
     sender.result()

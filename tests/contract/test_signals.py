@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Signals: handlers run while a call waits; what they raise comes out of it."""
+"""Signals: handlers run while a call waits, and the call raises their exceptions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from streams import Stream, digest, fill, payload, recv_exactly
-from waiting import DEADLINE, Worker, readable
+
+from support.streams import Stream, digest, fill, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, readable
 
 pytestmark = pytest.mark.usefixtures("alarm")
 
@@ -31,7 +32,7 @@ SENDERS = {
     "sendmsg": lambda s: s.sendmsg([b"a" * 512]),
 }
 
-#: Time for several ticks; then more, for a machine that was busy and has put them together.
+#: Seconds: first for a few ticks, then longer, because a busy machine merges ticks.
 TIMEOUTS = (0.1, 1, 5)
 
 
@@ -39,7 +40,7 @@ TIMEOUTS = (0.1, 1, 5)
 def ticking(handler: Callable[[], object], first: float, interval: float = 0.0) -> Iterator[None]:
     """Run *handler* in the main thread after *first* seconds, then every *interval*.
 
-    What it raises may come out before the block has begun: pytest.raises is outside.
+    A handler's exception may be raised before the block begins; pytest.raises goes outside.
     """
     signal.signal(signal.SIGALRM, lambda _signum, _frame: handler())
     signal.setitimer(signal.ITIMER_REAL, first, interval)
@@ -51,7 +52,7 @@ def ticking(handler: Callable[[], object], first: float, interval: float = 0.0) 
 
 @pytest.mark.parametrize("timeout", [None, DEADLINE])
 @pytest.mark.parametrize("call", RECEIVERS.values(), ids=RECEIVERS.keys())
-def test_what_a_handler_raises_comes_out_of_a_receive(stream: Stream, call, timeout) -> None:
+def test_a_receive_raises_the_exception_of_a_handler(stream: Stream, call, timeout) -> None:
     """CPython's InterruptedRecvTimeoutTest, and the same without a timeout."""
     stream.sock.settimeout(timeout)
     with pytest.raises(ZeroDivisionError), ticking(lambda: 1 / 0, 0.02):
@@ -62,7 +63,7 @@ def test_what_a_handler_raises_comes_out_of_a_receive(stream: Stream, call, time
 
 @pytest.mark.parametrize("timeout", [None, DEADLINE])
 @pytest.mark.parametrize("call", SENDERS.values(), ids=SENDERS.keys())
-def test_what_a_handler_raises_comes_out_of_a_send(stream: Stream, call, timeout) -> None:
+def test_a_send_raises_the_exception_of_a_handler(stream: Stream, call, timeout) -> None:
     """CPython's InterruptedSendTimeoutTest, and the same without a timeout."""
     fill(stream.sock)
     stream.sock.settimeout(timeout)
@@ -72,8 +73,8 @@ def test_what_a_handler_raises_comes_out_of_a_send(stream: Stream, call, timeout
 
 
 @pytest.mark.parametrize("call", RECEIVERS.values(), ids=RECEIVERS.keys())
-def test_a_receive_goes_on_to_its_timeout_after_a_handler(stream: Stream, call) -> None:
-    """The deadline does not begin anew with each signal, nor end with the first."""
+def test_a_receive_keeps_its_deadline_after_a_handler(stream: Stream, call) -> None:
+    """A signal neither restarts the timeout nor ends the wait."""
 
     def ticks_during(timeout: float) -> int:
         ticks = []
@@ -91,7 +92,7 @@ def test_a_receive_goes_on_to_its_timeout_after_a_handler(stream: Stream, call) 
 
 
 @pytest.mark.parametrize("call", SENDERS.values(), ids=SENDERS.keys())
-def test_a_send_goes_on_to_its_timeout_after_a_handler(stream: Stream, call) -> None:
+def test_a_send_keeps_its_deadline_after_a_handler(stream: Stream, call) -> None:
     fill(stream.sock)
 
     def ticks_during(timeout: float) -> int:
@@ -109,7 +110,7 @@ def test_a_send_goes_on_to_its_timeout_after_a_handler(stream: Stream, call) -> 
 
 
 @pytest.mark.parametrize("timeout", [None, DEADLINE])
-def test_a_receive_gets_what_comes_after_a_handler(stream: Stream, timeout) -> None:
+def test_a_receive_gets_data_that_arrives_after_a_handler(stream: Stream, timeout) -> None:
     ticks = []
 
     def tick() -> None:
@@ -124,7 +125,7 @@ def test_a_receive_gets_what_comes_after_a_handler(stream: Stream, timeout) -> N
 
 
 def test_an_interrupted_sendall_does_not_send_anything_twice(stream: Stream) -> None:
-    """8 MB through a signal storm, in the thread that handles the signals."""
+    """8 MB during a signal storm, sent by the thread that handles the signals."""
     data = payload(8_000_000)
     ticks = []
     reader = Worker(recv_exactly, stream.peer, len(data))
@@ -134,7 +135,7 @@ def test_an_interrupted_sendall_does_not_send_anything_twice(stream: Stream) -> 
     assert ticks
 
 
-def test_receiving_through_a_signal_storm_loses_nothing(stream: Stream) -> None:
+def test_receiving_during_a_signal_storm_loses_nothing(stream: Stream) -> None:
     data = payload(8_000_000)
     ticks = []
     sender = Worker(stream.peer.sendall, data)
@@ -144,8 +145,8 @@ def test_receiving_through_a_signal_storm_loses_nothing(stream: Stream) -> None:
     assert ticks
 
 
-def test_send_tells_how_much_it_took_before_a_signal(stream: Stream) -> None:
-    """Paramiko's own ProxyCommand said 1 000 000 when the child got 65 536."""
+def test_send_returns_how_much_was_accepted_before_a_signal(stream: Stream) -> None:
+    """Paramiko's own ProxyCommand returned 1 000 000 when the child had got 65 536 bytes."""
     data = payload(4_000_000)
     reader = Worker(recv_exactly, stream.peer, len(data))
     sent = 0
@@ -173,7 +174,7 @@ def test_an_exception_during_sendall_leaves_a_prefix(stream: Stream) -> None:
     assert digest(got) == digest(data[: len(got)])
 
 
-def test_a_waitall_receive_goes_on_after_a_handler(stream: Stream) -> None:
+def test_a_waitall_receive_continues_after_a_handler(stream: Stream) -> None:
     ticks = []
     stream.peer.sendall(b"first ")
 
@@ -189,7 +190,7 @@ def test_a_waitall_receive_goes_on_after_a_handler(stream: Stream) -> None:
     assert got == b"first second"
 
 
-def test_keyboard_interrupt_comes_out_at_once(stream: Stream) -> None:
+def test_keyboard_interrupt_is_raised_at_once(stream: Stream) -> None:
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with (
@@ -216,7 +217,7 @@ def test_a_handler_may_use_the_stream(stream: Stream) -> None:
         assert stream.sock.recv(100) == b"from the handler"
 
 
-def test_signals_for_other_threads_do_not_disturb(stream: Stream) -> None:
+def test_signals_are_handled_in_the_main_thread(stream: Stream) -> None:
     """The engine's thread blocks all signals; they reach the main thread."""
     seen = []
 

@@ -11,9 +11,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from outcome import outcome
-from streams import Stream, fill, payload, recv_exactly
-from waiting import DEADLINE, Worker, readable
+
+from support.outcome import outcome
+from support.streams import Stream, fill, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, readable
 
 SHORT = 0.03  # seconds: long enough to be measured, short enough for many tests
 
@@ -44,12 +45,12 @@ SENDERS = {
 
 
 def repeat(call, sock) -> None:
-    """Call until it raises; behind a full stream a relay may make some room."""
+    """Call until it raises, because a relay behind a full stream may make some room."""
     while True:
         call(sock)
 
 
-def test_the_default_is_to_wait_for_ever(stream: Stream) -> None:
+def test_the_default_is_to_wait_without_limit(stream: Stream) -> None:
     assert stream.sock.gettimeout() is None
     assert stream.sock.timeout is None
     assert stream.sock.getblocking() is True
@@ -88,8 +89,8 @@ def test_sendfile_times_out_as_socket_does(stream: Stream, tmp_path) -> None:
     assert caught.value.args == ("timed out",)
 
 
-def test_the_timeout_of_sendall_is_for_all_of_it(stream: Stream) -> None:
-    """Some is taken at once, then the reader stops: the deadline still holds."""
+def test_the_timeout_of_sendall_covers_all_of_its_data(stream: Stream) -> None:
+    """sendall() sends some at once, then the reader stops; the deadline still holds."""
     stream.sock.settimeout(0.2)
     start = time.monotonic()
     with pytest.raises(TimeoutError):
@@ -109,7 +110,7 @@ def test_a_stream_works_after_a_timeout(stream: Stream) -> None:
     assert recv_exactly(stream.peer, 4) == b"back"
 
 
-def test_data_in_time_is_no_timeout(stream: Stream) -> None:
+def test_data_that_arrives_in_time_is_received(stream: Stream) -> None:
     stream.sock.settimeout(DEADLINE)
     reader = Worker(recv_exactly, stream.sock, 5)
     stream.peer.sendall(b"12345")
@@ -147,7 +148,7 @@ def test_sending_when_full_would_block(stream: Stream, name: str) -> None:
     assert caught.value.args == (errno.EAGAIN, "Resource temporarily unavailable")
 
 
-def test_non_blocking_send_takes_a_part(stream: Stream) -> None:
+def test_a_non_blocking_send_accepts_a_part(stream: Stream) -> None:
     stream.sock.setblocking(False)
     data = payload(8_000_000)
     sent = stream.sock.send(data)
@@ -155,7 +156,7 @@ def test_non_blocking_send_takes_a_part(stream: Stream) -> None:
     assert recv_exactly(stream.peer, sent) == data[:sent]
 
 
-def test_non_blocking_recv_returns_what_is_there(stream: Stream) -> None:
+def test_a_non_blocking_recv_returns_available_data(stream: Stream) -> None:
     stream.sock.setblocking(False)
     stream.peer.sendall(b"there")
     assert readable(stream.sock)
@@ -167,7 +168,7 @@ def test_non_blocking_recv_returns_what_is_there(stream: Stream) -> None:
     [None, 0, 0.0, 1, 2.5, 1e-9, True, False, 10**6, Decimal("1.5"), Fraction(1, 3), -0.0],
     ids=repr,
 )
-def test_settimeout_takes_and_tells_what_socket_does(
+def test_settimeout_accepts_and_returns_the_values_that_socket_does(
     stream: Stream, oracle: Stream, value
 ) -> None:
     assert outcome(stream.sock.settimeout, value) == outcome(oracle.sock.settimeout, value)
@@ -185,16 +186,20 @@ def test_settimeout_takes_and_tells_what_socket_does(
     [-1, -1e-9, float("nan"), float("inf"), float("-inf"), "x", b"1", [], 10**30, 1e300, 1j],
     ids=repr,
 )
-def test_settimeout_refuses_what_socket_refuses(stream: Stream, oracle: Stream, value) -> None:
+def test_settimeout_refuses_the_values_that_socket_refuses(
+    stream: Stream, oracle: Stream, value
+) -> None:
     stream.sock.settimeout(1.5)
     expected = outcome(oracle.sock.settimeout, value)
     assert expected[0] == "raised"
     assert outcome(stream.sock.settimeout, value) == expected
-    assert stream.sock.gettimeout() == 1.5, "a refused timeout changes nothing"
+    assert stream.sock.gettimeout() == 1.5, "a refused value must not change the timeout"
 
 
 @pytest.mark.parametrize("value", [True, False, 0, 1, 2, None, "", "x", [], [0]], ids=repr)
-def test_setblocking_takes_what_socket_takes(stream: Stream, oracle: Stream, value) -> None:
+def test_setblocking_accepts_the_values_that_socket_accepts(
+    stream: Stream, oracle: Stream, value
+) -> None:
     assert outcome(stream.sock.setblocking, value) == outcome(oracle.sock.setblocking, value)
     assert stream.sock.gettimeout() == oracle.sock.gettimeout()
     assert stream.sock.getblocking() is oracle.sock.getblocking()
@@ -267,11 +272,11 @@ def test_sendfile_reads_the_timeout_once(stream: Stream) -> None:
     assert len(reader.result()) == 4_000_000
 
 
-def test_a_timeout_set_during_a_call_is_for_the_next_one(stream: Stream) -> None:
+def test_a_timeout_set_during_a_call_applies_to_the_next_call(stream: Stream) -> None:
     reader = Worker(stream.sock.recv, 1)
     stream.sock.settimeout(0.001)
     stream.peer.sendall(b"x")
     try:
         assert reader.result() == b"x"
-    except TimeoutError:  # the thread had not begun to wait: then it is its own
+    except TimeoutError:  # the call had not begun to wait, so the new timeout is its own
         assert stream.sock.gettimeout() == 0.001

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * buffer.c against a model: the queue holds the bytes [first, end) of a
- * pattern.
+ * This program tests buffer.c against a model: the buffer holds the bytes of
+ * the pattern from position `first` up to `end`.
  */
 #include "engine/buffer.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 
 #define MANY 1000
 
-/* What the buffers have had of malloc(), and not given back. */
+/* Bytes that malloc() gave, and blocks that were not freed yet. */
 static size_t allocated;
 static int blocks;
-static int to_fail; /* the one that fails, counted from now on; 0: none does */
+static int fail_at; /* 1: the next malloc() fails; 0: none fails */
 
 void *__real_malloc(size_t n);
 void __real_free(void *block);
@@ -22,7 +22,7 @@ void __wrap_free(void *block);
 void *
 __wrap_malloc(size_t n)
 {
-    if (to_fail > 0 && --to_fail == 0) {
+    if (fail_at > 0 && --fail_at == 0) {
         return NULL;
     }
     allocated += n;
@@ -108,20 +108,20 @@ play(size_t longest, struct sg_pool *pool)
 }
 
 static void
-small_pieces(void)
+keeps_small_pieces_in_order(void)
 {
     play(100, NULL);
 }
 
 static void
-pieces_about_as_large_as_a_block(void)
+keeps_pieces_of_about_a_block_in_order(void)
 {
     play(5000, NULL);
     play(70000, NULL);
 }
 
 static void
-pieces_of_many_blocks(void)
+keeps_pieces_of_many_blocks_in_order(void)
 {
     struct sg_pool pool = {0};
 
@@ -135,7 +135,7 @@ pieces_of_many_blocks(void)
 }
 
 static void
-nothing_appended_allocates_nothing(void)
+appending_nothing_allocates_nothing(void)
 {
     struct sg_buffer buffer = {0};
 
@@ -146,7 +146,7 @@ nothing_appended_allocates_nothing(void)
 }
 
 static void
-more_than_memory_is_refused_and_nothing_lost(void)
+failed_allocation_is_refused_and_loses_nothing(void)
 {
     struct sg_buffer buffer = {0};
     struct model model = {0};
@@ -157,13 +157,13 @@ more_than_memory_is_refused_and_nothing_lost(void)
     CHECK(!sg_buffer_append(&buffer, "x", SIZE_MAX));
     CHECK(!sg_buffer_append(&buffer, "x", SIZE_MAX - 100));
     check(&buffer, &model);
-    for (int i = 1; i <= 4; i++) { /* of the blocks for 250000 bytes */
+    for (int i = 1; i <= 4; i++) { /* each block that 250000 bytes take */
         static char data[250000];
         int before = blocks;
 
-        to_fail = i;
+        fail_at = i;
         CHECK(!sg_buffer_append(&buffer, data, sizeof(data)));
-        CHECK_EQ(to_fail, 0);
+        CHECK_EQ(fail_at, 0);
         CHECK_EQ(blocks, before);
         check(&buffer, &model);
     }
@@ -171,7 +171,7 @@ more_than_memory_is_refused_and_nothing_lost(void)
 }
 
 static void
-memory_is_in_proportion_to_what_is_queued(void)
+memory_is_proportional_to_the_bytes_queued(void)
 {
     static const size_t sizes[] = {1, 4000, 5000, 40000, 200000, 3000000};
 
@@ -198,12 +198,12 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(small_pieces),
-        CASE(pieces_about_as_large_as_a_block),
-        CASE(pieces_of_many_blocks),
-        CASE(nothing_appended_allocates_nothing),
-        CASE(more_than_memory_is_refused_and_nothing_lost),
-        CASE(memory_is_in_proportion_to_what_is_queued),
+        CASE(keeps_small_pieces_in_order),
+        CASE(keeps_pieces_of_about_a_block_in_order),
+        CASE(keeps_pieces_of_many_blocks_in_order),
+        CASE(appending_nothing_allocates_nothing),
+        CASE(failed_allocation_is_refused_and_loses_nothing),
+        CASE(memory_is_proportional_to_the_bytes_queued),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

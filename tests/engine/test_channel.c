@@ -1,92 +1,84 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Channels (channel.c, channel_open.c): there and back, and opens that come to
- * nothing, with a real sshd.
+ * This program tests channel.c and channel_open.c with a real sshd: data in
+ * both directions, many channels, and opens that fail.
  */
 #include <libssh2.h>
 
-#include "channels.h"
+#include "lib/gateway.h"
 
 #define MANY 100
 #define FEW 4
 
-/* ---- There and back --------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------- */
 
 static void
-echo(void)
+bytes_go_both_ways(void)
 {
-    struct road road = road_open("");
+    struct tunnel tunnel = tunnel_open("");
 
     for (size_t i = 0; i < 100; i++) {
-        ping(road.channel.stream, road.server, i);
-        ping(road.server, road.channel.stream, i);
+        ping(tunnel.channel.stream, tunnel.server, i);
+        ping(tunnel.server, tunnel.channel.stream, i);
     }
-    sg_sys_close(&road.channel.stream);
-    expect_end(road.server);
-    road_close(&road);
+    sg_sys_close(&tunnel.channel.stream);
+    expect_eof(tunnel.server);
+    tunnel_close(&tunnel);
 }
 
 static void
-half_close_leaves_the_other_way(void)
+half_close_leaves_the_other_direction_open(void)
 {
-    struct road road = road_open("");
+    struct tunnel tunnel = tunnel_open("");
 
-    CHECK_EQ(shutdown(road.channel.stream, SHUT_WR), 0);
-    expect_end(road.server);
-    ping(road.server, road.channel.stream, 1);
-    sg_sys_close(&road.server);
-    expect_end(road.channel.stream);
-    CHECK_EQ(failure_of(road.channel.shared), 0);
-    sg_sys_close(&road.channel.stream);
+    CHECK_EQ(shutdown(tunnel.channel.stream, SHUT_WR), 0);
+    expect_eof(tunnel.server);
+    ping(tunnel.server, tunnel.channel.stream, 1);
+    sg_sys_close(&tunnel.server);
+    expect_eof(tunnel.channel.stream);
+    CHECK_EQ(failure_of(tunnel.channel.shared), 0);
+    sg_sys_close(&tunnel.channel.stream);
 
-    road_reopen(&road);
-    CHECK_EQ(shutdown(road.server, SHUT_WR), 0);
-    expect_end(road.channel.stream);
-    ping(road.channel.stream, road.server, 2);
-    sg_sys_close(&road.channel.stream);
-    expect_end(road.server);
+    tunnel_reopen(&tunnel);
+    CHECK_EQ(shutdown(tunnel.server, SHUT_WR), 0);
+    expect_eof(tunnel.channel.stream);
+    ping(tunnel.channel.stream, tunnel.server, 2);
+    sg_sys_close(&tunnel.channel.stream);
+    expect_eof(tunnel.server);
 
-    road_reopen(&road);
-    sg_sys_close(&road.server);
-    expect_end(road.channel.stream);
-    road_close(&road);
+    tunnel_reopen(&tunnel);
+    sg_sys_close(&tunnel.server);
+    expect_eof(tunnel.channel.stream);
+    tunnel_close(&tunnel);
 }
 
-/* One end of a stream that sends and hears pseudo-random numbers. */
+/* This is one end of a stream.  It sends one pseudo-random sequence and
+ * expects another one. */
 struct trader {
     int fd;
-    size_t sent, heard;
+    size_t sent, received; /* bytes */
     struct random mine, theirs;
 };
 
-static void
-numbers(char *to, size_t n, struct random *random)
-{
-    for (size_t i = 0; i < n; i += sizeof(uint64_t)) {
-        uint64_t next = random_next(random);
-
-        memcpy(to + i, &next, sizeof(next));
-    }
-}
-
-/* `pending`: what is made but not yet sent, and of what is expected what
- * has not come. */
+/* The block that is being sent and the block that is expected.  Their bytes
+ * from `out_start` and `in_start` on are not sent or received yet. */
 struct pending {
     char out[16384], in[16384];
     size_t out_start, in_start;
 };
 
-/* `n` bytes both ways between each pair (2i, 2i+1) of traders. */
+/* Send `n` bytes in both directions between each pair (2i, 2i+1) of traders.
+ */
 static void
 trade(struct trader *traders, size_t count, size_t n)
 {
     static struct pending pending[2 * FEW];
-    static char heard[16384];
+    static char got[16384];
     struct pollfd fds[2 * FEW];
     size_t done = 0;
 
     for (size_t i = 0; i < count; i++) {
-        traders[i].sent = traders[i].heard = 0;
+        traders[i].sent = traders[i].received = 0;
         traders[i].mine.state = 2 * i + 1;
         traders[i].theirs.state = 2 * (i ^ 1) + 1;
         pending[i].out_start = pending[i].in_start = sizeof(pending[i].out);
@@ -95,15 +87,15 @@ trade(struct trader *traders, size_t count, size_t n)
     }
     while (done < count) {
         for (size_t i = 0; i < count; i++) {
-            fds[i].events = (short)((traders[i].heard < n ? POLLIN : 0)
+            fds[i].events = (short)((traders[i].received < n ? POLLIN : 0)
                                     | (traders[i].sent < n ? POLLOUT : 0));
         }
         if (poll(fds, (nfds_t)count, 2 * PATIENCE * 1000) == 0) {
             for (size_t i = 0; i < count; i++) {
-                dprintf(messages_fd, "%zu: %zu sent, %zu heard\n", i,
-                        traders[i].sent, traders[i].heard);
+                dprintf(messages_fd, "%zu: %zu sent, %zu received\n", i,
+                        traders[i].sent, traders[i].received);
             }
-            test_fail(__FILE__, __LINE__, "it stalls");
+            test_fail(__FILE__, __LINE__, "the transfer stalls");
         }
         done = 0;
         for (size_t i = 0; i < count; i++) {
@@ -113,7 +105,7 @@ trade(struct trader *traders, size_t count, size_t n)
 
             if (fds[i].events & fds[i].revents & POLLOUT) {
                 if (mine->out_start == sizeof(mine->out)) {
-                    numbers(mine->out, sizeof(mine->out), &trader->mine);
+                    random_fill(&trader->mine, mine->out, sizeof(mine->out));
                     mine->out_start = 0;
                 }
                 m = write(trader->fd, mine->out + mine->out_start,
@@ -124,17 +116,16 @@ trade(struct trader *traders, size_t count, size_t n)
             }
             if (fds[i].events & fds[i].revents & (POLLIN | POLLHUP)) {
                 if (mine->in_start == sizeof(mine->in)) {
-                    numbers(mine->in, sizeof(mine->in), &trader->theirs);
+                    random_fill(&trader->theirs, mine->in, sizeof(mine->in));
                     mine->in_start = 0;
                 }
-                m = read(trader->fd, heard, sizeof(mine->in) - mine->in_start);
+                m = read(trader->fd, got, sizeof(mine->in) - mine->in_start);
                 CHECK_GE(m, 1);
-                CHECK_EQ(memcmp(heard, mine->in + mine->in_start, (size_t)m),
-                         0);
+                CHECK_EQ(memcmp(got, mine->in + mine->in_start, (size_t)m), 0);
                 mine->in_start += (size_t)m;
-                trader->heard += (size_t)m;
+                trader->received += (size_t)m;
             }
-            done += trader->sent >= n && trader->heard >= n;
+            done += trader->sent >= n && trader->received >= n;
         }
     }
 }
@@ -143,7 +134,7 @@ static void
 trade_with(const char *options, size_t channels, size_t n)
 {
     struct gateway gateway = gateway_open(options);
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     struct channel channel[FEW];
     struct trader traders[2 * FEW];
 
@@ -154,7 +145,7 @@ trade_with(const char *options, size_t channels, size_t n)
     trade(traders, 2 * channels, under_valgrind() ? n / 10 : n);
     for (size_t i = 0; i < channels; i++) {
         channel_close(&channel[i]);
-        expect_end(traders[2 * i + 1].fd);
+        expect_eof(traders[2 * i + 1].fd);
         close(traders[2 * i + 1].fd);
     }
     CHECK_EQ(failure_of(gateway.shared), 0);
@@ -168,10 +159,10 @@ big_transfers_both_ways_at_once(void)
     trade_with("", FEW, 20 * MB);
 }
 
-/* In a process of its own, for libssh2 1.10 forgets to free the host key (51
- * bytes) that came with the exchange before. */
+/* This runs in a process of its own, because libssh2 1.10 does not free the
+ * host key (51 bytes) of the previous key exchange. */
 static void
-keys_are_exchanged_anew_meanwhile(void)
+transfers_go_on_while_keys_are_exchanged_again(void)
 {
     pid_t pid = fork();
 
@@ -185,19 +176,19 @@ keys_are_exchanged_anew_meanwhile(void)
 }
 
 static void
-many_at_once(void)
+many_channels_at_once(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(MANY);
+    struct listener listener = listener_open(MANY);
     struct channel channels[MANY];
     int servers[MANY];
 
     for (size_t i = 0; i < MANY; i++) {
-        channels[i] = channel_ask(&gateway, listener.port, LONG_LINGER);
+        channels[i] = channel_start(&gateway, listener.port, LONG_LINGER);
     }
-    for (size_t i = 0; i < MANY; i++) { /* in the order of the line */
+    for (size_t i = 0; i < MANY; i++) { /* opens are answered in order */
         channel_wait_open(&channels[i]);
-        servers[i] = accept_one(&listener);
+        servers[i] = listener_accept(&listener);
     }
     for (size_t i = 0; i < MANY; i++) {
         ping(channels[i].stream, servers[i], i);
@@ -206,14 +197,14 @@ many_at_once(void)
     for (size_t i = 0; i < MANY; i++) {
         if (i % 2 == 0) {
             channel_close(&channels[i]);
-            expect_end(servers[i]);
+            expect_eof(servers[i]);
             close(servers[i]);
         }
     }
     for (size_t i = 1; i < MANY; i += 2) {
         ping(channels[i].stream, servers[i], i);
         close(servers[i]);
-        expect_end(channels[i].stream);
+        expect_eof(channels[i].stream);
         channel_close(&channels[i]);
     }
     close(listener.fd);
@@ -222,14 +213,14 @@ many_at_once(void)
 
 #define SENDERS 12
 
-/* Twelve that always have something to send get about as much through, when
- * the connection is what holds them up. */
+/* SENDERS channels that always have data to send get about the same share
+ * when the connection is the bottleneck. */
 static void
-who_sends_much_takes_turns(void)
+busy_senders_take_turns(void)
 {
     static char block[65536];
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(SENDERS);
+    struct listener listener = listener_open(SENDERS);
     struct channel channels[SENDERS];
     struct pollfd fds[2 * SENDERS];
     size_t heard[SENDERS] = {0}, total = 0, least = SIZE_MAX, most = 0;
@@ -276,10 +267,10 @@ who_sends_much_takes_turns(void)
 }
 
 static void
-stalled_reader_stalls_nobody_else(void)
+stalled_reader_stalls_no_other_channel(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     int servers[2];
     struct channel channels[2];
     size_t n;
@@ -294,7 +285,7 @@ stalled_reader_stalls_nobody_else(void)
         ping(servers[1], channels[1].stream, i);
     }
     expect_quiet();
-    /* Nor does the other way. */
+    /* The stalled channel's other direction goes on too. */
     ping(channels[0].stream, servers[0], 1);
     close(servers[0]);
     ping(channels[1].stream, servers[1], 1);
@@ -321,7 +312,7 @@ static void
 idle_session_costs_nothing(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     struct channel channel;
     int server;
 
@@ -331,7 +322,7 @@ idle_session_costs_nothing(void)
     ping(channel.stream, server, 1);
     expect_quiet();
     CHECK_EQ(shutdown(channel.stream, SHUT_WR), 0);
-    expect_end(server);
+    expect_eof(server);
     expect_quiet();
     channel_close(&channel);
     close(server);
@@ -339,61 +330,61 @@ idle_session_costs_nothing(void)
     gateway_close(&gateway);
 }
 
-/* sshd asks whether we live, and goes when it gets no answer: neither from a
- * session without channels, nor from one whose only channel has been closed
- * there and is not yet read to its end here. */
+/* sshd asks whether the client is alive, and disconnects when it gets no
+ * answer.  The client must answer with no channel open, and with one that the
+ * server has closed but whose data is not read yet. */
 static void
-session_answers_the_server(void)
+session_answers_the_servers_keepalives(void)
 {
     static const char options[] =
         "ClientAliveInterval 1\nClientAliveCountMax 3";
     static char data[MB];
     struct gateway idle = gateway_open(options);
-    struct road road = road_open(options);
+    struct tunnel tunnel = tunnel_open(options);
     struct channel channel;
     int server;
 
     pattern_fill(0, data, sizeof(data));
-    CHECK_EQ(shutdown(road.channel.stream, SHUT_WR), 0);
-    expect_end(road.server);
-    say(road.server, data, sizeof(data));
-    sg_sys_close(&road.server);
-    poll(NULL, 0, 6500); /* by 5 s sshd would have lost patience */
-    CHECK_EQ(failure_of(road.gateway.shared), 0);
-    expect_pattern(road.channel.stream, sizeof(data));
-    road_reopen(&road);
-    ping(road.channel.stream, road.server, 1);
+    CHECK_EQ(shutdown(tunnel.channel.stream, SHUT_WR), 0);
+    expect_eof(tunnel.server);
+    write_all(tunnel.server, data, sizeof(data));
+    sg_sys_close(&tunnel.server);
+    poll(NULL, 0, 6500); /* sshd would disconnect after 5 s */
+    CHECK_EQ(failure_of(tunnel.gateway.shared), 0);
+    expect_pattern(tunnel.channel.stream, sizeof(data));
+    tunnel_reopen(&tunnel);
+    ping(tunnel.channel.stream, tunnel.server, 1);
 
     CHECK_EQ(failure_of(idle.shared), 0);
-    channel = channel_open(&idle, &road.listener, &server);
+    channel = channel_open(&idle, &tunnel.listener, &server);
     ping(channel.stream, server, 1);
     channel_close(&channel);
     close(server);
-    road_close(&road);
+    tunnel_close(&tunnel);
     gateway_close(&idle);
 }
 
-/* ---- Opens that come to nothing --------------------------------------- */
+/* ---- Opens that fail -------------------------------------------------- */
 
-/* The system's libssh2 drops them. */
+/* The system's libssh2 drops the server's text of an open failure. */
 #ifdef LIBSSH2_CHANNEL_OPEN_START
-#define IN_SERVERS_WORDS(words) words
+#define SERVERS_TEXT(text) text
 #else
-#define IN_SERVERS_WORDS(words) ""
+#define SERVERS_TEXT(text) ""
 #endif
 
 static void
-refuse(const char *options, unsigned port, int code, const char *words)
+check_refused(const char *options, unsigned port, int code, const char *text)
 {
     struct gateway gateway = gateway_open(options);
 
     for (int i = 0; i < 3; i++) {
         struct sg_error error = {.status = SG_OK};
-        struct channel channel = channel_ask(&gateway, port, LONG_LINGER);
+        struct channel channel = channel_start(&gateway, port, LONG_LINGER);
 
         CHECK_EQ(channel_wait(&channel, &error), SG_ERR_OPEN_FAILURE);
         CHECK_EQ(error.code, code);
-        CHECK_TEXT(error.text, words);
+        CHECK_TEXT(error.text, text);
         channel_close(&channel);
     }
     CHECK_EQ(failure_of(gateway.shared), 0);
@@ -401,53 +392,54 @@ refuse(const char *options, unsigned port, int code, const char *words)
 }
 
 static void
-refused_channel_tells_why(void)
+refused_open_has_the_servers_reason(void)
 {
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
 
-    close(listener.fd); /* and nobody listens there any more */
-    refuse("", listener.port, 2, IN_SERVERS_WORDS("Connection refused"));
-    refuse("PermitOpen none", listener.port, 1,
-           IN_SERVERS_WORDS("open failed"));
+    close(listener.fd); /* nothing listens on the port now */
+    check_refused("", listener.port, 2, SERVERS_TEXT("Connection refused"));
+    check_refused("PermitOpen none", listener.port, 1,
+                  SERVERS_TEXT("open failed"));
 }
 
 static void
-nobody_waits_for_the_open(void)
+abandoned_opens_do_not_disturb_others(void)
 {
     struct gateway gateway = gateway_open("");
     int fillers[2], server;
-    struct listener busy = listen_busily(fillers);
-    struct listener listener = listen_here(FEW);
-    struct channel first = channel_ask(&gateway, busy.port, LONG_LINGER);
-    struct channel second = channel_ask(&gateway, busy.port, LONG_LINGER);
-    struct channel third = channel_ask(&gateway, listener.port, LONG_LINGER);
+    struct listener busy = listener_open_full(fillers);
+    struct listener listener = listener_open(FEW);
+    struct channel first = channel_start(&gateway, busy.port, LONG_LINGER);
+    struct channel second = channel_start(&gateway, busy.port, LONG_LINGER);
+    struct channel third = channel_start(&gateway, listener.port, LONG_LINGER);
     struct sg_error error = {.status = SG_OK};
 
     CHECK_EQ(sg_reply_wait(first.reply, sg_deadline_after(50 * SG_MSEC),
                            never_interrupt, NULL, &error),
              SG_ERR_TIMEOUT);
-    channel_close(&first);  /* is being opened: is finished, then closed */
-    channel_close(&second); /* waits in line: never begins */
+    channel_close(&first);  /* the open under way is finished, then closed */
+    channel_close(&second); /* the queued open never begins */
     for (int i = 0; i < 2; i++) {
         close(fillers[i]);
     }
-    close(accept_one(&busy));
+    close(listener_accept(&busy));
     channel_wait_open(&third);
-    server = accept_one(&listener);
+    server = listener_accept(&listener);
     ping(third.stream, server, 3);
     ping(server, third.stream, 3);
     channel_close(&third);
-    expect_end(server);
+    expect_eof(server);
     close(server);
-    /* Who is still in the first one's line is the first, or a filler. */
+    /* The connections that are left in the first backlog are those of `first`
+     * and of the fillers. */
     for (;;) {
         struct pollfd pollfd = {.fd = busy.fd, .events = POLLIN};
 
         if (poll(&pollfd, 1, 100) != 1) {
             break;
         }
-        server = accept_one(&busy);
-        expect_end(server);
+        server = listener_accept(&busy);
+        expect_eof(server);
         close(server);
     }
     close(busy.fd);
@@ -455,19 +447,19 @@ nobody_waits_for_the_open(void)
     gateway_close(&gateway);
 }
 
-/* Callers that leave at once, at every moment of an open. */
+/* Callers close the channel at every moment of its open. */
 static void
-callers_leave_at_any_moment(void)
+callers_may_leave_at_any_moment_of_an_open(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(MANY);
+    struct listener listener = listener_open(MANY);
     struct random random = {7};
     struct channel channel;
     int server;
 
     for (int i = 0; i < 3 * MANY; i++) {
-        struct channel leaving = channel_ask(&gateway, listener.port,
-                                             SHORT_LINGER);
+        struct channel leaving = channel_start(&gateway, listener.port,
+                                               SHORT_LINGER);
         struct pollfd pollfd = {.fd = listener.fd, .events = POLLIN};
         struct timespec pause = {
             .tv_nsec = (long)random_below(&random, 2000000)};
@@ -478,11 +470,11 @@ callers_leave_at_any_moment(void)
         }
         channel_close(&leaving);
         while (poll(&pollfd, 1, 0) == 1) {
-            close(accept_one(&listener));
+            close(listener_accept(&listener));
         }
     }
     close(listener.fd);
-    listener = listen_here(FEW);
+    listener = listener_open(FEW);
     channel = channel_open(&gateway, &listener, &server);
     ping(channel.stream, server, 3);
     channel_close(&channel);
@@ -495,18 +487,18 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(echo),
-        CASE(half_close_leaves_the_other_way),
+        CASE(bytes_go_both_ways),
+        CASE(half_close_leaves_the_other_direction_open),
         CASE(big_transfers_both_ways_at_once),
-        CASE(keys_are_exchanged_anew_meanwhile),
-        CASE(many_at_once),
-        CASE(who_sends_much_takes_turns),
-        CASE(stalled_reader_stalls_nobody_else),
+        CASE(transfers_go_on_while_keys_are_exchanged_again),
+        CASE(many_channels_at_once),
+        CASE(busy_senders_take_turns),
+        CASE(stalled_reader_stalls_no_other_channel),
         CASE(idle_session_costs_nothing),
-        CASE(session_answers_the_server),
-        CASE(refused_channel_tells_why),
-        CASE(nobody_waits_for_the_open),
-        CASE(callers_leave_at_any_moment),
+        CASE(session_answers_the_servers_keepalives),
+        CASE(refused_open_has_the_servers_reason),
+        CASE(abandoned_opens_do_not_disturb_others),
+        CASE(callers_may_leave_at_any_moment_of_an_open),
     };
 
     return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);

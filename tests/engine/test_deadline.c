@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * deadline.h, and status.c's rule that the first failure wins.
+ * This program tests deadline.h, and the rule in status.c that the first
+ * failure wins.
  */
 #include "sys/deadline.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 #include "sys/status.h"
 
 static void
@@ -19,14 +20,14 @@ never_stays_never(void)
 }
 
 static void
-past_is_now(void)
+past_deadline_is_now(void)
 {
     CHECK_EQ(sg_deadline_ms(sg_deadline_after(0)), 0);
     CHECK_EQ(sg_deadline_ms(0), 0);
 }
 
 static void
-far_away_is_cut(void)
+far_deadline_is_cut_to_the_largest_int(void)
 {
     CHECK_EQ(sg_deadline_ms(sg_deadline_after(INT64_C(1) << 62)), INT_MAX);
     CHECK_EQ(sg_deadline_ms(SG_NEVER - 1), INT_MAX);
@@ -99,8 +100,8 @@ main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         CASE(never_stays_never),
-        CASE(past_is_now),
-        CASE(far_away_is_cut),
+        CASE(past_deadline_is_now),
+        CASE(far_deadline_is_cut_to_the_largest_int),
         CASE(wait_is_never_too_short),
         CASE(milliseconds_are_rounded_up),
         CASE(first_failure_wins),

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Every fault (faults.h) in the life of a proxy, of a socket that was passed,
- * and of a message.
+ * This program tries every fault (faults.h) on a proxy, on a passed socket,
+ * and on a message.
  */
 #include "proxy/fdpass.h"
 
 #include <glob.h>
 
-#include "faults.h"
+#include "lib/faults.h"
+#include "lib/proxy.h"
 
 static const struct fault_kind kinds[] = {
     {"pipe", EMFILE, MAY_FAIL, false, false},
@@ -53,11 +54,11 @@ static const struct fault_kind kinds[] = {
     {"recvmsg", ENOMEM, MAY_FAIL, false, false},
 };
 
-/* ---- Lives of a stream ------------------------------------------------ */
+/* ---- Scenarios -------------------------------------------------------- */
 
-/* As much as can be: an error is an end here. */
+/* Read up to `n` bytes.  An error counts as the end. */
 static size_t
-hear_what_comes(int fd, char *to, size_t n)
+read_leniently(int fd, char *to, size_t n)
 {
     size_t heard = 0;
     ssize_t more = 1;
@@ -86,18 +87,18 @@ transfer(struct proxy *proxy)
         n += taken > 0 ? (size_t)taken : 0;
     }
     shutdown(proxy->stream, SHUT_WR);
-    n = hear_what_comes(proxy->stream, heard, sizeof(heard));
+    n = read_leniently(proxy->stream, heard, sizeof(heard));
     CHECK_LE(n, sizeof(sent));
     CHECK_EQ(memcmp(heard, sent, n), 0);
     if (n < sizeof(sent)) {
-        CHECK(fired);
-        CHECK_EQ(current->expected, MAY_FAIL);
+        CHECK(fault_fired);
+        CHECK_EQ(current_fault->expected, MAY_FAIL);
     }
 }
 
-/* False when the fault has kept it from starting. */
+/* Returns false if the fault has kept the proxy from starting. */
 static bool
-begin(const struct command *command, struct proxy *proxy)
+start(const struct command *command, struct proxy *proxy)
 {
     struct sg_error error = {.status = SG_OK};
 
@@ -105,7 +106,7 @@ begin(const struct command *command, struct proxy *proxy)
     if (sg_proxy_start(&command->options, SHORT_LINGER, proxy->shared,
                        &proxy->stream, &proxy->pid, &error)
         != SG_OK) {
-        check_error(&error);
+        check_fault_error(&error);
         CHECK_EQ(proxy->stream, -1);
         sg_shared_unref(proxy->shared);
         return false;
@@ -116,7 +117,7 @@ begin(const struct command *command, struct proxy *proxy)
 }
 
 static void
-life_of_a_proxy(int stderr_fd)
+run_a_proxy(int stderr_fd)
 {
     struct command command;
     struct proxy proxy;
@@ -124,42 +125,43 @@ life_of_a_proxy(int stderr_fd)
 
     command_sh(&command, "echo oops >&2; exec cat");
     command.options.stderr_fd = stderr_fd;
-    if (!begin(&command, &proxy)) {
+    if (!start(&command, &proxy)) {
         return;
     }
     transfer(&proxy);
-    if (!fired || current->expected == MUST_WORK) {
+    if (!fault_fired || current_fault->expected == MUST_WORK) {
         CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
         CHECK_EQ(returncode, 0);
         CHECK_EQ(sg_shared_get_failure(proxy.shared, NULL), 0);
     }
     else if (sg_shared_get_failure(proxy.shared, NULL) != 0) {
-        CHECK_EQ(sg_shared_get_failure(proxy.shared, NULL), current->err);
+        CHECK_EQ(sg_shared_get_failure(proxy.shared, NULL),
+                 current_fault->err);
     }
     proxy_close(&proxy);
 }
 
 static void
-life_with_captured_errors(void)
+use_proxy_with_captured_stderr(void)
 {
-    life_of_a_proxy(SG_STDERR_TAIL);
+    run_a_proxy(SG_STDERR_TAIL);
 }
 
 static void
-life_with_dropped_errors(void)
+use_proxy_with_dropped_stderr(void)
 {
-    life_of_a_proxy(SG_STDERR_NULL);
+    run_a_proxy(SG_STDERR_NULL);
 }
 
-/* The child ends against its will, with data on its way. */
+/* The child is signalled, with data in flight. */
 static void
-life_that_ends_by_force(void)
+end_proxy_by_signal(void)
 {
     struct command command;
     struct proxy proxy;
 
     command_sh(&command, "exec sleep 1000");
-    if (!begin(&command, &proxy)) {
+    if (!start(&command, &proxy)) {
         return;
     }
     if (wait_for(proxy.stream, POLLOUT) == POLLOUT) {
@@ -168,9 +170,9 @@ life_that_ends_by_force(void)
     proxy_close(&proxy);
 }
 
-/* A child's pipes in the caller's hands, before they come to the loop's. */
+/* The caller uses the child's pipes (loan.h) before the loop does. */
 static void
-life_with_a_loan(void)
+use_loan(void)
 {
     struct command command;
     struct proxy proxy;
@@ -180,17 +182,17 @@ life_with_a_loan(void)
 
     command_sh(&command, "exec cat");
     command.options.lends = true;
-    if (!begin(&command, &proxy)) {
+    if (!start(&command, &proxy)) {
         return;
     }
     loan = sg_shared_loan(proxy.shared);
-    CHECK(sg_loan_wait(loan, true, SG_NEVER) == 1 || fired);
+    CHECK(sg_loan_wait(loan, true, SG_NEVER) == 1 || fault_fired);
     taken = sg_loan_write(loan, "echo", 4);
     while (taken > 0 && got == -EAGAIN) {
-        CHECK(sg_loan_wait(loan, false, SG_NEVER) == 1 || fired);
+        CHECK(sg_loan_wait(loan, false, SG_NEVER) == 1 || fault_fired);
         got = sg_loan_read(loan, heard, sizeof(heard));
     }
-    CHECK((got > 0 && got <= taken) || fired);
+    CHECK((got > 0 && got <= taken) || fault_fired);
     CHECK_EQ(strncmp(heard, "echo", got > 0 ? (size_t)got : 0), 0);
     proxy_close(&proxy);
 }
@@ -198,36 +200,15 @@ life_with_a_loan(void)
 static int
 hand_over_a_socket(char **arguments)
 {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    char byte = 'b';
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = sizeof(control.space)};
-    int fd = STDIN_FILENO;
+    const int fd = STDIN_FILENO;
 
     (void)arguments;
-    *CMSG_FIRSTHDR(&message) = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET,
-        .cmsg_type = SCM_RIGHTS,
-        .cmsg_len = CMSG_LEN(sizeof(int))};
-    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof(fd));
-    return sendmsg(STDOUT_FILENO, &message, MSG_NOSIGNAL) == 1 ? 0 : 2;
-}
-
-static int
-do_not_interrupt(void *unused)
-{
-    (void)unused;
+    send_descriptors(STDOUT_FILENO, &fd, 1);
     return 0;
 }
 
 static void
-life_of_a_passed_socket(void)
+receive_socket(void)
 {
     struct command command;
     struct sg_shared *shared = sg_shared_new();
@@ -241,18 +222,18 @@ life_of_a_passed_socket(void)
                         &error)
         != SG_OK) {
         CHECK(reply == NULL);
-        check_error(&error);
+        check_fault_error(&error);
     }
     else {
         process = process_open(pid);
         if (sg_reply_wait(reply, sg_deadline_after(PATIENCE * SG_SEC),
-                          do_not_interrupt, NULL, &error)
+                          never_interrupt, NULL, &error)
             == SG_OK) {
             fd = sg_reply_take_fd(reply);
             CHECK(sg_sys_is_socket(fd));
         }
         else {
-            check_error(&error);
+            check_fault_error(&error);
         }
         sg_reply_drop(reply);
         process_join(process);
@@ -261,9 +242,9 @@ life_of_a_passed_socket(void)
     sg_shared_unref(shared);
 }
 
-/* What only the glue calls, and who sends a buffer of more than a block. */
+/* sg_sys_sendmsg() and sg_sys_recvmsg(), which only csrc/python calls. */
 static void
-life_of_a_message(void)
+send_and_receive_message(void)
 {
     char bytes[2] = "b";
     struct iovec iov[] = {{.iov_base = &bytes[0], .iov_len = 1},
@@ -273,76 +254,78 @@ life_of_a_message(void)
     int pair[2];
 
     if (sg_sys_socketpair(pair) < 0) {
-        CHECK(fired);
+        CHECK(fault_fired);
         return;
     }
     sent = sg_sys_sendmsg(pair[0], &message, 0);
     heard = sg_sys_recvmsg(pair[1], &message, MSG_DONTWAIT);
-    CHECK(sent == (fired && current->err == 0 ? 1 : 2)
-          || sent == -current->err);
-    CHECK(heard == sent || heard == -current->err || heard == -EAGAIN);
+    CHECK(sent == (fault_fired && current_fault->err == 0 ? 1 : 2)
+          || sent == -current_fault->err);
+    CHECK(heard == sent || heard == -current_fault->err || heard == -EAGAIN);
     sg_sys_close(&pair[0]);
     sg_sys_close(&pair[1]);
 }
 
-/* ---- All of them ------------------------------------------------------ */
+/* ---- Cases ------------------------------------------------------------ */
 
 static void
-live_with_every_fault(void (*life)(void))
+survive_every_fault(void (*scenario)(void))
 {
-    live_with_every_fault_of(kinds, COUNT_OF(kinds), life);
+    run_with_every_fault(kinds, COUNT_OF(kinds), scenario);
 }
 
 static void
-proxy_with_captured_errors(void)
+proxy_with_captured_stderr_survives_every_fault(void)
 {
-    live_with_every_fault(life_with_captured_errors);
+    survive_every_fault(use_proxy_with_captured_stderr);
 }
 
 static void
-proxy_with_dropped_errors(void)
+proxy_with_dropped_stderr_survives_every_fault(void)
 {
-    live_with_every_fault(life_with_dropped_errors);
+    survive_every_fault(use_proxy_with_dropped_stderr);
 }
 
 static void
-proxy_that_ends_by_force(void)
+proxy_ended_by_a_signal_survives_every_fault(void)
 {
-    live_with_every_fault(life_that_ends_by_force);
+    survive_every_fault(end_proxy_by_signal);
 }
 
 static void
-pipes_on_loan(void)
+loan_survives_every_fault(void)
 {
-    live_with_every_fault(life_with_a_loan);
+    survive_every_fault(use_loan);
 }
 
 static void
-passed_socket(void)
+passed_socket_survives_every_fault(void)
 {
-    live_with_every_fault(life_of_a_passed_socket);
+    survive_every_fault(receive_socket);
 }
 
 static void
-message(void)
+message_survives_every_fault(void)
 {
-    live_with_every_fault(life_of_a_message);
+    survive_every_fault(send_and_receive_message);
 }
 
-/* ---- None is forgotten ------------------------------------------------ */
+/* ---- No fault is forgotten -------------------------------------------- */
 
 static bool
-fired_once(const char *name)
+name_has_fired(const char *name)
 {
     bool result = false;
 
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        result = result || (strcmp(name, kinds[i].call) == 0 && has_fired[i]);
+        result = result
+                 || (strcmp(name, kinds[i].call) == 0 && fault_has_fired(i));
     }
     return result;
 }
 
-/* How many names of faults the file has. */
+/* Check that each fault named in the source file at `path` has fired; returns
+ * the number of names. */
 static int
 check_file(const char *path)
 {
@@ -357,8 +340,8 @@ check_file(const char *path)
 
         call = call != NULL ? call : strstr(line, "shortened(\"");
         if (call != NULL && sscanf(call, "%*[a-z](\"%49[a-z_ ]\"", name) == 1
-            && !is_not_built(name)) {
-            if (!fired_once(name)) {
+            && !fault_is_not_built(name)) {
+            if (!name_has_fired(name)) {
                 test_fail(path, 0, "the fault \"%s\" was never tried", name);
             }
             n++;
@@ -368,12 +351,11 @@ check_file(const char *path)
     return n;
 }
 
-/* After all others: every fault has fired, and every name that the source
- * gives one. */
+/* These two run after all other cases. */
 static void
 every_fault_has_fired(void)
 {
-    check_that_all_have_fired(kinds, COUNT_OF(kinds));
+    check_all_faults_fired(kinds, COUNT_OF(kinds));
 }
 
 static void
@@ -397,17 +379,16 @@ main(int argc, char **argv)
         {"hand_over_a_socket", hand_over_a_socket},
     };
     static const struct test_case cases[] = {
-        CASE(proxy_with_captured_errors),
-        CASE(proxy_with_dropped_errors),
-        CASE(proxy_that_ends_by_force),
-        CASE(pipes_on_loan),
-        CASE(passed_socket),
-        CASE(message),
+        CASE(proxy_with_captured_stderr_survives_every_fault),
+        CASE(proxy_with_dropped_stderr_survives_every_fault),
+        CASE(proxy_ended_by_a_signal_survives_every_fault),
+        CASE(loan_survives_every_fault),
+        CASE(passed_socket_survives_every_fault),
+        CASE(message_survives_every_fault),
         CASE(every_fault_has_fired),
         CASE(every_name_in_the_source_has_fired),
     };
 
-    tester = pthread_self();
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Every fault (faults.h) in the life of a session: handshake, login, two
- * channels that carry, and the end; with a server that is a script
- * (script.h) in a thread of its own.  Memory can fail, too: this program is
- * linked with another malloc() (see engine.mk).
+ * This program tries every fault (faults.h) on a session: handshake, login,
+ * two channels that carry data, and the end.
+ *
+ * The server is a script (script.h) on a thread of its own. Memory can fail
+ * too: the program is linked with the functions below in the place of malloc()
+ * and its kin (see --wrap in engine.mk). Faults hit only the engine, not the
+ * test's own calls.
  */
-#include "faults.h"
-#include "script.h"
+#include "lib/faults.h"
+#include "lib/script.h"
+#include "ssh/auth.h"
 
 #define AMOUNT 100000 /* bytes to send and to hear again */
 
@@ -27,7 +31,7 @@ static const struct fault_kind kinds[] = {
     {"send short", 0, MUST_WORK, false, false},
     {"sendmsg short", 0, MUST_WORK, false, false},
     {"send", EINTR, MUST_WORK, false, false},
-    {"send", EAGAIN, MAY_FAIL, false, false}, /* an answer: never full */
+    {"send", EAGAIN, MAY_FAIL, false, false}, /* the socket is never full */
     {"send", EPIPE, MAY_FAIL, false, false},
     {"send", ENOBUFS, MAY_FAIL, false, false},
     {"poll", EINTR, MUST_WORK, false, false},
@@ -38,13 +42,13 @@ static const struct fault_kind kinds[] = {
 
 /* ---- Memory ----------------------------------------------------------- */
 
-/* What this thread does now is the test's own affair: nothing fails. */
+/* True while this thread runs code of the test, in which nothing fails. */
 static _Thread_local bool is_spared;
 
 static int
-fail_the_engine(const char *call)
+fail_unless_spared(const char *call)
 {
-    return is_spared ? 0 : fail_the_nth(call);
+    return is_spared ? 0 : fail_when_due(call);
 }
 
 static bool
@@ -55,7 +59,8 @@ memory_fails(void)
     return hook != NULL && hook("malloc") != 0;
 }
 
-/* ld --wrap: what the engine calls, and what it would have called. */
+/* With --wrap the linker binds malloc() to __wrap_malloc(), and
+ * __real_malloc() to the C library's function. */
 void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -93,7 +98,8 @@ __wrap_strdup(const char *text)
 
 static struct script script;
 
-/* Sends back what it hears, and ends what is ended, until the client goes. */
+/* The server's thread: sends data back, and answers EOF, CLOSE and
+ * DISCONNECT, until the client closes the connection. */
 static void *
 serve(void *unused)
 {
@@ -130,7 +136,9 @@ serve(void *unused)
 
 /* ---- The caller ------------------------------------------------------- */
 
-/* A status and an error that say the same, and that the fault explains. */
+/* Returns true if `status` is SG_OK; else checks that `error` agrees with it
+ * and that the current fault may be the cause.  Spares this thread from now
+ * on. */
 static bool
 has_worked(enum sg_status status, const struct sg_error *error)
 {
@@ -138,9 +146,9 @@ has_worked(enum sg_status status, const struct sg_error *error)
     if (status == SG_OK) {
         return true;
     }
-    CHECK(fired);
+    CHECK(fault_fired);
     CHECK_EQ(error->status, status);
-    if (current->expected == MUST_WORK) {
+    if (current_fault->expected == MUST_WORK) {
         test_fail(__FILE__, __LINE__, "%d, errno %d, \"%s\"", status,
                   error->err, error->text);
     }
@@ -148,15 +156,18 @@ has_worked(enum sg_status status, const struct sg_error *error)
     return false;
 }
 
+/* Evaluate `call`, in which faults may happen, and check it as above. */
 #define TRIED(call, error) (is_spared = false, has_worked((call), (error)))
 
-/* One to the caller's own socket may be the one, which in truth fails only
- * when the caller hears no more: then nothing comes, not even an end. */
+/* Returns true if the fault was a failure of send(2).  It may have hit a send
+ * to the caller's socket.  That fails in practice only when the caller no
+ * longer reads, so the engine drops the data, and the caller gets neither
+ * data nor an end. */
 static bool
 send_has_failed(void)
 {
-    return fired && strcmp(current->call, "send") == 0
-           && current->expected == MAY_FAIL;
+    return fault_fired && strcmp(current_fault->call, "send") == 0
+           && current_fault->expected == MAY_FAIL;
 }
 
 static void
@@ -192,13 +203,13 @@ converse(int stream)
     }
     CHECK_EQ(memcmp(sent, heard, n_heard), 0);
     if (n_heard < sizeof(heard)) {
-        CHECK(fired);
-        CHECK_EQ(current->expected, MAY_FAIL);
+        CHECK(fault_fired);
+        CHECK_EQ(current_fault->expected, MAY_FAIL);
     }
 }
 
 static void
-live_a_channel(void)
+use_channel(void)
 {
     struct channel channel = {.stream = -1, .shared = sg_shared_new()};
     struct sg_channel_options options = {.type = "direct-tcpip",
@@ -217,10 +228,10 @@ live_a_channel(void)
 }
 
 static bool
-log_in_as_nobody(struct sg_session *session)
+log_in_without_credentials(struct sg_session *session)
 {
     struct sg_error error = {.status = SG_OK};
-    struct sg_wait wait = patiently();
+    struct sg_wait wait = wait_patiently();
     const char *methods;
 
     return TRIED(sg_session_handshake(session, NULL, &wait, &error), &error)
@@ -232,21 +243,21 @@ log_in_as_nobody(struct sg_session *session)
 }
 
 static void
-live_with_session(struct sg_session *session)
+use_session(struct sg_session *session)
 {
-    if (!log_in_as_nobody(session)) {
+    if (!log_in_without_credentials(session)) {
         is_spared = false;
         sg_session_free(session);
         is_spared = true;
         return;
     }
-    live_a_channel();
-    live_a_channel();
+    use_channel();
+    use_channel();
     sg_sys_close(&script.control);
 }
 
 static void
-life_of_a_session(void)
+run_a_session(void)
 {
     struct bytes words = {0};
     struct sg_error error = {.status = SG_OK};
@@ -255,18 +266,18 @@ life_of_a_session(void)
     int pair[2];
 
     is_spared = true;
-    active_hook = fail_the_engine;
+    active_hook = fail_unless_spared;
     script = (struct script){.control = -1, .shared = sg_shared_new()};
     CHECK_EQ(sg_sys_socketpair(pair), 0);
     script.fd = pair[1];
     put_login(&words);
-    say(script.fd, (const char *)words.data, words.len);
+    write_all(script.fd, (const char *)words.data, words.len);
     free(words.data);
     CHECK_EQ(pthread_create(&server, NULL, serve, NULL), 0);
     is_spared = false;
     session = sg_session_new(pair[0], script.shared, &error);
     if (has_worked(session != NULL ? SG_OK : error.status, &error)) {
-        live_with_session(session);
+        use_session(session);
     }
     else {
         sg_sys_close(&pair[0]);
@@ -276,28 +287,27 @@ life_of_a_session(void)
     script_close(&script);
 }
 
-/* ---- All of them ------------------------------------------------------ */
+/* ---- Cases ------------------------------------------------------------ */
 
 static void
-session(void)
+session_survives_every_fault(void)
 {
-    live_with_every_fault_of(kinds, COUNT_OF(kinds), life_of_a_session);
+    run_with_every_fault(kinds, COUNT_OF(kinds), run_a_session);
 }
 
 static void
 every_fault_has_fired(void)
 {
-    check_that_all_have_fired(kinds, COUNT_OF(kinds));
+    check_all_faults_fired(kinds, COUNT_OF(kinds));
 }
 
 int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(session),
+        CASE(session_survives_every_fault),
         CASE(every_fault_has_fired),
     };
 
-    tester = pthread_self();
-    return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);
+    return run_role_or_cases(NULL, 0, cases, COUNT_OF(cases), argc, argv);
 }

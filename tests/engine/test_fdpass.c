@@ -1,39 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A proxy that hands over a socket: fdpass.c and request.c, against this very
- * program in the role of such a proxy.
+ * This program tests fdpass.c and reply.c: a proxy that passes a socket. The
+ * program itself plays the proxy, in the role "pass".
  */
 #include "proxy/fdpass.h"
 
-#include "peers.h"
+#include <sys/time.h>
+
+#include "lib/proxy.h"
 
 /* ---- Roles ------------------------------------------------------------ */
 
-static void
-hand_over(const int *fds, size_t n)
-{
-    union {
-        char space[CMSG_SPACE(16 * sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    char byte = 'b';
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = CMSG_SPACE(n * sizeof(int))};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(n * sizeof(int));
-    memcpy(CMSG_DATA(header), fds, n * sizeof(int));
-    CHECK_EQ(sendmsg(STDOUT_FILENO, &message, 0), 1);
-}
-
-/* Hands over what it is told to, by a word of one letter each:
- * s a socket with "hello" in it, S many of them, n /dev/null, b only bytes,
- * w waits for the end of its stdin, x exits with 3, p pauses for ever. */
+/* Does what each letter of arguments[0] says: s passes a socket that holds
+ * "hello", S passes that socket and several descriptors of /dev/null, n
+ * passes /dev/null, b writes bytes only, w waits for the end of stdin, x
+ * exits with 3, p pauses for ever. */
 static int
 pass(char **arguments)
 {
@@ -49,13 +30,14 @@ pass(char **arguments)
             for (size_t i = 0; i < COUNT_OF(many); i++) {
                 many[i] = i == 0 ? pair[0] : null;
             }
-            hand_over(many, *what == 's' ? 1 : COUNT_OF(many));
+            send_descriptors(STDOUT_FILENO, many,
+                             *what == 's' ? 1 : COUNT_OF(many));
             break;
         case 'n':
-            hand_over(&null, 1);
+            send_descriptors(STDOUT_FILENO, &null, 1);
             break;
         case 'b':
-            say(STDOUT_FILENO, "SSH-2.0-oops\r\n", 14);
+            write_all(STDOUT_FILENO, "SSH-2.0-oops\r\n", 14);
             break;
         case 'w':
             while (read(STDIN_FILENO, &byte, 1) > 0) {
@@ -72,7 +54,7 @@ pass(char **arguments)
     return 0;
 }
 
-/* ---- Asking ----------------------------------------------------------- */
+/* ---- The caller ------------------------------------------------------- */
 
 struct passing {
     struct sg_reply *reply;
@@ -83,7 +65,7 @@ struct passing {
 };
 
 static struct passing
-start(const char *what, int64_t linger)
+start_passing(const char *what, int64_t linger)
 {
     struct passing passing = {.error = {.status = SG_OK}};
     struct command command;
@@ -98,23 +80,16 @@ start(const char *what, int64_t linger)
 }
 
 static int
-do_not_interrupt(void *unused)
-{
-    (void)unused;
-    return 0;
-}
-
-static int
 interrupt(void *count)
 {
     return ++*(int *)count == 2 ? -1 : 0;
 }
 
 static enum sg_status
-ask(struct passing *passing)
+wait_for_reply(struct passing *passing)
 {
     return sg_reply_wait(passing->reply, sg_deadline_after(PATIENCE * SG_SEC),
-                         do_not_interrupt, NULL, &passing->error);
+                         never_interrupt, NULL, &passing->error);
 }
 
 static void
@@ -126,27 +101,27 @@ finish(struct passing *passing)
 }
 
 static void
-check_socket(const char *what)
+check_passed(const char *what)
 {
-    struct passing passing = start(what, LONG_LINGER);
+    struct passing passing = start_passing(what, LONG_LINGER);
     int fd;
 
-    CHECK_EQ(ask(&passing), SG_OK);
+    CHECK_EQ(wait_for_reply(&passing), SG_OK);
     fd = sg_reply_take_fd(passing.reply);
     CHECK_GE(fd, 3);
     CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
     CHECK_EQ(sg_reply_take_fd(passing.reply), -1);
     finish(&passing);
-    expect(fd, "hello");
+    expect_text(fd, "hello");
     sg_sys_close(&fd);
 }
 
 static void
 check_refused(const char *what, enum sg_status status, int err)
 {
-    struct passing passing = start(what, SHORT_LINGER);
+    struct passing passing = start_passing(what, SHORT_LINGER);
 
-    CHECK_EQ(ask(&passing), status);
+    CHECK_EQ(wait_for_reply(&passing), status);
     CHECK_EQ(passing.error.err, err);
     CHECK_EQ(sg_reply_take_fd(passing.reply), -1);
     finish(&passing);
@@ -155,51 +130,51 @@ check_refused(const char *what, enum sg_status status, int err)
 /* ---- Cases ------------------------------------------------------------ */
 
 static void
-socket_is_handed_over(void)
+socket_is_passed(void)
 {
-    check_socket("s");
-    check_socket("sx");
-    check_socket("sw"); /* waits until we have hung up */
+    check_passed("s");
+    check_passed("sx");
+    check_passed("sw"); /* waits until the engine closes its stdin */
 }
 
 static void
-first_of_many_counts_and_the_rest_is_closed(void)
+first_descriptor_is_taken_and_the_rest_is_closed(void)
 {
-    check_socket("S");
-    check_socket("ss");
-    check_socket("sn");
+    check_passed("S");
+    check_passed("ss");
+    check_passed("sn");
 }
 
 static void
-child_is_ended_once_it_has_handed_over(void)
+child_is_ended_once_it_has_passed_the_socket(void)
 {
-    struct passing passing = start("sp", SHORT_LINGER);
+    struct passing passing = start_passing("sp", SHORT_LINGER);
 
-    CHECK_EQ(ask(&passing), SG_OK);
-    finish(&passing); /* with the socket not taken */
+    CHECK_EQ(wait_for_reply(&passing), SG_OK);
+    finish(&passing); /* the socket was not taken */
 }
 
 static void
-no_socket(void)
+descriptor_that_is_no_socket_is_refused(void)
 {
     check_refused("n", SG_ERR_NOT_A_SOCKET, ENOTSOCK);
     check_refused("np", SG_ERR_NOT_A_SOCKET, ENOTSOCK);
 }
 
 static void
-bytes_alone(void)
+bytes_without_a_descriptor_are_refused(void)
 {
     check_refused("bw", SG_ERR_NO_DESCRIPTOR, EPROTO);
 }
 
 static void
-nothing_and_an_exit_status(void)
+exit_without_a_descriptor_has_its_status(void)
 {
     for (int i = 0; i < 10; i++) {
-        struct passing passing = start("x", LONG_LINGER);
+        struct passing passing = start_passing("x", LONG_LINGER);
         int returncode = 0;
 
-        CHECK_EQ(ask(&passing), SG_ERR_PROXY_EXITED);
+        CHECK_EQ(wait_for_reply(&passing), SG_ERR_PROXY_EXITED);
         CHECK(sg_shared_get_returncode(passing.shared, &returncode));
         CHECK_EQ(returncode, 3);
         finish(&passing);
@@ -207,7 +182,7 @@ nothing_and_an_exit_status(void)
 }
 
 static void
-program_that_can_not_be_started(void)
+program_that_cannot_be_started_is_an_error(void)
 {
     struct command command;
     struct passing passing = {.error = {.status = SG_OK}};
@@ -223,30 +198,31 @@ program_that_can_not_be_started(void)
     sg_shared_unref(passing.shared);
 }
 
-/* The caller goes away: before the answer, after it, and without asking. */
+/* The caller goes away before the reply, after the reply, and without
+ * waiting. */
 static void
-caller_goes_away(void)
+caller_may_go_away_at_any_moment(void)
 {
-    struct passing passing = start("p", SHORT_LINGER);
+    struct passing passing = start_passing("p", SHORT_LINGER);
 
     finish(&passing);
-    passing = start("w", LONG_LINGER); /* ends as soon as we hang up */
+    passing = start_passing("w", LONG_LINGER); /* ends at EOF */
     finish(&passing);
-    passing = start("s", LONG_LINGER);
-    CHECK_EQ(ask(&passing), SG_OK);
+    passing = start_passing("s", LONG_LINGER);
+    CHECK_EQ(wait_for_reply(&passing), SG_OK);
     finish(&passing);
-    passing = start("s", LONG_LINGER);
+    passing = start_passing("s", LONG_LINGER);
     finish(&passing);
 }
 
 static void
-deadline_of_the_caller(void)
+wait_ends_at_the_callers_deadline(void)
 {
-    struct passing passing = start("p", SHORT_LINGER);
+    struct passing passing = start_passing("p", SHORT_LINGER);
     int64_t begin = sg_sys_now();
 
     CHECK_EQ(sg_reply_wait(passing.reply, sg_deadline_after(30 * SG_MSEC),
-                           do_not_interrupt, NULL, &passing.error),
+                           never_interrupt, NULL, &passing.error),
              SG_ERR_TIMEOUT);
     CHECK_GE(sg_sys_now() - begin, 30 * SG_MSEC);
     CHECK_EQ(passing.error.err, ETIMEDOUT);
@@ -259,11 +235,11 @@ do_nothing(int signal_number)
     (void)signal_number;
 }
 
-/* The second signal interrupts; the first one does not lengthen the wait. */
+/* The second signal interrupts the wait; the first signal does not. */
 static void
 signals_interrupt_the_wait(void)
 {
-    struct passing passing = start("p", SHORT_LINGER);
+    struct passing passing = start_passing("p", SHORT_LINGER);
     struct sigaction action = {.sa_handler = do_nothing};
     struct itimerval soon = {{0, 20000}, {0, 20000}}, off = {{0, 0}, {0, 0}};
     int count = 0;
@@ -276,8 +252,7 @@ signals_interrupt_the_wait(void)
              SG_ERR_INTERRUPTED);
     CHECK_EQ(setitimer(ITIMER_REAL, &off, NULL), 0);
     CHECK_EQ(count, 2);
-    signal(SIGALRM, say_that_it_hangs);
-    alarm(CASE_LIMIT);
+    arm_case_alarm();
     finish(&passing);
 }
 
@@ -285,8 +260,8 @@ static pid_t forked; /* 0 in the child */
 static int foreign[20];
 static pthread_t asker;
 
-/* A signal handler that forks; its child then opens what it likes, which
- * gets the numbers that were ours. */
+/* An interrupt function that forks, as a signal handler may.  The child opens
+ * descriptors, which get the numbers that were the engine's. */
 static int
 fork_once(void *unused)
 {
@@ -315,7 +290,7 @@ child_of_a_fork_in_the_wait_touches_nothing(void)
     struct passing passing;
 
     asker = pthread_self();
-    passing = start("p", SHORT_LINGER);
+    passing = start_passing("p", SHORT_LINGER);
     active_hook = interrupt_poll;
     CHECK_EQ(sg_reply_wait(passing.reply, sg_deadline_after(PATIENCE * SG_SEC),
                            fork_once, NULL, &passing.error),
@@ -336,34 +311,34 @@ child_of_a_fork_in_the_wait_touches_nothing(void)
 static void
 waiting_costs_nothing(void)
 {
-    struct passing passing = start("p", SHORT_LINGER);
+    struct passing passing = start_passing("p", SHORT_LINGER);
 
     expect_quiet();
     finish(&passing);
 }
 
 static int64_t
-ending_the_program(void)
+exit_while_waiting(void)
 {
-    struct passing passing = start("p", LONG_LINGER);
+    struct passing passing = start_passing("p", LONG_LINGER);
     int64_t begin = sg_sys_now(), took;
 
     sg_loop_stop_all(sg_deadline_after(SG_SEC));
     took = sg_sys_now() - begin;
     CHECK_EQ(sg_loop_count(), 0);
-    CHECK_EQ(ask(&passing), SG_ERR_INTERRUPTED);
+    CHECK_EQ(wait_for_reply(&passing), SG_ERR_INTERRUPTED);
     finish(&passing);
     return took;
 }
 
 static void
-program_ends_while_a_caller_waits(void)
+exit_in_time_while_a_caller_waits(void)
 {
-    expect_in_time(ending_the_program, SG_SEC + SG_SEC / 2);
+    expect_in_time(exit_while_waiting, SG_SEC + SG_SEC / 2);
 }
 
-/* The loop finds both in one look at its poller: the program's end, by which
- * the request is freed, and that request's own hang-up. */
+/* The loop gets two events from one poll: the program's exit, which frees the
+ * reply, and the hang-up on that reply's own descriptor. */
 static int
 wait_at_the_gate(const char *call)
 {
@@ -375,16 +350,16 @@ wait_at_the_gate(const char *call)
 }
 
 static void
-program_ends_as_the_caller_goes_away(void)
+exit_while_the_caller_goes_away(void)
 {
     struct passing waiting, passing;
 
     gate_set(false);
-    waiting = start("w", LONG_LINGER);
+    waiting = start_passing("w", LONG_LINGER);
     active_hook = wait_at_the_gate;
-    passing = start("b", LONG_LINGER); /* holds up the loop */
+    passing = start_passing("b", LONG_LINGER); /* the loop waits at the gate */
     gate_wait();
-    sg_loop_stop_all(sg_deadline_after(0)); /* comes first */
+    sg_loop_stop_all(sg_deadline_after(0)); /* the loop handles this first */
     sg_reply_drop(waiting.reply);
     active_hook = NULL;
     gate_set(true);
@@ -398,22 +373,22 @@ main(int argc, char **argv)
 {
     static const struct role roles[] = {{"pass", pass}};
     static const struct test_case cases[] = {
-        CASE(socket_is_handed_over),
-        CASE(first_of_many_counts_and_the_rest_is_closed),
-        CASE(child_is_ended_once_it_has_handed_over),
-        CASE(no_socket),
-        CASE(bytes_alone),
-        CASE(nothing_and_an_exit_status),
-        CASE(program_that_can_not_be_started),
-        CASE(caller_goes_away),
-        CASE(deadline_of_the_caller),
+        CASE(socket_is_passed),
+        CASE(first_descriptor_is_taken_and_the_rest_is_closed),
+        CASE(child_is_ended_once_it_has_passed_the_socket),
+        CASE(descriptor_that_is_no_socket_is_refused),
+        CASE(bytes_without_a_descriptor_are_refused),
+        CASE(exit_without_a_descriptor_has_its_status),
+        CASE(program_that_cannot_be_started_is_an_error),
+        CASE(caller_may_go_away_at_any_moment),
+        CASE(wait_ends_at_the_callers_deadline),
         CASE(signals_interrupt_the_wait),
         CASE(child_of_a_fork_in_the_wait_touches_nothing),
         CASE(waiting_costs_nothing),
-        CASE(program_ends_while_a_caller_waits),
-        CASE(program_ends_as_the_caller_goes_away),
+        CASE(exit_in_time_while_a_caller_waits),
+        CASE(exit_while_the_caller_goes_away),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A hostile server: packets that are none, data and windows that lie, and
- * what nobody asked for.
+ * This program plays a hostile server (hostile.h): malformed packets, data and
+ * windows that lie, and messages that the client did not ask for.
  */
-#include "stage.h"
+#include "lib/hostile.h"
 
 #include <malloc.h>
 #include <sys/ioctl.h>
@@ -13,66 +13,67 @@
 
 /* ---- The wire --------------------------------------------------------- */
 
-/* What no packet can be: a length, a padding, and so much behind it. */
+/* Send a packet with this length and padding length, and then `n` zeros; the
+ * session must end with a reason that contains `why`. */
 static void
-bad_framing(uint32_t length, int padding, size_t n, const char *why)
+check_bad_framing(uint32_t length, int padding, size_t n, const char *why)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     bytes_add_u32(&bytes, length);
     bytes_add_u8(&bytes, padding);
     for (size_t i = 0; i < n; i++) {
         bytes_add_u8(&bytes, 0);
     }
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     end_lost(why);
 }
 
 static void
-packet_without_length(void)
+packet_without_length_ends_the_session(void)
 {
-    bad_framing(0, 0, 100, "");
+    check_bad_framing(0, 0, 100, "");
 }
 
 static void
-packet_too_long(void)
+packet_too_long_ends_the_session(void)
 {
-    bad_framing(UINT32_MAX, 0, 100, "");
-    bad_framing(0x80000000, 4, 100, "");
-    bad_framing(40001, 4, 100, "");
+    check_bad_framing(UINT32_MAX, 0, 100, "");
+    check_bad_framing(0x80000000, 4, 100, "");
+    check_bad_framing(40001, 4, 100, "");
 }
 
 static void
-packet_of_padding_alone(void)
+packet_of_padding_alone_ends_the_session(void)
 {
-    bad_framing(28, 28, 100, "");
-    bad_framing(28, 255, 100, "");
+    check_bad_framing(28, 28, 100, "");
+    check_bad_framing(28, 255, 100, "");
 }
 
-/* Not a multiple of the cipher's block: libssh2 has an assert() there, in
- * every release, and where that is built in the program is over. */
+/* The length is no multiple of the cipher's block.  Every release of libssh2
+ * has an assert() there, so a build with assertions aborts. */
 static int
-meet_an_odd_length(char **arguments)
+receive_an_odd_length(char **arguments)
 {
     (void)arguments;
     signal(SIGABRT, SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0});
     CHECK(freopen("/dev/null", "w", stderr) != NULL);
     sg_loop_init();
-    bad_framing(29, 4, 100, "");
+    check_bad_framing(29, 4, 100, "");
     return 0;
 }
 
 static void
-odd_length(void)
+length_that_is_no_multiple_of_the_block(void)
 {
     int status = -1;
     pid_t pid = fork();
 
     CHECK_GE(pid, 0);
     if (pid == 0) {
-        execl(own_path, own_path, "meet_an_odd_length", (char *)NULL);
+        execl(own_path, own_path, "receive_an_odd_length", (char *)NULL);
         _exit(127);
     }
     CHECK_EQ(waitpid(pid, &status, 0), pid);
@@ -80,33 +81,33 @@ odd_length(void)
 }
 
 static void
-wrong_mac(void)
+wrong_mac_ends_the_session(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     packet_put(&bytes, 1, MSG_IGNORE, "s", "");
     bytes.data[bytes.len - 1] = 1;
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     end_lost("wrong MAC");
 }
 
-/* What follows a packet that was tampered with is never delivered: there is
- * a hole before it. */
+/* Data after a packet with a wrong MAC must not be delivered, because there
+ * is a hole before it. */
 static void
-nothing_after_a_wrong_mac(void)
+nothing_is_delivered_after_a_wrong_mac(void)
 {
     struct bytes bytes = {0};
     char heard[64] = "";
     size_t n = 0;
     ssize_t more;
 
-    begin();
+    begin_session();
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "one");
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "two");
     bytes.data[bytes.len - 1] = 1;
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "three");
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     script_hang_up(&script);
     do {
         wait_for(channel.stream, POLLIN);
@@ -118,54 +119,55 @@ nothing_after_a_wrong_mac(void)
 }
 
 static void
-garbage(void)
+garbage_ends_the_session(void)
 {
     struct random random = {1};
 
     for (int i = 0; i < 20; i++) {
         unsigned char block[1000];
 
-        begin();
+        begin_session();
         for (size_t j = 0; j < sizeof(block); j++) {
             block[j] = (unsigned char)random_next(&random);
         }
-        block[0] |= 1; /* too long a packet */
-        script_say(&script, block, sizeof(block));
+        block[0] |= 1; /* the packet's length is too large */
+        script_write(&script, block, sizeof(block));
         end_lost("");
     }
 }
 
-/* A byte at a time, with a look at the socket after each. */
+/* The packet arrives one byte at a time, and the client reads each byte
+ * before the next is sent. */
 static void
-slow_motion(void)
+packet_may_come_byte_by_byte(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", channel.id, "slow");
     for (size_t i = 0; i < bytes.len; i++) {
         int unread = 1;
 
-        script_say(&script, bytes.data + i, 1);
-        while (unread != 0) { /* until it has been taken */
+        script_write(&script, bytes.data + i, 1);
+        while (unread != 0) { /* until the client has read it */
             unread = 0;
             CHECK_EQ(ioctl(script.fd, TIOCOUTQ, &unread), 0);
         }
     }
     free(bytes.data);
-    expect(channel.stream, "slow");
+    expect_text(channel.stream, "slow");
     end_alive();
 }
 
 static void
-half_a_packet_then_the_end(void)
+connection_may_end_within_a_packet(void)
 {
     struct bytes bytes = {0};
 
     packet_put(&bytes, 1, MSG_CHANNEL_DATA, "us", 0U, "never to be heard");
     for (size_t n = 0; n < bytes.len; n += 1 + n / 3) {
-        begin();
-        script_say(&script, bytes.data, n);
+        begin_session();
+        script_write(&script, bytes.data, n);
         script_hang_up(&script);
         end_lost("closed the connection");
     }
@@ -173,9 +175,9 @@ half_a_packet_then_the_end(void)
 }
 
 static void
-types_that_nobody_knows(void)
+unknown_packet_types_are_ignored(void)
 {
-    begin();
+    begin_session();
     for (int type = 101; type < 256; type++) {
         script_send(&script, type, "us", channel.id, "what is that?");
         script_send(&script, type, "");
@@ -186,11 +188,11 @@ types_that_nobody_knows(void)
 }
 
 static void
-ignore_and_debug_without_end(void)
+ignore_and_debug_are_ignored(void)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     for (int i = 0; i < 20000; i++) {
         packet_put(&bytes, 1, MSG_IGNORE, "s", "nothing");
         packet_put(&bytes, 1, MSG_DEBUG, "bss", 1, "nothing\n\r\033", "");
@@ -198,7 +200,7 @@ ignore_and_debug_without_end(void)
         packet_put(&bytes, 1, MSG_IGNORE, "u", UINT32_MAX);
         packet_put(&bytes, 1, MSG_DEBUG, "bu", 1, UINT32_MAX);
     }
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     end_alive();
 }
 
@@ -220,7 +222,7 @@ memory_in_use(void)
 
 /* ---- Data ------------------------------------------------------------- */
 
-/* The channel's data, in packets of `piece` bytes, `total` of them. */
+/* Send `total` bytes of channel data in packets of `piece` bytes. */
 static void
 flood(size_t piece, size_t total)
 {
@@ -232,13 +234,14 @@ flood(size_t piece, size_t total)
         packet_put(&bytes, 1, MSG_CHANNEL_DATA, "ud", channel.id, data, piece);
     }
     for (size_t i = 0; i < packets; i += batch) {
-        script_say(&script, bytes.data, bytes.len);
+        script_write(&script, bytes.data, bytes.len);
     }
     free(bytes.data);
     round_trip();
 }
 
-/* What a stalled reader has before it, to the last byte. */
+/* Returns the number of bytes that the channel's stream holds, after reading
+ * them. */
 static size_t
 read_all_there_is(void)
 {
@@ -255,28 +258,29 @@ read_all_there_is(void)
     return total;
 }
 
-/* All of the window in the smallest packets, to one who does not read: each
- * would cost libssh2 some 130 bytes, and 2 MiB of them 270 MB. */
+/* The server fills the window with the smallest packets, and the caller does
+ * not read.  Each packet would cost libssh2 about 130 bytes, so 2 MiB would
+ * cost 270 MB. */
 static void
-tiny_packets_to_a_stalled_reader(void)
+tiny_packets_to_a_stalled_reader_take_little_memory(void)
 {
     size_t before;
 
-    begin();
+    begin_session();
     before = memory_in_use();
     flood(1, 3 * MB);
     CHECK_LE(memory_in_use() - before, 8 * MB);
-    prove_a_new_channel(); /* others are not held up */
+    check_new_channel(); /* other channels are not stalled */
     CHECK_LE(read_all_there_is(), 3 * MB);
     end_alive();
 }
 
 static void
-more_than_the_window(void)
+data_beyond_the_window_takes_little_memory(void)
 {
     size_t before;
 
-    begin();
+    begin_session();
     before = memory_in_use();
     flood(32000, 32 * MB);
     CHECK_LE(memory_in_use() - before, 3 * MB);
@@ -285,22 +289,22 @@ more_than_the_window(void)
 }
 
 static void
-more_than_a_packet_may_hold(void)
+data_beyond_the_maximum_packet_size_is_cut(void)
 {
     static const char data[39000];
 
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_DATA, "ud", channel.id, data,
                 sizeof(data));
     CHECK_EQ(read_all_there_is(), 32768);
     end_alive();
 }
 
-/* The length inside a packet, which is not the packet's. */
+/* The string's length does not fit the packet's. */
 static void
-data_that_lies_about_its_length(void)
+data_with_a_wrong_length_is_survived(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_DATA, "uur", channel.id, UINT32_MAX, "xy",
                 (size_t)2);
     script_send(&script, MSG_CHANNEL_DATA, "uu", channel.id, 1000U);
@@ -308,17 +312,18 @@ data_that_lies_about_its_length(void)
     script_send(&script, MSG_CHANNEL_DATA, "");
     script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "u", channel.id);
     script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "uu", channel.id, 1U);
-    expect(channel.stream, "xy");
+    expect_text(channel.stream, "xy");
     end_alive();
 }
 
-/* stderr, which no direct-tcpip has: dropped, whatever there is of it. */
+/* Extended data (stderr), which a direct-tcpip channel does not have, is
+ * dropped. */
 static void
-extended_data(void)
+extended_data_is_dropped(void)
 {
     static const char data[30000];
 
-    begin();
+    begin_session();
     for (size_t i = 0; i < 8 * MB / sizeof(data); i++) {
         script_send(&script, MSG_CHANNEL_EXTENDED_DATA, "uud", channel.id,
                     (uint32_t)i, data, sizeof(data));
@@ -330,9 +335,9 @@ extended_data(void)
 /* ---- Windows that lie ------------------------------------------------- */
 
 static void
-window_past_all_bounds(void)
+window_beyond_32_bits_is_survived(void)
 {
-    begin();
+    begin_session();
     for (int i = 0; i < 10; i++) {
         script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id,
                     UINT32_MAX);
@@ -340,11 +345,11 @@ window_past_all_bounds(void)
     end_alive();
 }
 
-/* The sum of what was given is 2^32: nothing, or all. */
+/* The sum of the window adjustments is 2^32, which wraps to 0 in 32 bits. */
 static void
-window_that_wraps_to_nothing(void)
+window_that_wraps_to_0_is_survived(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id,
                 UINT32_MAX - SCRIPT_WINDOW + 1);
     round_trip();
@@ -353,9 +358,9 @@ window_that_wraps_to_nothing(void)
 }
 
 static void
-window_of_nothing_again_and_again(void)
+window_adjustments_of_0_are_ignored(void)
 {
-    begin();
+    begin_session();
     for (int i = 0; i < 50000; i++) {
         script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 0U);
     }
@@ -364,18 +369,19 @@ window_of_nothing_again_and_again(void)
     end_alive();
 }
 
-/* A byte each time: the caller's data goes on, in as many packets. */
+/* The window grows by one byte at a time, and the caller's data goes out in
+ * one-byte packets. */
 static void
-window_of_a_byte_at_a_time(void)
+window_may_come_byte_by_byte(void)
 {
     struct sg_error error = {.status = SG_OK};
 
     script_open(&script);
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
-    channel_confirm(&script, &channel, 0);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
+    script_confirm(&script, &channel, 0);
     CHECK_OK(channel_wait(&channel, &error), error);
-    say(channel.stream, "abcdefgh", 8);
+    write_all(channel.stream, "abcdefgh", 8);
     for (int i = 0; i < 8; i++) {
         script_send(&script, MSG_CHANNEL_WINDOW_ADJUST, "uu", channel.id, 1U);
         script_expect(&script, MSG_CHANNEL_DATA);
@@ -388,83 +394,84 @@ window_of_a_byte_at_a_time(void)
     end_alive();
 }
 
-/* Packets of at most nothing. */
+/* The server says that a packet may hold 0 bytes. */
 static void
-packets_of_no_size(void)
+maximum_packet_size_of_0_costs_nothing(void)
 {
     struct sg_error error = {.status = SG_OK};
 
     script_open(&script);
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
     script_send(&script, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", channel.id,
                 SERVERS_ID, SCRIPT_WINDOW, 0U);
     CHECK_OK(channel_wait(&channel, &error), error);
-    say(channel.stream, "abcdefgh", 8);
+    write_all(channel.stream, "abcdefgh", 8);
     expect_quiet();
-    end();
+    end_session();
 }
 
-/* ---- What was never asked for ----------------------------------------- */
+/* ---- Messages that were not asked for --------------------------------- */
 
 static void
-unasked(int type, const char *format, uint32_t first)
+send_unasked(int type, const char *format, uint32_t first)
 {
     struct bytes bytes = {0};
 
-    begin();
+    begin_session();
     for (int i = 0; i < 100; i++) {
         packet_put(&bytes, 1, type, format, first, 0U, 1U, 0U);
     }
     for (int i = 0; i < 100; i++) {
-        script_say(&script, bytes.data, bytes.len);
+        script_write(&script, bytes.data, bytes.len);
     }
     free(bytes.data);
     round_trip();
-    prove_life();
-    prove_a_new_channel();
-    end();
+    check_alive();
+    check_new_channel();
+    end_session();
 }
 
 static void
-replies_never_asked_for(void)
+replies_that_were_not_asked_for_are_ignored(void)
 {
-    unasked(MSG_CHANNEL_SUCCESS, "u", 0);
-    unasked(MSG_CHANNEL_FAILURE, "u", 0);
-    unasked(MSG_CHANNEL_SUCCESS, "u", 77);
-    unasked(MSG_REQUEST_SUCCESS, "", 0);
-    unasked(MSG_REQUEST_FAILURE, "", 0);
-    unasked(MSG_USERAUTH_SUCCESS, "", 0);
-    unasked(MSG_USERAUTH_FAILURE, "uu", 0);
-    unasked(MSG_USERAUTH_BANNER, "uu", 0);
-    unasked(MSG_USERAUTH_INFO_REQUEST, "uuuu", 0);
-    unasked(MSG_SERVICE_ACCEPT, "u", 0);
-    unasked(MSG_NEWKEYS, "", 0);
-    unasked(MSG_KEX_ECDH_REPLY, "uuu", 0);
-    unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 0);
-    unasked(MSG_CHANNEL_OPEN_FAILURE, "uuu", 0);
-    unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 4000);
+    send_unasked(MSG_CHANNEL_SUCCESS, "u", 0);
+    send_unasked(MSG_CHANNEL_FAILURE, "u", 0);
+    send_unasked(MSG_CHANNEL_SUCCESS, "u", 77);
+    send_unasked(MSG_REQUEST_SUCCESS, "", 0);
+    send_unasked(MSG_REQUEST_FAILURE, "", 0);
+    send_unasked(MSG_USERAUTH_SUCCESS, "", 0);
+    send_unasked(MSG_USERAUTH_FAILURE, "uu", 0);
+    send_unasked(MSG_USERAUTH_BANNER, "uu", 0);
+    send_unasked(MSG_USERAUTH_INFO_REQUEST, "uuuu", 0);
+    send_unasked(MSG_SERVICE_ACCEPT, "u", 0);
+    send_unasked(MSG_NEWKEYS, "", 0);
+    send_unasked(MSG_KEX_ECDH_REPLY, "uuu", 0);
+    send_unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 0);
+    send_unasked(MSG_CHANNEL_OPEN_FAILURE, "uuu", 0);
+    send_unasked(MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", 4000);
 }
 
-/* For the number that the next channel is going to have. */
+/* The server refuses opens whose numbers the client has not used yet. */
 static void
-confirmation_before_the_open(void)
+refusal_before_the_open_is_ignored(void)
 {
-    begin();
+    begin_session();
     for (uint32_t id = channel.id + 1; id < channel.id + 20; id++) {
         script_send(&script, MSG_CHANNEL_OPEN_FAILURE, "uuss", id, 2U, "no",
                     "");
     }
     round_trip();
-    prove_life();
+    check_alive();
     expect_quiet();
-    end();
+    end_session();
 }
 
-/* The engine asks for a channel of no known type when it wants libssh2 to
- * read and has no other; refused before it asks, it must read on. */
+/* When the engine wants libssh2 to read and has no channel, it asks for a
+ * channel of an unknown type.  If the refusal arrives before that open,
+ * libssh2 must be made to read on all the same. */
 static void
-refusal_before_the_question(void)
+refusal_before_the_engines_own_open(void)
 {
     static const char nothing[1000];
     struct bytes bytes = {0};
@@ -477,23 +484,23 @@ refusal_before_the_question(void)
     for (int i = 0; i < 100; i++) {
         packet_put(&bytes, 1, MSG_IGNORE, "d", nothing, sizeof(nothing));
     }
-    script_say_bytes(&script, &bytes);
+    script_write_bytes(&script, &bytes);
     round_trip();
     expect_quiet();
     channel = (struct channel){.stream = -1};
-    end();
+    end_session();
 }
 
-/* Without end: there is a bound to what is kept, and whoever meets it is no
- * server to stay with. */
+/* The engine bounds what it keeps, and gives up a server that exceeds the
+ * bound. */
 static void
-unasked_without_end(void)
+unasked_messages_are_bounded(void)
 {
     static const char nothing[32000];
     struct bytes bytes = {0};
     size_t before;
 
-    begin();
+    begin_session();
     before = memory_in_use();
     for (int i = 0; i < 10; i++) {
         packet_put(&bytes, 1, MSG_CHANNEL_SUCCESS, "d", nothing,
@@ -501,7 +508,7 @@ unasked_without_end(void)
     }
     for (size_t n = 0; n < 400 * MB && failure_of(script.shared) == 0;
          n += bytes.len) {
-        script_say(&script, bytes.data, bytes.len);
+        script_write(&script, bytes.data, bytes.len);
         CHECK_LE(memory_in_use() - before, 200 * MB);
     }
     free(bytes.data);
@@ -509,9 +516,9 @@ unasked_without_end(void)
 }
 
 static void
-channels_that_are_none(void)
+messages_for_unknown_channels_are_ignored(void)
 {
-    begin();
+    begin_session();
     for (int type = MSG_CHANNEL_WINDOW_ADJUST; type <= MSG_CHANNEL_FAILURE;
          type++) {
         script_send(&script, type, "uus", channel.id + 1, 5U, "x");
@@ -522,7 +529,7 @@ channels_that_are_none(void)
 }
 
 static void
-opens_of_the_server(void)
+opens_by_the_server_are_refused(void)
 {
     static const char *const types[] = {"session",
                                         "forwarded-tcpip",
@@ -532,7 +539,7 @@ opens_of_the_server(void)
                                         "noop",
                                         ""};
 
-    begin();
+    begin_session();
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         script_send(&script, MSG_CHANNEL_OPEN, "suuususu", types[i], 5U,
                     SCRIPT_WINDOW, 32768U, "host", 22U, "host", 23U);
@@ -543,27 +550,27 @@ opens_of_the_server(void)
     end_alive();
 }
 
-/* Of a type that libssh2 knows. */
+/* libssh2 parses the opens of these types. */
 static void
-opens_of_the_server_cut_short(void)
+truncated_opens_by_the_server_are_survived(void)
 {
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_OPEN, "suuuuu", "forwarded-tcpip", 5U,
                 SCRIPT_WINDOW, 32768U, UINT32_MAX, UINT32_MAX);
     end_lost("");
-    begin();
+    begin_session();
     script_send(&script, MSG_CHANNEL_OPEN, "suuuuu", "x11", 5U, SCRIPT_WINDOW,
                 32768U, UINT32_MAX, UINT32_MAX);
     end_alive();
 }
 
 static void
-requests_of_the_server(void)
+requests_by_the_server_are_answered(void)
 {
     static const char *const types[] = {"exit-status", "exit-signal",
                                         "keepalive@openssh.com", "eow@x", ""};
 
-    begin();
+    begin_session();
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         script_send(&script, MSG_CHANNEL_REQUEST, "usb", channel.id, types[i],
                     1);
@@ -586,15 +593,15 @@ requests_of_the_server(void)
     end_alive();
 }
 
-/* Each wants an answer, and the server takes none. */
+/* The server sends global requests that want replies, and reads no reply. */
 static void
-questions_of_one_who_does_not_listen(void)
+requests_from_a_server_that_does_not_read_are_bounded(void)
 {
     struct bytes bytes = {0};
     struct pollfd pollfd = {.events = POLLOUT};
     size_t before, n = 0;
 
-    begin();
+    begin_session();
     pollfd.fd = script.fd;
     before = memory_in_use();
     for (int i = 0; i < 1000; i++) {
@@ -611,7 +618,7 @@ questions_of_one_who_does_not_listen(void)
     expect_quiet();
     CHECK_EQ(failure_of(script.shared), 0);
     free(bytes.data);
-    /* The next of its words begins in the middle of a packet. */
+    /* The connection ends in the middle of a packet. */
     channel_close(&channel);
     script_hang_up(&script);
     script_expect_end(&script);
@@ -622,41 +629,41 @@ int
 main(int argc, char **argv)
 {
     static const struct role roles[] = {
-        {"meet_an_odd_length", meet_an_odd_length},
+        {"receive_an_odd_length", receive_an_odd_length},
     };
     static const struct test_case cases[] = {
-        CASE(packet_without_length),
-        CASE(packet_too_long),
-        CASE(packet_of_padding_alone),
-        CASE(odd_length),
-        CASE(wrong_mac),
-        CASE(nothing_after_a_wrong_mac),
-        CASE(garbage),
-        CASE(slow_motion),
-        CASE(half_a_packet_then_the_end),
-        CASE(types_that_nobody_knows),
-        CASE(ignore_and_debug_without_end),
-        CASE(tiny_packets_to_a_stalled_reader),
-        CASE(more_than_the_window),
-        CASE(more_than_a_packet_may_hold),
-        CASE(data_that_lies_about_its_length),
-        CASE(extended_data),
-        CASE(window_past_all_bounds),
-        CASE(window_that_wraps_to_nothing),
-        CASE(window_of_nothing_again_and_again),
-        CASE(window_of_a_byte_at_a_time),
-        CASE(packets_of_no_size),
-        CASE(replies_never_asked_for),
-        CASE(confirmation_before_the_open),
-        CASE(refusal_before_the_question),
-        CASE(unasked_without_end),
-        CASE(channels_that_are_none),
-        CASE(opens_of_the_server),
-        CASE(opens_of_the_server_cut_short),
-        CASE(requests_of_the_server),
-        CASE(questions_of_one_who_does_not_listen),
+        CASE(packet_without_length_ends_the_session),
+        CASE(packet_too_long_ends_the_session),
+        CASE(packet_of_padding_alone_ends_the_session),
+        CASE(length_that_is_no_multiple_of_the_block),
+        CASE(wrong_mac_ends_the_session),
+        CASE(nothing_is_delivered_after_a_wrong_mac),
+        CASE(garbage_ends_the_session),
+        CASE(packet_may_come_byte_by_byte),
+        CASE(connection_may_end_within_a_packet),
+        CASE(unknown_packet_types_are_ignored),
+        CASE(ignore_and_debug_are_ignored),
+        CASE(tiny_packets_to_a_stalled_reader_take_little_memory),
+        CASE(data_beyond_the_window_takes_little_memory),
+        CASE(data_beyond_the_maximum_packet_size_is_cut),
+        CASE(data_with_a_wrong_length_is_survived),
+        CASE(extended_data_is_dropped),
+        CASE(window_beyond_32_bits_is_survived),
+        CASE(window_that_wraps_to_0_is_survived),
+        CASE(window_adjustments_of_0_are_ignored),
+        CASE(window_may_come_byte_by_byte),
+        CASE(maximum_packet_size_of_0_costs_nothing),
+        CASE(replies_that_were_not_asked_for_are_ignored),
+        CASE(refusal_before_the_open_is_ignored),
+        CASE(refusal_before_the_engines_own_open),
+        CASE(unasked_messages_are_bounded),
+        CASE(messages_for_unknown_channels_are_ignored),
+        CASE(opens_by_the_server_are_refused),
+        CASE(truncated_opens_by_the_server_are_survived),
+        CASE(requests_by_the_server_are_answered),
+        CASE(requests_from_a_server_that_does_not_read_are_bounded),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A server that takes its time.
+ * This program plays a server that answers late (hostile.h).
  */
-#include "stage.h"
+#include "lib/hostile.h"
 
 #include <time.h>
 
-/* libssh2 asks this one; the engine's own clock is another. */
+/* libssh2 reads this clock, which the test can set forward by `ahead`
+ * seconds.  The engine reads another one. */
 static time_t ahead;
 
 time_t
@@ -22,25 +23,26 @@ time(time_t *to)
     return now.tv_sec;
 }
 
-/* sshd tries to connect for two minutes and more; libssh2 1.10 waits for one.
- * Others on the same session must not suffer from it, at the latest then. */
+/* sshd may try to connect for more than two minutes, and libssh2 1.10 gives
+ * an open up after one.  Other channels of the session must go on meanwhile
+ * and afterwards. */
 static void
-open_without_an_answer_for_long(void)
+late_reply_to_an_open_disturbs_no_other_channel(void)
 {
     struct channel old;
     struct sg_error error = {.status = SG_OK};
 
-    begin();
+    begin_session();
     old = channel;
-    channel_ask(&script, &channel);
-    channel_expect_open(&script, &channel);
+    script_ask(&script, &channel);
+    script_expect_open(&script, &channel);
     __atomic_store_n(&ahead, 100, __ATOMIC_RELAXED);
     script_send(&script, MSG_CHANNEL_DATA, "us", old.id, "still here");
-    expect(old.stream, "still here");
+    expect_text(old.stream, "still here");
     round_trip();
-    channel_confirm(&script, &channel, SCRIPT_WINDOW);
+    script_confirm(&script, &channel, SCRIPT_WINDOW);
     if (channel_wait(&channel, &error) == SG_OK) {
-        prove_life();
+        check_alive();
         sg_sys_close(&channel.stream);
         script_expect(&script, MSG_CHANNEL_CLOSE);
         script_send(&script, MSG_CHANNEL_CLOSE, "u", channel.id);
@@ -55,20 +57,21 @@ open_without_an_answer_for_long(void)
     __atomic_store_n(&ahead, 0, __ATOMIC_RELAXED);
 }
 
-/* A close takes nothing from the caller that has come before it. */
+/* Closing the session loses no data that arrived before, even if the caller
+ * has not read it. */
 static void
-closed_with_much_unread(void)
+close_loses_no_unread_data(void)
 {
     static char data[20000], got[65536];
     size_t heard = 0;
     ssize_t n;
 
-    begin();
+    begin_session();
     for (int i = 0; i < 50; i++) {
         script_send(&script, MSG_CHANNEL_DATA, "ud", channel.id, data,
                     sizeof(data));
     }
-    say(channel.stream, "last words", 10);
+    write_all(channel.stream, "last words", 10);
     round_trip();
     sg_sys_close(&script.control);
     script_expect(&script, MSG_CHANNEL_CLOSE);
@@ -90,8 +93,8 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(closed_with_much_unread),
-        CASE(open_without_an_answer_for_long),
+        CASE(close_loses_no_unread_data),
+        CASE(late_reply_to_an_open_disturbs_no_other_channel),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A child's pipes, lent to the caller: loan.c, and what proxy.c makes of the
- * end of a loan.
+ * This program tests loan.c, by which a caller uses a child's pipes without
+ * the loop, and how proxy.c goes on after the end of a loan.
  */
 #include "engine/loan.h"
 
 #include <fcntl.h>
 
-#include "peers.h"
+#include "lib/proxy.h"
 
 #define BIG (8 * 1024 * 1024)
 
 static struct proxy
-lent_sh(const char *script)
+lending_proxy(const char *script)
 {
     struct command command;
     struct proxy proxy;
@@ -20,7 +20,7 @@ lent_sh(const char *script)
     command_sh(&command, script);
     command.options.lends = true;
     proxy = proxy_start(&command, LONG_LINGER);
-    return proxy; /* a child that is quick may have ended the loan already */
+    return proxy; /* a quick child may have ended the loan */
 }
 
 static sg_deadline
@@ -29,7 +29,8 @@ soon(void)
     return sg_deadline_after(PATIENCE * SG_SEC);
 }
 
-/* As the glue does it: by the loan while it lasts, then by the stream. */
+/* Write as the Python types do: by the loan while it lasts, then to the
+ * stream.  Returns the bytes taken, or -1 with errno. */
 static ssize_t
 give(struct proxy *proxy, const char *data, size_t n)
 {
@@ -43,6 +44,7 @@ give(struct proxy *proxy, const char *data, size_t n)
                                  : send(proxy->stream, data, n, MSG_NOSIGNAL);
 }
 
+/* Read in the same way.  Returns the bytes read, or 0 at the end. */
 static ssize_t
 take(struct proxy *proxy, char *to, size_t n)
 {
@@ -92,7 +94,7 @@ take_all(struct proxy *proxy, size_t position, size_t n)
     }
 }
 
-/* ---- While it lasts --------------------------------------------------- */
+/* ---- While a loan lasts ----------------------------------------------- */
 
 static int
 count_waits(const char *call)
@@ -102,13 +104,13 @@ count_waits(const char *call)
 }
 
 static void
-bytes_wake_no_loop(void)
+bytes_on_loan_wake_no_loop(void)
 {
-    struct proxy proxy = lent_sh("exec cat");
+    struct proxy proxy = lending_proxy("exec cat");
 
     give_all(&proxy, 0, 10);
     take_all(&proxy, 0, 10);
-    let_the_loop_go_round();
+    loop_round_trip();
     calls_made = 0;
     active_hook = count_waits;
     for (size_t i = 1; i <= 100; i++) {
@@ -116,18 +118,18 @@ bytes_wake_no_loop(void)
         take_all(&proxy, 10 * i, 10);
     }
     active_hook = NULL;
-    CHECK_LE(calls_made, 10); /* the other proxy's end */
+    CHECK_LE(calls_made, 10); /* the end of loop_round_trip()'s proxy */
     CHECK(sg_loan_lasts(sg_shared_loan(proxy.shared)));
     proxy_close(&proxy);
 }
 
 static void
-idle_costs_nothing(void)
+idle_loan_costs_nothing(void)
 {
-    struct proxy proxy = lent_sh("echo words >&2; exec cat");
+    struct proxy proxy = lending_proxy("echo words >&2; exec cat");
 
     give_all(&proxy, 0, 1);
-    let_the_loop_go_round();
+    loop_round_trip();
     expect_quiet();
     proxy_close(&proxy);
 }
@@ -135,7 +137,7 @@ idle_costs_nothing(void)
 static void
 wait_ends_at_the_deadline(void)
 {
-    struct proxy proxy = lent_sh("exec sleep 1000");
+    struct proxy proxy = lending_proxy("exec sleep 1000");
     struct sg_loan *loan = sg_shared_loan(proxy.shared);
     static char data[65536];
 
@@ -147,12 +149,12 @@ wait_ends_at_the_deadline(void)
     proxy_close(&proxy);
 }
 
-/* ---- Its end ---------------------------------------------------------- */
+/* ---- The end of a loan ------------------------------------------------ */
 
 static void
-no_byte_overtakes_another(void)
+bytes_stay_in_order_when_the_loan_ends(void)
 {
-    struct proxy proxy = lent_sh("exec cat");
+    struct proxy proxy = lending_proxy("exec cat");
 
     give_all(&proxy, 0, 60000);
     take_all(&proxy, 0, 1000);
@@ -160,15 +162,15 @@ no_byte_overtakes_another(void)
     give_all(&proxy, 60000, 60000);
     take_all(&proxy, 1000, 119000);
     shutdown(proxy.stream, SHUT_WR);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     proxy_close(&proxy);
 }
 
 static void
-end_of_output_ends_it_and_is_told_with_its_reason(void)
+end_of_output_ends_the_loan_and_has_its_reason(void)
 {
-    struct proxy proxy = lent_sh("printf 0; exit 3");
+    struct proxy proxy = lending_proxy("printf 0; exit 3");
     char byte;
 
     CHECK_EQ(take(&proxy, &byte, 1), 1);
@@ -185,15 +187,15 @@ is_over(void *proxy)
     return !sg_loan_lasts(sg_shared_loan(((struct proxy *)proxy)->shared));
 }
 
-/* Without anything that the caller does. */
+/* The caller does nothing here. */
 static void
-it_ends_when_the_child_closes_an_end(void)
+loan_ends_when_the_child_closes_a_pipe(void)
 {
     static const char *const scripts[] = {
         "exec <&-; exec sleep 1000", "exec >&-; exec sleep 1000", "exit 0"};
 
     for (size_t i = 0; i < COUNT_OF(scripts); i++) {
-        struct proxy proxy = lent_sh(scripts[i]);
+        struct proxy proxy = lending_proxy(scripts[i]);
 
         wait_until(is_over, &proxy);
         kill(proxy.pid, SIGKILL);
@@ -201,25 +203,25 @@ it_ends_when_the_child_closes_an_end(void)
     }
 }
 
-/* The pipe is known to have no reader before anybody writes. */
+/* The engine knows that the pipe has no reader before the caller writes. */
 static void
-who_sends_to_a_dead_child_is_refused(void)
+write_to_a_dead_child_is_refused(void)
 {
-    struct proxy proxy = lent_sh("printf x; exit 3");
+    struct proxy proxy = lending_proxy("printf x; exit 3");
     char byte;
 
     CHECK_EQ(take(&proxy, &byte, 1), 1);
     CHECK_EQ(proxy_returncode(&proxy), 3);
-    let_the_loop_go_round();
+    loop_round_trip();
     CHECK_EQ(give(&proxy, "x", 1), -1);
     CHECK_EQ(errno, EPIPE);
     proxy_close(&proxy);
 }
 
 static void
-what_was_written_arrives_after_close(void)
+bytes_written_on_loan_arrive_after_close(void)
 {
-    struct proxy proxy = lent_sh("sleep 0.1; cat >&2");
+    struct proxy proxy = lending_proxy("sleep 0.1; cat >&2");
     size_t n;
     char *tail;
 
@@ -249,14 +251,14 @@ take_big(void *proxy)
 }
 
 static void
-others_go_on_by_the_stream(void)
+threads_go_on_with_the_stream(void)
 {
-    struct proxy proxy = lent_sh("exec cat");
+    struct proxy proxy = lending_proxy("exec cat");
     pthread_t giver, taker;
 
     CHECK_EQ(pthread_create(&giver, NULL, give_big, &proxy), 0);
     CHECK_EQ(pthread_create(&taker, NULL, take_big, &proxy), 0);
-    poll(NULL, 0, 3); /* wherever they are then */
+    poll(NULL, 0, 3); /* the threads may be anywhere by then */
     sg_loan_end(sg_shared_loan(proxy.shared));
     pthread_join(giver, NULL);
     pthread_join(taker, NULL);
@@ -279,10 +281,10 @@ wait_for_ever(void *arg)
 }
 
 static void
-its_end_wakes_who_waits(void)
+end_of_the_loan_wakes_waiting_threads(void)
 {
     static char data[65536];
-    struct proxy proxy = lent_sh("exec sleep 1000");
+    struct proxy proxy = lending_proxy("exec sleep 1000");
     struct sg_loan *loan = sg_shared_loan(proxy.shared);
     struct waiter waiters[4] = {
         {loan, false, 0}, {loan, true, 0}, {loan, true, 0}, {loan, false, 0}};
@@ -294,22 +296,23 @@ its_end_wakes_who_waits(void)
         CHECK_EQ(pthread_create(&threads[i], NULL, wait_for_ever, &waiters[i]),
                  0);
     }
-    let_the_loop_go_round(); /* and they have begun, most likely */
+    loop_round_trip(); /* the threads most likely wait by now */
     sg_loan_end(loan);
     for (size_t i = 0; i < COUNT_OF(waiters); i++) {
         pthread_join(threads[i], NULL);
         CHECK_EQ(waiters[i].result, 1);
     }
-    CHECK_EQ(loan->bell.reader, -1); /* nobody needs it any more */
+    CHECK_EQ(loan->bell.reader, -1); /* the bell is gone with the loan */
     kill(proxy.pid, SIGKILL);
     proxy_close(&proxy);
 }
 
-/* Or poll(2) would tell of it for ever. */
+/* Otherwise poll(2) would report the closed descriptor at once, again and
+ * again. */
 static void
-it_ends_when_somebody_closes_the_bell(void)
+loan_ends_when_its_bell_is_closed(void)
 {
-    struct proxy proxy = lent_sh("exec sleep 1000");
+    struct proxy proxy = lending_proxy("exec sleep 1000");
     struct sg_loan *loan = sg_shared_loan(proxy.shared);
 
     CHECK_EQ(sg_loan_wait(loan, false, sg_sys_now()), 0);
@@ -321,7 +324,7 @@ it_ends_when_somebody_closes_the_bell(void)
 }
 
 static void *
-fill_for_ever(void *arg)
+write_until_refused(void *arg)
 {
     struct proxy *proxy = arg;
     static char data[65536];
@@ -331,15 +334,15 @@ fill_for_ever(void *arg)
     return NULL;
 }
 
-/* It goes on by the stream, and is refused there. */
+/* The waiting thread goes on with the stream, which refuses its data. */
 static void
-half_close_reaches_the_child_past_who_waits_for_room(void)
+half_close_reaches_the_child_while_a_thread_waits_for_room(void)
 {
-    struct proxy proxy = lent_sh("sleep 0.2; exec cat >/dev/null");
+    struct proxy proxy = lending_proxy("sleep 0.2; exec cat >/dev/null");
     pthread_t waiter;
 
-    CHECK_EQ(pthread_create(&waiter, NULL, fill_for_ever, &proxy), 0);
-    let_the_loop_go_round();
+    CHECK_EQ(pthread_create(&waiter, NULL, write_until_refused, &proxy), 0);
+    loop_round_trip();
     sg_loan_end(sg_shared_loan(proxy.shared));
     shutdown(proxy.stream, SHUT_WR);
     pthread_join(waiter, NULL);
@@ -349,9 +352,10 @@ half_close_reaches_the_child_past_who_waits_for_room(void)
 
 static _Thread_local bool is_slow;
 
-/* As a write whose buffer has to be read from a disk. */
+/* Stands for a write(2) that takes long, because its buffer must be read from
+ * a disk. */
 static int
-hold_up_who_is_slow(const char *call)
+hold_up_the_slow_thread(const char *call)
 {
     if (is_slow && strcmp(call, "write") == 0) {
         gate_pass();
@@ -368,19 +372,19 @@ give_slowly(void *proxy)
 }
 
 static void
-who_is_slow_holds_up_nobody_and_is_not_overtaken(void)
+slow_write_stalls_no_thread_and_is_not_overtaken(void)
 {
-    struct proxy proxy = lent_sh("exec cat");
+    struct proxy proxy = lending_proxy("exec cat");
     struct pollfd arrived = {.fd = proxy.stream, .events = POLLIN};
     pthread_t giver;
 
     gate_set(false);
-    active_hook = hold_up_who_is_slow;
+    active_hook = hold_up_the_slow_thread;
     CHECK_EQ(pthread_create(&giver, NULL, give_slowly, &proxy), 0);
     gate_wait();
     sg_loan_end(sg_shared_loan(proxy.shared));
     give_all(&proxy, 100, 100);
-    let_the_loop_go_round();
+    loop_round_trip();
     CHECK_EQ(poll(&arrived, 1, 0), 0);
     gate_set(true);
     pthread_join(giver, NULL);
@@ -393,7 +397,7 @@ who_is_slow_holds_up_nobody_and_is_not_overtaken(void)
 
 #define MANY 17 /* loans, of two pipes each */
 
-#ifndef SG_PORTABLE /* where they do not grow */
+#ifndef SG_PORTABLE /* pipes do not grow there */
 
 static int
 size_of(const struct sg_lent *lent)
@@ -402,7 +406,7 @@ size_of(const struct sg_lent *lent)
 }
 
 static void
-only_so_many_pipes_are_large_at_a_time(void)
+number_of_large_pipes_is_bounded(void)
 {
     struct sg_loan loans[MANY] = {0};
     int far[MANY][2];
@@ -448,23 +452,23 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(bytes_wake_no_loop),
-        CASE(idle_costs_nothing),
+        CASE(bytes_on_loan_wake_no_loop),
+        CASE(idle_loan_costs_nothing),
         CASE(wait_ends_at_the_deadline),
-        CASE(no_byte_overtakes_another),
-        CASE(end_of_output_ends_it_and_is_told_with_its_reason),
-        CASE(it_ends_when_the_child_closes_an_end),
-        CASE(who_sends_to_a_dead_child_is_refused),
-        CASE(what_was_written_arrives_after_close),
-        CASE(others_go_on_by_the_stream),
-        CASE(its_end_wakes_who_waits),
-        CASE(it_ends_when_somebody_closes_the_bell),
-        CASE(half_close_reaches_the_child_past_who_waits_for_room),
-        CASE(who_is_slow_holds_up_nobody_and_is_not_overtaken),
+        CASE(bytes_stay_in_order_when_the_loan_ends),
+        CASE(end_of_output_ends_the_loan_and_has_its_reason),
+        CASE(loan_ends_when_the_child_closes_a_pipe),
+        CASE(write_to_a_dead_child_is_refused),
+        CASE(bytes_written_on_loan_arrive_after_close),
+        CASE(threads_go_on_with_the_stream),
+        CASE(end_of_the_loan_wakes_waiting_threads),
+        CASE(loan_ends_when_its_bell_is_closed),
+        CASE(half_close_reaches_the_child_while_a_thread_waits_for_room),
+        CASE(slow_write_stalls_no_thread_and_is_not_overtaken),
 #ifndef SG_PORTABLE
-        CASE(only_so_many_pipes_are_large_at_a_time),
+        CASE(number_of_large_pipes_is_bounded),
 #endif
     };
 
-    return play_or_run(NULL, 0, cases, COUNT_OF(cases), argc, argv);
+    return run_role_or_cases(NULL, 0, cases, COUNT_OF(cases), argc, argv);
 }

@@ -1,35 +1,37 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Handshakes (session.c, handshake.c) and authentication (auth.c): with a real
- * sshd, and with peers that are none.
+ * This program tests handshakes (session.c, handshake.c) and authentication
+ * (auth.c), with a real sshd and with peers that are no SSH server.
  */
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
-#include "sshd.h"
+#include "lib/sshd.h"
+#include "lib/stream.h"
+#include "ssh/auth.h"
 
 /* ---- Handshake -------------------------------------------------------- */
 
-/* A session with something that is no server. */
+/* The peer of this session is no SSH server; `peer` is its end. */
 struct stranger {
     struct sg_session *session;
     int peer;
 };
 
 static struct stranger
-meet(void)
+stranger_open(void)
 {
     struct stranger stranger;
     int pair[2];
 
     CHECK_EQ(sg_sys_socketpair(pair), 0);
-    stranger.session = session_on(pair[0]);
+    stranger.session = session_new_unshared(pair[0]);
     stranger.peer = pair[1];
     return stranger;
 }
 
 static void
-part(struct stranger *stranger)
+stranger_close(struct stranger *stranger)
 {
     sg_session_free(stranger->session);
     sg_sys_close(&stranger->peer);
@@ -47,32 +49,32 @@ expect_handshake(struct stranger *stranger, struct sg_wait wait,
 }
 
 static int64_t
-giving_up_silence(void)
+time_out_in_silence(void)
 {
-    struct stranger stranger = meet();
+    struct stranger stranger = stranger_open();
     int64_t start = sg_sys_now(), took;
 
     expect_handshake(&stranger, wait_at_most(100 * SG_MSEC), SG_ERR_TIMEOUT);
     took = sg_sys_now() - start;
     CHECK_GE(took, 100 * SG_MSEC);
-    part(&stranger);
+    stranger_close(&stranger);
     return took;
 }
 
 static void
-handshake_with_silence(void)
+handshake_ends_at_its_deadline(void)
 {
-    expect_in_time(giving_up_silence, 2 * SG_SEC);
+    expect_in_time(time_out_in_silence, 2 * SG_SEC);
 }
 
 static void
-handshake_with_garbage(void)
+handshake_with_garbage_fails(void)
 {
     static char garbage[30000];
     struct random random = {1};
 
     for (int n = 0; n < 50; n++) {
-        struct stranger stranger = meet();
+        struct stranger stranger = stranger_open();
         struct sg_error error = {.status = SG_OK};
         struct sg_wait wait = wait_at_most(PATIENCE * SG_SEC);
         enum sg_status status;
@@ -81,37 +83,38 @@ handshake_with_garbage(void)
             garbage[i] = (char)random_next(&random);
         }
         if (n % 2 == 0) {
-            say(stranger.peer, "SSH-2.0-x\r\n", 11);
+            write_all(stranger.peer, "SSH-2.0-x\r\n", 11);
         }
-        say(stranger.peer, garbage, random_below(&random, sizeof(garbage)));
+        write_all(stranger.peer, garbage,
+                  random_below(&random, sizeof(garbage)));
         CHECK_EQ(shutdown(stranger.peer, SHUT_WR), 0);
         status = sg_session_handshake(stranger.session, NULL, &wait, &error);
         CHECK(status == SG_ERR_SSH || status == SG_ERR_LOST);
-        part(&stranger);
+        stranger_close(&stranger);
     }
 }
 
 static void
-handshake_with_one_who_leaves(void)
+handshake_fails_when_the_peer_leaves(void)
 {
     static const char *const words[] = {
         "",          "SSH-",          "SSH-2.0-x",
         "hello\r\n", "SSH-2.0-x\r\n", "SSH-1.5-x\r\n"};
 
     for (size_t i = 0; i < COUNT_OF(words); i++) {
-        struct stranger stranger = meet();
+        struct stranger stranger = stranger_open();
         struct sg_error error = {.status = SG_OK};
         struct sg_wait wait = wait_at_most(PATIENCE * SG_SEC);
         enum sg_status status;
 
-        say(stranger.peer, words[i], strlen(words[i]));
+        write_all(stranger.peer, words[i], strlen(words[i]));
         sg_sys_close(&stranger.peer);
         status = sg_session_handshake(stranger.session, NULL, &wait, &error);
         if (status != SG_ERR_LOST && status != SG_ERR_SSH) {
             test_fail(__FILE__, __LINE__, "%d after \"%s\"", status, words[i]);
         }
         CHECK(error.text[0] != '\0' || error.err != 0);
-        part(&stranger);
+        stranger_close(&stranger);
     }
 }
 
@@ -127,9 +130,9 @@ talk(void *arg)
 }
 
 static void
-handshake_with_one_who_talks(void)
+handshake_with_an_endless_banner_ends_at_its_deadline(void)
 {
-    struct stranger stranger = meet();
+    struct stranger stranger = stranger_open();
     pthread_t thread;
 
     CHECK_EQ(pthread_create(&thread, NULL, talk, &stranger.peer), 0);
@@ -166,9 +169,9 @@ keep_signalling(void *arg)
 }
 
 static void
-handshake_is_interrupted(void)
+handshake_can_be_interrupted(void)
 {
-    struct stranger stranger = meet();
+    struct stranger stranger = stranger_open();
     struct sigaction action = {.sa_handler = ignore};
     int escalate_at = 3;
     struct sg_wait wait = {.deadline = SG_NEVER,
@@ -181,20 +184,20 @@ handshake_is_interrupted(void)
     CHECK_EQ(pthread_create(&thread, NULL, keep_signalling, &self), 0);
     expect_handshake(&stranger, wait, SG_ERR_INTERRUPTED);
     CHECK_EQ(pthread_join(thread, NULL), 0);
-    part(&stranger);
+    stranger_close(&stranger);
 }
 
 /* ---- Authentication --------------------------------------------------- */
 
 static void
-login_with_a_key(void)
+key_logs_in(void)
 {
     struct sshd sshd = sshd_start("");
-    struct sg_session *session = session_on(sshd.fd);
+    struct sg_session *session = session_new_unshared(sshd.fd);
     struct sg_error error = {.status = SG_OK};
     size_t n;
 
-    shake_hands(session);
+    session_handshake(session);
     CHECK(sg_session_host_key(session, &n) != NULL);
     CHECK_EQ(n, 4 + 11 + 4 + 32);
     CHECK_TEXT(sg_session_method(session, SG_METHOD_HOST_KEY), "ssh-ed25519");
@@ -202,26 +205,26 @@ login_with_a_key(void)
                      "SSH-2.0-OpenSSH", 15),
              0);
     CHECK(!sg_auth_is_done(session));
-    CHECK_OK(log_in(session, "user", &error), error);
+    CHECK_OK(log_in_with_key(session, "user", &error), error);
     CHECK(sg_auth_is_done(session));
     sg_session_free(session);
     sshd_join(&sshd);
 }
 
 static void
-refused_key_and_then_the_right_one(void)
+right_key_logs_in_after_refused_ones(void)
 {
     struct sshd sshd = sshd_start("");
-    struct sg_session *session = session_on(sshd.fd);
+    struct sg_session *session = session_new_unshared(sshd.fd);
     struct sg_error error = {.status = SG_OK}, refusal = {.status = SG_OK};
-    struct sg_wait wait = patiently();
+    struct sg_wait wait = wait_patiently();
     const char *methods;
 
-    shake_hands(session);
+    session_handshake(session);
     CHECK_OK(sg_auth_none(session, user_name(), &methods, &wait, &error),
              error);
     CHECK_TEXT(methods, "publickey");
-    CHECK_EQ(log_in(session, "stranger", &refusal), SG_ERR_REFUSED);
+    CHECK_EQ(log_in_with_key(session, "stranger", &refusal), SG_ERR_REFUSED);
     CHECK(refusal.text[0] != '\0');
     refusal = (struct sg_error){.status = SG_OK};
     CHECK_EQ(sg_auth_password(session, user_name(), "x", 1, &wait, &refusal),
@@ -231,23 +234,23 @@ refused_key_and_then_the_right_one(void)
                          &wait, &refusal),
              SG_ERR_REFUSED);
     CHECK(!sg_auth_is_done(session));
-    CHECK_OK(log_in(session, "user", &error), error);
+    CHECK_OK(log_in_with_key(session, "user", &error), error);
     sg_session_free(session);
     sshd_join(&sshd);
 }
 
 static void
-server_that_has_had_enough(void)
+too_many_failures_have_the_servers_reason(void)
 {
     struct sshd sshd = sshd_start("MaxAuthTries 2");
-    struct sg_session *session = session_on(sshd.fd);
+    struct sg_session *session = session_new_unshared(sshd.fd);
     enum sg_status status = SG_ERR_REFUSED;
     struct sg_error error = {.status = SG_OK};
 
-    shake_hands(session);
+    session_handshake(session);
     for (int i = 0; i < 5 && status == SG_ERR_REFUSED; i++) {
         error = (struct sg_error){.status = SG_OK};
-        status = log_in(session, "stranger", &error);
+        status = log_in_with_key(session, "stranger", &error);
     }
     CHECK_EQ(status, SG_ERR_LOST);
     CHECK(strstr(error.text, "Too many") != NULL);
@@ -256,8 +259,9 @@ server_that_has_had_enough(void)
     sshd_join(&sshd);
 }
 
-/* The bytes of the base64 in a key file: the second word of a public one,
- * what is between the dashes of a private one.  For free(). */
+/* Returns the decoded base64 of a key file, and its length in `n`: of a
+ * public key the second word, of a private key all between the dashes.  The
+ * caller frees it. */
 static unsigned char *
 decode(const char *name, size_t *n)
 {
@@ -288,7 +292,8 @@ decode(const char *name, size_t *n)
     return data;
 }
 
-/* Both halves of an ed25519 key are the only string of 64 bytes there. */
+/* Sign with the private key of "user".  It is the only string of 64 bytes in
+ * the file: the 32 bytes of the seed and then the public key. */
 static int
 sign(void *arg, const char *algorithm, const unsigned char *data, size_t n,
      unsigned char **signature, size_t *signature_len)
@@ -331,19 +336,19 @@ sign_nothing(void *arg, const char *algorithm, const unsigned char *data,
 }
 
 static void
-login_with_a_signer(void)
+signer_logs_in(void)
 {
     struct sshd sshd = sshd_start("");
-    struct sg_session *session = session_on(sshd.fd);
+    struct sg_session *session = session_new_unshared(sshd.fd);
     int signed_ones = 0;
     struct sg_signer signer = {.sign = sign_nothing, .arg = &signed_ones};
     struct sg_error error = {.status = SG_OK};
-    struct sg_wait wait = patiently();
+    struct sg_wait wait = wait_patiently();
     size_t n, m;
     unsigned char *blob = decode("user.pub", &n);
     unsigned char *stranger = decode("stranger.pub", &m);
 
-    shake_hands(session);
+    session_handshake(session);
     CHECK_EQ(
         sg_auth_signer(session, user_name(), blob, n, &signer, &wait, &error),
         SG_ERR_REFUSED);
@@ -353,7 +358,7 @@ login_with_a_signer(void)
     CHECK_EQ(sg_auth_signer(session, user_name(), stranger, m, &signer, &wait,
                             &error),
              SG_ERR_REFUSED);
-    CHECK_EQ(signed_ones, 1); /* not asked for what would be refused */
+    CHECK_EQ(signed_ones, 1); /* a refused key is not signed with */
     error = (struct sg_error){.status = SG_OK};
     CHECK_OK(
         sg_auth_signer(session, user_name(), blob, n, &signer, &wait, &error),
@@ -370,15 +375,15 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(handshake_with_silence),
-        CASE(handshake_with_garbage),
-        CASE(handshake_with_one_who_leaves),
-        CASE(handshake_with_one_who_talks),
-        CASE(handshake_is_interrupted),
-        CASE(login_with_a_key),
-        CASE(refused_key_and_then_the_right_one),
-        CASE(server_that_has_had_enough),
-        CASE(login_with_a_signer),
+        CASE(handshake_ends_at_its_deadline),
+        CASE(handshake_with_garbage_fails),
+        CASE(handshake_fails_when_the_peer_leaves),
+        CASE(handshake_with_an_endless_banner_ends_at_its_deadline),
+        CASE(handshake_can_be_interrupted),
+        CASE(key_logs_in),
+        CASE(right_key_logs_in_after_refused_ones),
+        CASE(too_many_failures_have_the_servers_reason),
+        CASE(signer_logs_in),
     };
 
     return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);

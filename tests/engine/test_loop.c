@@ -1,29 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The loop's life: many threads that start and end it, the program's exit,
- * and fork().
+ * This program tests the life of loops: threads that start and end them, the
+ * exit of the program, a poller that fails, and fork().
  */
 #include "engine/loop.h"
 
-#include "peers.h"
+#include <sys/syscall.h>
+
+#include "lib/proxy.h"
 
 #define THREADS 8
 
 static pthread_t tester;
-
-/* ---- Roles ------------------------------------------------------------ */
-
-static int
-ignore_gentle_signals(char **arguments)
-{
-    (void)arguments;
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    say(STDOUT_FILENO, "stubborn", 8);
-    while (pause() < 0) {
-    }
-    return 0;
-}
 
 /* ---- Threads ---------------------------------------------------------- */
 
@@ -70,7 +58,7 @@ loop_starts_and_ends_on_demand(void)
 }
 
 static void
-held_and_released_by_many_threads(void)
+many_threads_may_hold_and_release_the_loop(void)
 {
     run_threads(hold_and_release);
 }
@@ -84,13 +72,13 @@ start_use_and_end(void *number)
         switch (((uintptr_t)number + (uintptr_t)i) % 4) {
         case 0:
             proxy = proxy_sh("exec cat", LONG_LINGER);
-            say(proxy.stream, "hello", 5);
-            expect(proxy.stream, "hello");
+            write_all(proxy.stream, "hello", 5);
+            expect_text(proxy.stream, "hello");
             break;
         case 1:
             proxy = proxy_sh("echo last; exit 3", LONG_LINGER);
-            expect(proxy.stream, "last\n");
-            expect_end(proxy.stream);
+            expect_text(proxy.stream, "last\n");
+            expect_eof(proxy.stream);
             CHECK_EQ(proxy_returncode(&proxy), 3);
             break;
         case 2:
@@ -106,12 +94,12 @@ start_use_and_end(void *number)
 }
 
 static void
-proxies_of_many_threads(void)
+many_threads_may_run_proxies(void)
 {
     run_threads(start_use_and_end);
 }
 
-/* ---- The program's exit ----------------------------------------------- */
+/* ---- The exit of the program ------------------------------------------ */
 
 static int64_t
 stopping_nothing(void)
@@ -123,7 +111,7 @@ stopping_nothing(void)
 }
 
 static void
-nothing_to_stop(void)
+stop_without_a_loop_returns_at_once(void)
 {
     expect_in_time(stopping_nothing, SG_SEC);
 }
@@ -139,12 +127,12 @@ stop_lets_data_in_flight_go_first(void)
     command_sh(&command, "cat >&2; exit 5");
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
-    say(proxy.stream, "data", 4);
+    write_all(proxy.stream, "data", 4);
     sg_loop_stop_all(sg_deadline_after(PATIENCE * SG_SEC));
     CHECK_EQ(sg_loop_count(), 0);
-    expect(pipe_fd[0], "data");
+    expect_text(pipe_fd[0], "data");
     CHECK_EQ(proxy_returncode(&proxy), 5);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     proxy_close(&proxy);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
@@ -157,10 +145,10 @@ stopping_stubborn_children(void)
     int64_t start, took;
 
     for (size_t i = 0; i < COUNT_OF(proxies); i++) {
-        proxies[i] = proxy_role("ignore_gentle_signals", NULL, LONG_LINGER);
-        expect(proxies[i].stream, "stubborn");
+        proxies[i] = proxy_role("ignore_hup_and_term", NULL, LONG_LINGER);
+        expect_text(proxies[i].stream, "stubborn");
     }
-    sg_sys_close(&proxies[0].stream); /* lingers already */
+    sg_sys_close(&proxies[0].stream); /* the child lingers already */
     fill_up(proxies[1].stream, 20);
     start = sg_sys_now();
     sg_loop_stop_all(sg_deadline_after(SG_SEC));
@@ -173,7 +161,7 @@ stopping_stubborn_children(void)
     return took;
 }
 
-/* All of them together within the one bound. */
+/* All children together are ended within one bound. */
 static void
 stubborn_children_are_stopped_in_time(void)
 {
@@ -196,7 +184,7 @@ stopping_what_is_held(void)
 }
 
 static void
-stop_comes_back_in_time_whatever_holds(void)
+stop_returns_in_time_while_the_loop_is_held(void)
 {
     expect_in_time(stopping_what_is_held, SG_SEC);
 }
@@ -219,7 +207,7 @@ stop_again_and_again(void *number)
 }
 
 static void
-stopped_while_threads_start_proxies(void)
+stop_while_threads_start_proxies(void)
 {
     run_threads(stop_again_and_again);
 }
@@ -246,9 +234,9 @@ has_failed_five_times(void *unused)
     return polls >= 5;
 }
 
-/* It tries again, but not without end in between. */
+/* The loop tries again, after a pause. */
 static void
-loop_does_not_spin_when_it_can_not_wait(void)
+loop_does_not_spin_when_its_poller_fails(void)
 {
     struct proxy proxy = proxy_sh("exec cat", LONG_LINGER);
     int64_t start;
@@ -256,16 +244,16 @@ loop_does_not_spin_when_it_can_not_wait(void)
     tester = pthread_self();
     start = sg_sys_now();
     active_hook = fail_to_wait;
-    say(proxy.stream, "hello", 5); /* it waits in the poller until then */
+    write_all(proxy.stream, "hello", 5); /* wakes the loop */
     wait_until(has_failed_five_times, NULL);
     CHECK_GE(sg_sys_now() - start, 4 * 10 * SG_MSEC);
     active_hook = NULL;
-    expect(proxy.stream, "hello");
+    expect_text(proxy.stream, "hello");
     expect_quiet();
     proxy_close(&proxy);
 }
 
-/* ---- Rounds ----------------------------------------------------------- */
+/* ---- Turns ------------------------------------------------------------ */
 
 static struct sg_task leader, follower;
 static atomic_int polls_before[2], ended;
@@ -288,7 +276,8 @@ turn_of_leader(struct sg_task *task)
     sg_loop_over(task);
 }
 
-/* The first of its turns is its arrival. */
+/* The follower's first turn comes with its arrival; the leader makes it due
+ * for another. */
 static void
 turn_of_follower(struct sg_task *task)
 {
@@ -320,7 +309,7 @@ both_have_ended(void *unused)
 }
 
 static void
-who_is_made_due_in_a_turn_has_its_own_before_the_next_poll(void)
+task_made_due_in_a_turn_runs_before_the_next_poll(void)
 {
     static const struct sg_task_kind kinds[] = {
         {"leader", turn_of_leader, stop_nothing, note_end},
@@ -343,7 +332,7 @@ who_is_made_due_in_a_turn_has_its_own_before_the_next_poll(void)
 }
 
 #ifndef SG_PORTABLE
-/* The descriptor of this name in /proc, or -1. */
+/* Returns the descriptor that /proc shows under this name, or -1. */
 static int
 find_descriptor(const char *name)
 {
@@ -359,7 +348,8 @@ find_descriptor(const char *name)
     return -1;
 }
 
-/* Take all numbers that are free below `number`; returns how many. */
+/* Open all descriptor numbers that are free below `number`; returns how many.
+ */
 static int
 fill_below(int number, int *taken)
 {
@@ -373,56 +363,58 @@ fill_below(int number, int *taken)
     return n;
 }
 
-/* A program that closes a number once too often.  By syscall(2), for the
- * thread sanitizer would rightly complain of such a program.  The lowest free
- * number, which the next poller gets, is the one that was closed. */
+/* The program closes descriptors of the engine by mistake: the poller's,
+ * whose number then gets another owner, and the one that /proc shows as
+ * `name`, if there is one.  That one's number is then the lowest free number,
+ * so the next poller gets it.  This calls syscall(2), because ThreadSanitizer
+ * reports such a close(2). */
 static void
-check_loss_of(const char *name)
+check_loss_of_poller_and(const char *name)
 {
     struct proxy proxy = proxy_sh("cat; exit 3", LONG_LINGER), late;
     int lost, number, taken[100], n;
 
-    say(proxy.stream, "hello", 5);
-    expect(proxy.stream, "hello");
+    write_all(proxy.stream, "hello", 5);
+    expect_text(proxy.stream, "hello");
     lost = find_descriptor("anon_inode:[eventpoll]");
     CHECK_EQ(syscall(SYS_close, lost), 0);
-    CHECK_EQ(syscall(SYS_dup3, messages_fd, lost, 0),
-             lost); /* it is somebody else's now */
+    /* The number has another owner now. */
+    CHECK_EQ(syscall(SYS_dup3, messages_fd, lost, 0), lost);
     number = find_descriptor(name);
     n = fill_below(number, taken);
     if (number >= 0) {
         CHECK_EQ(syscall(SYS_close, number), 0);
     }
-    say(proxy.stream, "hello", 5);
-    expect(proxy.stream, "hello");
+    write_all(proxy.stream, "hello", 5);
+    expect_text(proxy.stream, "hello");
     CHECK(sg_sys_is_open(lost));
     CHECK_EQ(syscall(SYS_close, lost), 0);
     while (n > 0) {
         close(taken[--n]);
     }
-    late = proxy_sh("exec cat", LONG_LINGER); /* its mail arrives */
-    say(late.stream, "late", 4);
-    expect(late.stream, "late");
+    late = proxy_sh("exec cat", LONG_LINGER); /* wakes the loop */
+    write_all(late.stream, "late", 4);
+    expect_text(late.stream, "late");
     expect_quiet();
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     proxy_close(&proxy);
     proxy_close(&late);
 }
 
 static void
-poller_that_is_lost_is_replaced(void)
+closed_poller_is_replaced(void)
 {
-    check_loss_of("nothing else");
-    check_loss_of("anon_inode:[eventfd]");
+    check_loss_of_poller_and("nothing else");
+    check_loss_of_poller_and("anon_inode:[eventfd]");
 }
 #endif
 
 /* ---- Fork ------------------------------------------------------------- */
 
-/* In the child of a fork: nothing of the parent's is open, and the engine
- * works as in a fresh process. */
+/* In the child of a fork: check that no descriptor of the parent's engine is
+ * open, and that the engine works as in a new process. */
 static void
 check_child_of_fork(int descriptors)
 {
@@ -433,10 +425,10 @@ check_child_of_fork(int descriptors)
     CHECK_EQ(sg_loop_count(), 0);
     CHECK_LE(count_descriptors(), descriptors);
     proxy = proxy_sh("cat; exit 3", LONG_LINGER);
-    say(proxy.stream, "hello", 5);
-    expect(proxy.stream, "hello");
+    write_all(proxy.stream, "hello", 5);
+    expect_text(proxy.stream, "hello");
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     proxy_close(&proxy);
     wait_until(no_loop_runs, NULL);
@@ -450,7 +442,7 @@ child_of_fork_has_its_own_engine(void)
     struct proxy proxy = proxy_sh("exec cat", LONG_LINGER);
     pid_t pid;
 
-    say(proxy.stream, "hello", 5);
+    write_all(proxy.stream, "hello", 5);
     wait_for(proxy.stream, POLLIN);
     pid = fork();
     if (pid == 0) {
@@ -460,12 +452,12 @@ child_of_fork_has_its_own_engine(void)
         leave_process();
     }
     join_process(pid);
-    expect(proxy.stream, "hello"); /* nobody took it */
+    expect_text(proxy.stream, "hello"); /* the child did not take it */
     proxy_close(&proxy);
 }
 
 static void
-fork_without_an_engine_at_work(void)
+child_of_fork_works_if_the_parent_had_no_loop(void)
 {
     int descriptors = count_descriptors();
     pid_t pid = fork();
@@ -477,14 +469,14 @@ fork_without_an_engine_at_work(void)
     join_process(pid);
 }
 
-static atomic_int still_forking;
+static atomic_int is_forking;
 
-/* Descriptors of the test's own would be in the way of counting: no pidfd
- * here; the end is the stream's. */
+/* Descriptors of the test would disturb the count of descriptors, so this
+ * opens no pidfd and waits for the end of the stream. */
 static void *
-start_and_end_until_told(void *unused)
+start_and_end_proxies(void *unused)
 {
-    while (still_forking) {
+    while (is_forking) {
         struct proxy proxy = {.stream = -1};
         struct command command;
 
@@ -493,35 +485,36 @@ start_and_end_until_told(void *unused)
         CHECK_EQ(sg_proxy_start(&command.options, LONG_LINGER, proxy.shared,
                                 &proxy.stream, &proxy.pid, NULL),
                  SG_OK);
-        expect_end(proxy.stream);
+        expect_eof(proxy.stream);
         sg_sys_close(&proxy.stream);
         sg_shared_unref(proxy.shared);
     }
     return unused;
 }
 
-/* A fork has a copy of what was open then, but for what is ours. */
+/* The number of descriptors before any thread ran; the child of a fork must
+ * not have more. */
 static int descriptors_at_start;
 
 static void *
 fork_or_be_busy(void *number)
 {
     if (number != NULL) {
-        return start_and_end_until_told(NULL);
+        return start_and_end_proxies(NULL);
     }
     for (int i = 0; i < 30; i++) {
         pid_t pid = fork();
 
         if (pid == 0) {
             CHECK_EQ(sg_sys_owned(), 0);
-#ifndef __SANITIZE_ADDRESS__ /* its allocator may be locked for ever here */
+#ifndef __SANITIZE_ADDRESS__ /* its allocator may stay locked in the child */
             check_child_of_fork(descriptors_at_start);
 #endif
             leave_process();
         }
         join_process(pid);
     }
-    still_forking = 0;
+    is_forking = 0;
     return NULL;
 }
 
@@ -529,7 +522,7 @@ static void
 fork_while_threads_start_and_end_proxies(void)
 {
     descriptors_at_start = count_descriptors();
-    still_forking = 1;
+    is_forking = 1;
     run_threads(fork_or_be_busy);
 }
 
@@ -537,27 +530,27 @@ int
 main(int argc, char **argv)
 {
     static const struct role roles[] = {
-        {"ignore_gentle_signals", ignore_gentle_signals},
+        {"ignore_hup_and_term", ignore_hup_and_term},
     };
     static const struct test_case cases[] = {
         CASE(loop_starts_and_ends_on_demand),
-        CASE(held_and_released_by_many_threads),
-        CASE(proxies_of_many_threads),
-        CASE(nothing_to_stop),
+        CASE(many_threads_may_hold_and_release_the_loop),
+        CASE(many_threads_may_run_proxies),
+        CASE(stop_without_a_loop_returns_at_once),
         CASE(stop_lets_data_in_flight_go_first),
         CASE(stubborn_children_are_stopped_in_time),
-        CASE(stop_comes_back_in_time_whatever_holds),
-        CASE(stopped_while_threads_start_proxies),
-        CASE(loop_does_not_spin_when_it_can_not_wait),
-        CASE(who_is_made_due_in_a_turn_has_its_own_before_the_next_poll),
+        CASE(stop_returns_in_time_while_the_loop_is_held),
+        CASE(stop_while_threads_start_proxies),
+        CASE(loop_does_not_spin_when_its_poller_fails),
+        CASE(task_made_due_in_a_turn_runs_before_the_next_poll),
 #ifndef SG_PORTABLE
-        CASE(poller_that_is_lost_is_replaced),
+        CASE(closed_poller_is_replaced),
 #endif
-        CASE(fork_without_an_engine_at_work),
+        CASE(child_of_fork_works_if_the_parent_had_no_loop),
         CASE(child_of_fork_has_its_own_engine),
         CASE(fork_while_threads_start_and_end_proxies),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

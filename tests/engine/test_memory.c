@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * memory.c: counted to the byte, bounded, wiped.
+ * This program tests memory.c: memory for libssh2 that is counted to the byte,
+ * bounded and wiped.
  */
 #include "ssh/memory.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 
-/* What comes before each block. */
+/* Returns the size in bytes of the header before each block. */
 static size_t
-head(void)
+header_size(void)
 {
     struct sg_memory memory = {0};
     void *block = sg_memory_alloc(&memory, 0);
@@ -22,7 +23,7 @@ head(void)
 }
 
 static void
-it_counts_to_the_byte(void)
+memory_is_counted_to_the_byte(void)
 {
     struct sg_memory memory = {0};
     void *a = sg_memory_alloc(&memory, 100);
@@ -30,14 +31,14 @@ it_counts_to_the_byte(void)
     void *c = sg_memory_copy(&memory, "hello", 5);
 
     CHECK(a != NULL && b != NULL && c != NULL);
-    CHECK_EQ(memory.used, 105 + 3 * head());
+    CHECK_EQ(memory.used, 105 + 3 * header_size());
     CHECK_EQ(memcmp(c, "hello", 5), 0);
     c = sg_memory_realloc(&memory, c, 50);
     CHECK_EQ(memcmp(c, "hello", 5), 0);
-    CHECK_EQ(memory.used, 150 + 3 * head());
+    CHECK_EQ(memory.used, 150 + 3 * header_size());
     c = sg_memory_realloc(&memory, c, 2);
     CHECK_EQ(memcmp(c, "he", 2), 0);
-    CHECK_EQ(memory.used, 102 + 3 * head());
+    CHECK_EQ(memory.used, 102 + 3 * header_size());
     sg_memory_free(&memory, a);
     sg_memory_free(&memory, b);
     sg_memory_free(&memory, c);
@@ -60,9 +61,9 @@ blocks_are_aligned(void)
 }
 
 static void
-the_limit_holds_and_is_remembered(void)
+limit_holds_and_is_reported(void)
 {
-    struct sg_memory memory = {.limit = 1000 + 2 * head()};
+    struct sg_memory memory = {.limit = 1000 + 2 * header_size()};
     void *a = sg_memory_alloc(&memory, 600), *b;
 
     CHECK(sg_memory_alloc(&memory, 401) == NULL);
@@ -71,7 +72,7 @@ the_limit_holds_and_is_remembered(void)
     b = sg_memory_alloc(&memory, 400);
     CHECK(b != NULL);
     CHECK(!memory.was_exhausted);
-    CHECK(sg_memory_realloc(&memory, b, 401) == NULL); /* b is as it was */
+    CHECK(sg_memory_realloc(&memory, b, 401) == NULL); /* b is unchanged */
     CHECK_EQ(memory.used, memory.limit);
     CHECK(sg_memory_alloc(&memory, SIZE_MAX) == NULL);
     sg_memory_free(&memory, a);
@@ -80,7 +81,7 @@ the_limit_holds_and_is_remembered(void)
 }
 
 static void
-a_size_that_can_not_be_is_refused_without_a_limit(void)
+impossible_size_is_refused_without_a_limit(void)
 {
     struct sg_memory memory = {0};
 
@@ -89,7 +90,7 @@ a_size_that_can_not_be_is_refused_without_a_limit(void)
 }
 
 static void
-the_watched_block_is_missed(void)
+freeing_the_watched_block_is_reported(void)
 {
     struct sg_memory memory = {0};
     void *a = sg_memory_alloc(&memory, 1), *b = sg_memory_alloc(&memory, 1);
@@ -101,9 +102,10 @@ the_watched_block_is_missed(void)
     CHECK(memory.watched_freed);
 }
 
-/* For a libssh2 that mixes up allocators. */
+/* Plain memory is for a libssh2 that mixes allocators: it must work with
+ * malloc() and free(). */
 static void
-plain_memory_is_everybodys(void)
+plain_memory_works_with_malloc_and_free(void)
 {
     struct sg_memory memory = {.is_plain = true};
     char *a = sg_memory_alloc(&memory, 10), *b = malloc(10);
@@ -118,10 +120,10 @@ plain_memory_is_everybodys(void)
     CHECK_EQ(memory.used, 0);
 }
 
-/* That a block is wiped when it is given back can't be seen without reading
- * freed memory; that the function wipes can. */
+/* Only reading freed memory could show that a block is wiped when it is
+ * freed, so this tests the function that wipes. */
 static void
-wiping(void)
+wipe_clears_every_byte(void)
 {
     char secret[16] = "password";
 
@@ -135,13 +137,13 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(it_counts_to_the_byte),
+        CASE(memory_is_counted_to_the_byte),
         CASE(blocks_are_aligned),
-        CASE(the_limit_holds_and_is_remembered),
-        CASE(a_size_that_can_not_be_is_refused_without_a_limit),
-        CASE(the_watched_block_is_missed),
-        CASE(plain_memory_is_everybodys),
-        CASE(wiping),
+        CASE(limit_holds_and_is_reported),
+        CASE(impossible_size_is_refused_without_a_limit),
+        CASE(freeing_the_watched_block_is_reported),
+        CASE(plain_memory_works_with_malloc_and_free),
+        CASE(wipe_clears_every_byte),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * poller.c, by what both twins promise.
+ * This program tests the behaviour that the epoll and the poll variant of
+ * poller.c share.
  */
 #include "engine/poller.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 
 #define MANY 200
 
@@ -16,7 +17,7 @@ set(struct sg_watch *watch, unsigned wanted)
     CHECK_EQ(sg_poller_set(&poller, watch, wanted), 0);
 }
 
-/* How many watches are ready now, found in one go. */
+/* Returns the number of watches that one call finds ready now. */
 static int
 look(struct sg_watch **found, int max)
 {
@@ -44,7 +45,7 @@ only_what_is_ready_is_found(void)
     CHECK(found[0] == &a);
     CHECK_EQ(a.ready, SG_READ);
     CHECK_EQ(b.ready, 0);
-    set(&a, SG_READ | SG_WRITE); /* modified */
+    set(&a, SG_READ | SG_WRITE); /* change what is wanted */
     a.ready = 0;
     CHECK_EQ(look(found, 8), 1);
     CHECK_EQ(a.ready, SG_READ | SG_WRITE);
@@ -52,11 +53,11 @@ only_what_is_ready_is_found(void)
     a.ready = 0;
     CHECK_EQ(look(found, 8), 1);
     CHECK_EQ(a.ready, SG_WRITE);
-    set(&a, SG_NOTHING); /* left */
+    set(&a, SG_NOTHING); /* leave the poller */
     set(&a, SG_NOTHING);
     a.ready = 0;
     CHECK_EQ(look(found, 8), 0);
-    set(&a, SG_READ); /* and back, and still ready: level-triggered */
+    set(&a, SG_READ); /* enter it again: readiness is level-triggered */
     CHECK_EQ(look(found, 8), 1);
     CHECK_EQ(look(found, 8), 1);
     set(&a, SG_NOTHING);
@@ -67,7 +68,7 @@ only_what_is_ready_is_found(void)
 }
 
 static void
-hangup_comes_unasked_and_alone(void)
+hangup_is_reported_alone_when_only_that_is_wanted(void)
 {
     struct sg_watch reader = {.fd = -1}, writer = {.fd = -1}, *found[8];
     int pipe_fd[2], other[2];
@@ -78,7 +79,7 @@ hangup_comes_unasked_and_alone(void)
     CHECK_EQ(sg_sys_write(other[1], "x", 1), 1);
     reader.fd = other[0];
     writer.fd = pipe_fd[1];
-    set(&reader, SG_HANGUP); /* deaf for what can be read */
+    set(&reader, SG_HANGUP); /* readable data is not reported */
     set(&writer, SG_HANGUP);
     CHECK_EQ(look(found, 8), 0);
     sg_sys_close(&other[1]);
@@ -98,7 +99,7 @@ hangup_comes_unasked_and_alone(void)
 }
 
 static void
-socket_hangup_with_unread_data(void)
+hangup_of_a_socket_comes_with_its_unread_data(void)
 {
     struct sg_watch watch = {.fd = -1}, *found[8];
     int pair[2];
@@ -117,10 +118,10 @@ socket_hangup_with_unread_data(void)
     sg_poller_close(&poller);
 }
 
-/* A child between fork and exec has a copy of every descriptor: a closed one
- * must be quiet all the same. */
+/* A child between fork and exec has a copy of every descriptor.  A descriptor
+ * that is closed here must not be reported because of the copy. */
 static void
-closed_under_a_copy_is_quiet(void)
+closed_descriptor_with_a_copy_is_not_reported(void)
 {
     struct sg_watch watch = {.fd = -1}, *found[8];
     int pipe_fd[2], copy;
@@ -140,9 +141,10 @@ closed_under_a_copy_is_quiet(void)
     sg_poller_close(&poller);
 }
 
-/* All of MANY are ready for ever; a look finds 8: each must get its turn. */
+/* All of MANY watches are always ready, and one call finds up to 8.  Each
+ * watch must get its turn. */
 static void
-nobody_starves(void)
+no_watch_starves(void)
 {
     static struct sg_watch watches[MANY];
     struct sg_watch *found[8];
@@ -172,9 +174,10 @@ nobody_starves(void)
     sg_poller_close(&poller);
 }
 
-/* Enter, modify, leave in any order; what is found is what a model says. */
+/* Watches enter, change and leave in any order; the poller must find what a
+ * model says. */
 static void
-any_order(void)
+watches_may_change_in_any_order(void)
 {
     static struct sg_watch watches[MANY];
     struct sg_watch *found[64];
@@ -215,7 +218,7 @@ any_order(void)
 }
 
 static void
-waits_no_longer_than_told(void)
+wait_ends_after_its_timeout(void)
 {
     struct sg_watch watch = {.fd = -1}, *found[1];
     int pipe_fd[2];
@@ -236,7 +239,7 @@ waits_no_longer_than_told(void)
 }
 
 static void
-regular_file_is_an_error_or_ready(void)
+regular_file_is_refused_or_ready(void)
 {
     struct sg_watch watch = {.fd = -1}, *found[1];
     int err;
@@ -261,13 +264,13 @@ main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         CASE(only_what_is_ready_is_found),
-        CASE(hangup_comes_unasked_and_alone),
-        CASE(socket_hangup_with_unread_data),
-        CASE(closed_under_a_copy_is_quiet),
-        CASE(nobody_starves),
-        CASE(any_order),
-        CASE(waits_no_longer_than_told),
-        CASE(regular_file_is_an_error_or_ready),
+        CASE(hangup_is_reported_alone_when_only_that_is_wanted),
+        CASE(hangup_of_a_socket_comes_with_its_unread_data),
+        CASE(closed_descriptor_with_a_copy_is_not_reported),
+        CASE(no_watch_starves),
+        CASE(watches_may_change_in_any_order),
+        CASE(wait_ends_after_its_timeout),
+        CASE(regular_file_is_refused_or_ready),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

@@ -1,29 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A proxy: relay.c, child.c and proxy.c driven by a loop, against children
- * of every temper.  How they come to their end is in test_proxy_end.c.
+ * This program tests running proxies: relay.c, child.c and proxy.c on a loop,
+ * with children that behave in many ways. The end of a proxy is tested in
+ * test_proxy_end.c.
  */
 #include "proxy/proxy.h"
 
-#include "peers.h"
+#include "lib/proxy.h"
 #include "engine/tail.h"
 
 #define BIG (50 * 1024 * 1024)
 
 /* ---- Roles ------------------------------------------------------------ */
 
-static void
-make_numbers(char *to, size_t n, struct random *random)
-{
-    for (size_t i = 0; i < n; i += sizeof(uint64_t)) {
-        uint64_t next = random_next(random);
-
-        memcpy(to + i, &next, sizeof(next));
-    }
-}
-
-/* Writes BIG bytes and reads as many at the same time, by two processes: it
- * must not depend on ours which is done when. */
+/* Writes BIG bytes and reads BIG bytes at the same time, in two processes, so
+ * that neither direction waits for the other here. */
 static int
 trade(char **arguments)
 {
@@ -36,37 +27,38 @@ trade(char **arguments)
     alarm(CASE_LIMIT);
     if (writer == 0) {
         for (size_t done = 0; done < BIG; done += sizeof(block)) {
-            make_numbers(block, sizeof(block), &mine);
-            say(STDOUT_FILENO, block, sizeof(block));
+            random_fill(&mine, block, sizeof(block));
+            write_all(STDOUT_FILENO, block, sizeof(block));
         }
         _exit(0);
     }
     for (size_t done = 0; done < BIG; done += sizeof(block)) {
-        make_numbers(wanted, sizeof(block), &theirs);
-        if (hear(STDIN_FILENO, block, sizeof(block)) != sizeof(block)
+        random_fill(&theirs, wanted, sizeof(block));
+        if (read_up_to(STDIN_FILENO, block, sizeof(block)) != sizeof(block)
             || memcmp(block, wanted, sizeof(block)) != 0) {
             return 3;
         }
     }
-    if (hear(STDIN_FILENO, block, 1) != 0) {
+    if (read_up_to(STDIN_FILENO, block, 1) != 0) {
         return 4;
     }
     return waitpid(writer, &status, 0) == writer && status == 0 ? 0 : 5;
 }
 
-/* Writes until everything behind its stdout is full, tells how much that
- * was, and ends. */
+/* Writes until its stdout takes no more, writes the number of bytes to
+ * stderr, and exits with 6. */
 static int
-fill_and_end(char **arguments)
+fill_stdout_and_exit(char **arguments)
 {
     (void)arguments;
     dprintf(STDERR_FILENO, "%zu", fill_up(STDOUT_FILENO, 50));
     return 6;
 }
 
-/* Leaves more last words than one read takes, all at once; or one byte. */
+/* Waits for one byte, writes arguments[0] bytes to stderr in one write(2),
+ * and exits with 3. */
 static int
-leave_last_words(char **arguments)
+write_stderr_and_exit(char **arguments)
 {
     static char words[900000];
     size_t n = strtoul(arguments[0], NULL, 10);
@@ -81,7 +73,7 @@ leave_last_words(char **arguments)
     return 3;
 }
 
-/* ---- There and back --------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------- */
 
 static void
 echo(struct proxy *proxy, size_t n)
@@ -89,13 +81,13 @@ echo(struct proxy *proxy, size_t n)
     static char sent[200000], heard[200000];
 
     pattern_fill(n, sent, n);
-    say(proxy->stream, sent, n);
-    CHECK_EQ(hear(proxy->stream, heard, n), n);
+    write_all(proxy->stream, sent, n);
+    CHECK_EQ(read_up_to(proxy->stream, heard, n), n);
     CHECK_EQ(memcmp(sent, heard, n), 0);
 }
 
 static void
-what_goes_in_comes_out(void)
+data_of_every_size_comes_back(void)
 {
     static const size_t sizes[] = {1,     2,      100, 4096,   32700, 65536,
                                    65537, 200000, 3,   200000, 100};
@@ -125,7 +117,7 @@ big_transfers_both_ways_at_once(void)
 
         if (ready & POLLOUT && sent < BIG) {
             if (at == 0) {
-                make_numbers(out, sizeof(out), &mine);
+                random_fill(&mine, out, sizeof(out));
             }
             n = write(proxy.stream, out + at, sizeof(out) - at);
             sent += n > 0 ? (size_t)n : 0;
@@ -138,18 +130,18 @@ big_transfers_both_ways_at_once(void)
             n = read(proxy.stream, in + at, sizeof(in) - at);
             heard += n > 0 ? (size_t)n : 0;
             if (n > 0 && heard % sizeof(in) == 0) {
-                make_numbers(wanted, sizeof(in), &theirs);
+                random_fill(&theirs, wanted, sizeof(in));
                 CHECK_EQ(memcmp(in, wanted, sizeof(in)), 0);
             }
         }
     }
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     proxy_close(&proxy);
 }
 
 static void
-two_hundred_at_once(void)
+two_hundred_proxies_share_one_loop(void)
 {
     static struct proxy proxies[200];
     struct command command;
@@ -160,10 +152,10 @@ two_hundred_at_once(void)
     }
     CHECK_EQ(sg_loop_count(), 1);
     for (size_t i = 0; i < COUNT_OF(proxies); i++) {
-        say(proxies[i].stream, "hello", 5);
+        write_all(proxies[i].stream, "hello", 5);
     }
     for (size_t i = 0; i < COUNT_OF(proxies); i++) {
-        expect(proxies[i].stream, "hello");
+        expect_text(proxies[i].stream, "hello");
     }
     for (size_t i = 0; i < COUNT_OF(proxies); i++) {
         proxy_close(&proxies[i]);
@@ -171,18 +163,18 @@ two_hundred_at_once(void)
 }
 
 static void
-two_pipes_are_its_standard_streams(void)
+standard_streams_of_the_child_are_pipes(void)
 {
     struct proxy proxy = proxy_sh(
         "test -p /dev/stdin && test -p /dev/stdout && echo pipes",
         LONG_LINGER);
 
-    expect(proxy.stream, "pipes\n");
+    expect_text(proxy.stream, "pipes\n");
     proxy_close(&proxy);
 }
 
 static void
-start_fails_and_leaves_nothing(void)
+failed_start_leaves_nothing(void)
 {
     struct command command;
     struct sg_shared *shared = sg_shared_new();
@@ -200,22 +192,23 @@ start_fails_and_leaves_nothing(void)
     sg_shared_unref(shared);
 }
 
-/* ---- One way ---------------------------------------------------------- */
+/* ---- One direction ---------------------------------------------------- */
 
 static void
-half_close_ends_its_input_alone(void)
+half_close_ends_only_the_childs_input(void)
 {
     struct proxy proxy = proxy_sh("cat; echo end; exit 4", LONG_LINGER);
 
-    say(proxy.stream, "data ", 5);
+    write_all(proxy.stream, "data ", 5);
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
-    expect(proxy.stream, "data end\n");
-    expect_end(proxy.stream);
+    expect_text(proxy.stream, "data end\n");
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 4);
     proxy_close(&proxy);
 }
 
-/* SHUT_RD: what comes is dropped, and does not hold up what goes. */
+/* After SHUT_RD the child's output is dropped, and the caller's data goes on.
+ */
 static void
 caller_that_reads_no_more_can_send(void)
 {
@@ -229,16 +222,17 @@ caller_that_reads_no_more_can_send(void)
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, 0);
     CHECK_EQ(shutdown(proxy.stream, SHUT_RD), 0);
-    let_the_loop_go_round(); /* it is not taken for a close */
+    loop_round_trip(); /* the loop does not take it for a close */
     CHECK(!process_is_gone(proxy.process));
-    say(proxy.stream, "heard\n", 6);
-    expect(pipe_fd[0], "heard\n");
+    write_all(proxy.stream, "heard\n", 6);
+    expect_text(pipe_fd[0], "heard\n");
     proxy_close(&proxy);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
 }
 
-/* Its input is closed: sends fail after a while, what it says still comes. */
+/* The child closes its input: sends fail after a while, and its output goes
+ * on. */
 static void
 child_that_reads_no_more_can_send(void)
 {
@@ -247,11 +241,11 @@ child_that_reads_no_more_can_send(void)
         "exec <&-; echo deaf; while test -e /proc/$PPID; do echo still; done",
         SHORT_LINGER);
 
-    expect(proxy.stream, "deaf\n");
+    expect_text(proxy.stream, "deaf\n");
     while (send(proxy.stream, block, sizeof(block), MSG_NOSIGNAL) > 0) {
-    } /* which waits for room, soon in vain */
+    } /* send(2) waits for room until it fails */
     CHECK_EQ(errno, EPIPE);
-    expect(proxy.stream, "still\nstill\nstill\n");
+    expect_text(proxy.stream, "still\nstill\nstill\n");
     CHECK(!process_is_gone(proxy.process));
     proxy_close(&proxy);
 }
@@ -271,21 +265,21 @@ check_tail(struct proxy *proxy, const char *wanted)
 }
 
 static void
-last_words_are_known_at_the_end(void)
+stderr_is_known_at_the_end(void)
 {
     for (int i = 0; i < 20; i++) {
         struct proxy proxy = proxy_sh("echo first >&2; echo last >&2; exit 2",
                                       LONG_LINGER);
 
-        expect_end(proxy.stream);
-        CHECK(proxy_is_known(&proxy));
+        expect_eof(proxy.stream);
+        CHECK(proxy_has_returncode(&proxy));
         check_tail(&proxy, "first\nlast\n");
         proxy_close(&proxy);
     }
 }
 
 static void
-flood_of_errors_is_drained_and_its_end_kept(void)
+flood_of_stderr_is_drained_and_its_end_kept(void)
 {
     static char wanted[SG_TAIL_CAPACITY + 1];
     struct proxy proxy = proxy_sh(
@@ -294,8 +288,8 @@ flood_of_errors_is_drained_and_its_end_kept(void)
     size_t n;
     char *tail;
 
-    expect(proxy.stream, "done\n");
-    expect_end(proxy.stream);
+    expect_text(proxy.stream, "done\n");
+    expect_eof(proxy.stream);
     tail = sg_shared_get_stderr(proxy.shared, &n);
     CHECK_EQ(n, SG_TAIL_CAPACITY);
     memcpy(wanted + n - 5, "last\n", 5);
@@ -304,10 +298,10 @@ flood_of_errors_is_drained_and_its_end_kept(void)
     proxy_close(&proxy);
 }
 
-/* ---- Last words, while the loop is held up ----------------------------- */
+/* ---- Standard error at the end, while the loop is held up -------------- */
 
 static pthread_t tester;
-static atomic_int refill_fd; /* more is said there whenever the loop reads */
+static atomic_int refill_fd; /* written to whenever the loop reads; -1: none */
 
 static int
 wait_at_the_gate(const char *call)
@@ -317,33 +311,34 @@ wait_at_the_gate(const char *call)
     }
     gate_pass();
     if (refill_fd >= 0 && write(refill_fd, "x", 1) < 0) {
-        refill_fd = -1; /* nobody reads it any more */
+        refill_fd = -1; /* no reader is left */
     }
     return 0;
 }
 
-/* Let it end while the loop is about to read the first of its last words,
- * and then let the loop go on. */
+/* Let the child end while the loop is about to read the first byte of its
+ * stderr, and then let the loop go on. */
 static void
-end_behind_the_loop(struct proxy *proxy)
+end_while_the_loop_waits(struct proxy *proxy)
 {
     tester = pthread_self();
     gate_set(false);
     active_hook = wait_at_the_gate;
-    say(proxy->stream, "x", 1);
+    write_all(proxy->stream, "x", 1);
     process_wait(proxy->process);
     gate_set(true);
 }
 
 static void
-many_last_words_are_known_at_the_end(void)
+large_stderr_is_known_at_the_end(void)
 {
-    struct proxy proxy = proxy_role("leave_last_words", "900000", LONG_LINGER);
+    struct proxy proxy = proxy_role("write_stderr_and_exit", "900000",
+                                    LONG_LINGER);
     size_t n;
 
     refill_fd = -1;
-    end_behind_the_loop(&proxy);
-    expect_end(proxy.stream);
+    end_while_the_loop_waits(&proxy);
+    expect_eof(proxy.stream);
     free(sg_shared_get_stderr(proxy.shared, &n));
     CHECK_EQ(n, SG_TAIL_CAPACITY);
     active_hook = count_call;
@@ -351,15 +346,15 @@ many_last_words_are_known_at_the_end(void)
     proxy_close(&proxy);
     wait_until(no_loop_runs, NULL);
     active_hook = NULL;
-    CHECK_LE(calls_made, 10); /* all had been read by then */
+    CHECK_LE(calls_made, 10); /* everything had been read before */
 }
 
-/* A grandchild that goes on writing faster than we read: it does not delay
- * the end, and others have their turn. */
+/* Stderr is written to faster than the loop reads, as a grandchild may do.
+ * That delays neither the end nor other proxies. */
 static void
-endless_last_words(void)
+endless_stderr_does_not_delay_the_end(void)
 {
-    struct proxy proxy = proxy_role("leave_last_words", "1", LONG_LINGER);
+    struct proxy proxy = proxy_role("write_stderr_and_exit", "1", LONG_LINGER);
     struct proxy other = proxy_sh("exec cat", LONG_LINGER);
     char path[64];
     int fd;
@@ -368,8 +363,8 @@ endless_last_words(void)
     fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
     CHECK_GE(fd, 0);
     refill_fd = fd;
-    end_behind_the_loop(&proxy);
-    expect_end(proxy.stream);
+    end_while_the_loop_waits(&proxy);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     echo(&other, 100);
     active_hook = NULL;
@@ -380,7 +375,7 @@ endless_last_words(void)
 }
 
 static void
-errors_can_go_elsewhere(void)
+stderr_can_go_to_a_descriptor_or_nowhere(void)
 {
     struct command command;
     struct proxy proxy;
@@ -391,13 +386,13 @@ errors_can_go_elsewhere(void)
     command_sh(&command, "echo oops >&2; echo out");
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
-    expect(pipe_fd[0], "oops\n");
-    expect(proxy.stream, "out\n");
+    expect_text(pipe_fd[0], "oops\n");
+    expect_text(proxy.stream, "out\n");
     CHECK(sg_shared_get_stderr(proxy.shared, &n) == NULL);
     proxy_close(&proxy);
     command.options.stderr_fd = SG_STDERR_NULL;
     proxy = proxy_start(&command, LONG_LINGER);
-    expect(proxy.stream, "out\n");
+    expect_text(proxy.stream, "out\n");
     CHECK(sg_shared_get_stderr(proxy.shared, &n) == NULL);
     proxy_close(&proxy);
     close(pipe_fd[0]);
@@ -418,21 +413,22 @@ idle_stream_costs_nothing(void)
     proxy_close(&proxy);
 }
 
-/* The child has ended with output unread: its pipe hangs up, for ever. */
+/* The child has ended with output unread, so its pipe reports a hang-up all
+ * the time. */
 static void
-back_pressure_costs_nothing(void)
+unread_output_costs_nothing(void)
 {
     static char block[1 << 22];
-    struct proxy proxy = proxy_role("fill_and_end", NULL, LONG_LINGER);
+    struct proxy proxy = proxy_role("fill_stdout_and_exit", NULL, LONG_LINGER);
     size_t n, length;
     char number[32];
     char *tail;
 
     process_wait(proxy.process);
     expect_quiet();
-    n = hear(proxy.stream, block, sizeof(block));
+    n = read_up_to(proxy.stream, block, sizeof(block));
     CHECK(pattern_is(0, block, n));
-    CHECK(proxy_is_known(&proxy));
+    CHECK(proxy_has_returncode(&proxy));
     CHECK_EQ(proxy_returncode(&proxy), 6);
     tail = sg_shared_get_stderr(proxy.shared, &length);
     CHECK(tail != NULL);
@@ -440,11 +436,11 @@ back_pressure_costs_nothing(void)
     CHECK_EQ(length, strlen(number));
     CHECK_EQ(memcmp(tail, number, length), 0);
     free(tail);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     proxy_close(&proxy);
 }
 
-/* The same the other way round: the child does not read. */
+/* The child does not read, so its input stays full. */
 static void
 full_pipe_costs_nothing(void)
 {
@@ -465,17 +461,17 @@ half_closed_stream_costs_nothing(void)
     proxy_close(&proxy);
 }
 
-/* The caller has gone, the child is given its time. */
+/* The caller has closed the stream, and the child lingers. */
 static void
-lingering_costs_nothing(void)
+lingering_child_costs_nothing(void)
 {
     struct proxy proxy = proxy_sh("exec sleep 1000", LONG_LINGER);
 
     fill_up(proxy.stream, 50);
     sg_sys_close(&proxy.stream);
 #ifndef SG_PORTABLE
-    if (!under_valgrind()) { /* else it must be asked whether it has ended */
-        let_the_loop_go_round();
+    if (!under_valgrind()) { /* without a pidfd the loop has to poll */
+        loop_round_trip();
         expect_quiet();
     }
 #endif
@@ -488,30 +484,30 @@ main(int argc, char **argv)
 {
     static const struct role roles[] = {
         {"trade", trade},
-        {"fill_and_end", fill_and_end},
-        {"leave_last_words", leave_last_words},
+        {"fill_stdout_and_exit", fill_stdout_and_exit},
+        {"write_stderr_and_exit", write_stderr_and_exit},
     };
     static const struct test_case cases[] = {
-        CASE(what_goes_in_comes_out),
+        CASE(data_of_every_size_comes_back),
         CASE(big_transfers_both_ways_at_once),
-        CASE(two_hundred_at_once),
-        CASE(two_pipes_are_its_standard_streams),
-        CASE(start_fails_and_leaves_nothing),
-        CASE(half_close_ends_its_input_alone),
+        CASE(two_hundred_proxies_share_one_loop),
+        CASE(standard_streams_of_the_child_are_pipes),
+        CASE(failed_start_leaves_nothing),
+        CASE(half_close_ends_only_the_childs_input),
         CASE(caller_that_reads_no_more_can_send),
         CASE(child_that_reads_no_more_can_send),
-        CASE(last_words_are_known_at_the_end),
-        CASE(flood_of_errors_is_drained_and_its_end_kept),
-        CASE(many_last_words_are_known_at_the_end),
-        CASE(endless_last_words),
-        CASE(errors_can_go_elsewhere),
+        CASE(stderr_is_known_at_the_end),
+        CASE(flood_of_stderr_is_drained_and_its_end_kept),
+        CASE(large_stderr_is_known_at_the_end),
+        CASE(endless_stderr_does_not_delay_the_end),
+        CASE(stderr_can_go_to_a_descriptor_or_nowhere),
         CASE(idle_stream_costs_nothing),
-        CASE(back_pressure_costs_nothing),
+        CASE(unread_output_costs_nothing),
         CASE(full_pipe_costs_nothing),
         CASE(half_closed_stream_costs_nothing),
-        CASE(lingering_costs_nothing),
+        CASE(lingering_child_costs_nothing),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

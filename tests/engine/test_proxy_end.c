@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * How a proxy comes to its end: by itself, by the caller's close, or against
- * its will; and who is left behind.
+ * This program tests how a proxy ends: by itself, by the caller's close, or by
+ * a signal. Grandchildren that outlive the child are tested here too.
  */
-#include "peers.h"
+#include "lib/proxy.h"
 
 /* ---- Roles ------------------------------------------------------------ */
 
@@ -17,7 +17,7 @@ pause_ms(long ms)
     }
 }
 
-/* Closes its stdout, and has an exit status only a while later. */
+/* Closes its stdout, and exits with 7 after 60 ms. */
 static int
 end_late(char **arguments)
 {
@@ -27,7 +27,7 @@ end_late(char **arguments)
     return 7;
 }
 
-/* Copies its stdin to its stderr, so many bytes every 20 ms. */
+/* Copies its stdin to its stderr, arguments[0] bytes every 20 ms. */
 static int
 read_slowly(char **arguments)
 {
@@ -36,25 +36,13 @@ read_slowly(char **arguments)
     ssize_t n;
 
     while ((n = read(STDIN_FILENO, data, size)) > 0) {
-        say(STDERR_FILENO, data, (size_t)n);
+        write_all(STDERR_FILENO, data, (size_t)n);
         pause_ms(20);
     }
     return 0;
 }
 
-static int
-ignore_gentle_signals(char **arguments)
-{
-    (void)arguments;
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    say(STDOUT_FILENO, "stubborn", 8);
-    while (pause() < 0) {
-    }
-    return 0;
-}
-
-/* ---- By itself -------------------------------------------------------- */
+/* ---- The child ends by itself ----------------------------------------- */
 
 static void
 reason_is_known_before_the_end_is_seen(void)
@@ -63,8 +51,8 @@ reason_is_known_before_the_end_is_seen(void)
         struct proxy proxy = proxy_sh("echo last; exit 7", LONG_LINGER);
         int returncode = 0;
 
-        expect(proxy.stream, "last\n");
-        expect_end(proxy.stream);
+        expect_text(proxy.stream, "last\n");
+        expect_eof(proxy.stream);
         CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
         CHECK_EQ(returncode, 7);
         proxy_close(&proxy);
@@ -72,15 +60,15 @@ reason_is_known_before_the_end_is_seen(void)
 }
 
 static void
-end_is_withheld_to_learn_its_reason(void)
+end_waits_for_the_exit_status(void)
 {
     int returncode = 0;
 
-    /* it takes less than the 200 ms, unless the machine is busy */
+    /* the child ends within 200 ms, unless the machine is busy */
     for (int i = 0; i < 4 * ATTEMPTS && returncode == 0; i++) {
         struct proxy proxy = proxy_role("end_late", NULL, LONG_LINGER);
 
-        expect_end(proxy.stream);
+        expect_eof(proxy.stream);
         (void)sg_shared_get_returncode(proxy.shared, &returncode);
         proxy_close(&proxy);
     }
@@ -88,20 +76,20 @@ end_is_withheld_to_learn_its_reason(void)
 }
 
 static void
-killed_by_a_signal(void)
+death_by_signal_is_a_negative_status(void)
 {
     struct proxy proxy = proxy_sh("kill -KILL $$", LONG_LINGER);
     int returncode = 0;
 
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK(sg_shared_get_returncode(proxy.shared, &returncode));
     CHECK_EQ(returncode, -SIGKILL);
     proxy_close(&proxy);
 }
 
-/* It has said all, and lives on to listen. */
+/* The child closes its output and goes on reading. */
 static void
-stdout_closed_but_it_lives(void)
+closed_stdout_is_a_clean_end_and_input_goes_on(void)
 {
     struct command command;
     struct proxy proxy;
@@ -111,16 +99,16 @@ stdout_closed_but_it_lives(void)
     command_sh(&command, "exec >&-; exec cat >&2");
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
-    say(proxy.stream, "heard", 5);
-    expect(pipe_fd[0], "heard");
+    write_all(proxy.stream, "heard", 5);
+    expect_text(pipe_fd[0], "heard");
     proxy_close(&proxy);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
 }
 
-/* Data of ours that it never read must not turn its end into an error. */
+/* Data that the child never read must not turn the end into an error. */
 static void
 end_is_clean_although_input_is_unread(void)
 {
@@ -128,40 +116,41 @@ end_is_clean_although_input_is_unread(void)
 
     fill_up(proxy.stream, 50);
     CHECK_EQ(kill(proxy.pid, SIGKILL), 0);
-    expect(proxy.stream, "last\n");
-    expect_end(proxy.stream);
+    expect_text(proxy.stream, "last\n");
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), -SIGKILL);
     CHECK_EQ(send(proxy.stream, "x", 1, MSG_NOSIGNAL), -1);
     CHECK_EQ(errno, EPIPE);
     proxy_close(&proxy);
 }
 
-/* All is over without the caller's doing anything; no send is needed to
- * learn that it would fail. */
+/* Everything ends though the caller does nothing, and poll(2) shows that a
+ * send would fail. */
 static void
-nothing_is_left_to_wait_for_a_close(void)
+exited_child_leaves_no_task(void)
 {
     struct proxy proxy = proxy_sh("exit 3", LONG_LINGER);
 
     CHECK_EQ(wait_for(proxy.stream, 0), POLLHUP);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     wait_until(no_loop_runs, NULL);
     CHECK_EQ(send(proxy.stream, "x", 1, MSG_NOSIGNAL), -1);
     CHECK_EQ(errno, EPIPE);
     proxy_close(&proxy);
 }
 
-/* Someone else reaps it: how it ended can't be known, its end is clean. */
+/* Another part of the program reaps the child.  Its exit status is then
+ * unknown, and the stream ends without an error. */
 static void
-reaped_by_somebody_else(void)
+child_reaped_elsewhere_has_a_clean_end(void)
 {
     struct proxy proxy;
     int ignored;
 
     signal(SIGCHLD, SIG_IGN);
     proxy = proxy_sh("echo last; exit 3", LONG_LINGER);
-    expect(proxy.stream, "last\n");
-    expect_end(proxy.stream);
+    expect_text(proxy.stream, "last\n");
+    expect_eof(proxy.stream);
     CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
     proxy_close(&proxy);
     proxy = proxy_sh("exec sleep 1000", SHORT_LINGER);
@@ -169,10 +158,10 @@ reaped_by_somebody_else(void)
     signal(SIGCHLD, SIG_DFL);
 }
 
-/* ---- By the caller's close -------------------------------------------- */
+/* ---- The caller closes the stream ------------------------------------- */
 
 static void
-close_ends_its_input(void)
+close_ends_the_childs_input(void)
 {
     struct command command;
     struct proxy proxy;
@@ -182,17 +171,17 @@ close_ends_its_input(void)
     command_sh(&command, "cat >&2; echo end >&2; exit 5");
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, LONG_LINGER);
-    say(proxy.stream, "data ", 5);
+    write_all(proxy.stream, "data ", 5);
     sg_sys_close(&proxy.stream);
-    expect(pipe_fd[0], "data end\n");
+    expect_text(pipe_fd[0], "data end\n");
     CHECK_EQ(proxy_returncode(&proxy), 5);
     proxy_close(&proxy);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
 }
 
-/* Fill all there is on the way to a reader that takes `size` bytes every 20
- * ms, close at once, and see what arrives. */
+/* Write `total` bytes for a child that reads `size` bytes every 20 ms, close
+ * the stream at once, and check that everything arrives. */
 static void
 check_slow_reader(const char *size, size_t total, int64_t linger)
 {
@@ -207,10 +196,10 @@ check_slow_reader(const char *size, size_t total, int64_t linger)
     command.options.stderr_fd = pipe_fd[1];
     proxy = proxy_start(&command, linger);
     pattern_fill(0, sent, total);
-    say(proxy.stream, sent, total);
+    write_all(proxy.stream, sent, total);
     sg_sys_close(&proxy.stream);
     close(pipe_fd[1]);
-    CHECK_EQ(hear(pipe_fd[0], heard, total), total);
+    CHECK_EQ(read_up_to(pipe_fd[0], heard, total), total);
     CHECK_EQ(memcmp(sent, heard, total), 0);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     proxy_close(&proxy);
@@ -218,17 +207,17 @@ check_slow_reader(const char *size, size_t total, int64_t linger)
 }
 
 static void
-data_in_flight_arrives_whole(void)
+data_in_flight_arrives_after_close(void)
 {
     check_slow_reader("65536", 300000, PATIENCE * SG_SEC);
     check_slow_reader("8192", 300000, PATIENCE * SG_SEC);
 }
 
 #ifndef SG_PORTABLE
-/* Its steps are smaller than what makes a pipe writable, and all of them
- * together last longer than the linger. */
+/* The child reads less at a time than makes a pipe writable, and reading
+ * everything takes longer than the linger. */
 static void
-data_in_flight_arrives_at_a_very_slow_reader(void)
+data_in_flight_reaches_a_very_slow_reader(void)
 {
     check_slow_reader("600", 70000, SG_SEC);
     check_slow_reader("60", 5000, SG_SEC);
@@ -236,7 +225,7 @@ data_in_flight_arrives_at_a_very_slow_reader(void)
 #endif
 
 static void
-very_slow_reader_of_more_than_a_pipe(void)
+very_slow_reader_gets_more_than_a_pipe_holds(void)
 {
     struct command command;
     struct proxy proxy;
@@ -250,14 +239,15 @@ very_slow_reader_of_more_than_a_pipe(void)
     fill_up(proxy.stream, 50);
     sg_sys_close(&proxy.stream);
     close(pipe_fd[1]);
-    CHECK_EQ(hear(pipe_fd[0], data, sizeof(data)), sizeof(data));
+    CHECK_EQ(read_up_to(pipe_fd[0], data, sizeof(data)), sizeof(data));
     CHECK(pattern_is(0, data, sizeof(data)));
     CHECK_EQ(kill(proxy.pid, SIGKILL), 0);
     proxy_close(&proxy);
     close(pipe_fd[0]);
 }
 
-/* The kernel calls such a close a reset: what was sent before it counts. */
+/* To the loop such a close is a connection reset.  Data that was sent before
+ * must arrive all the same. */
 static void
 close_with_unread_output_loses_no_input(void)
 {
@@ -272,9 +262,9 @@ close_with_unread_output_loses_no_input(void)
     proxy = proxy_start(&command, LONG_LINGER);
     wait_for(proxy.stream, POLLIN);
     pattern_fill(0, sent, sizeof(sent));
-    say(proxy.stream, sent, sizeof(sent));
+    write_all(proxy.stream, sent, sizeof(sent));
     sg_sys_close(&proxy.stream);
-    CHECK_EQ(hear(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
+    CHECK_EQ(read_up_to(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
     CHECK_EQ(memcmp(sent, heard, sizeof(sent)), 0);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     proxy_close(&proxy);
@@ -282,9 +272,9 @@ close_with_unread_output_loses_no_input(void)
     close(pipe_fd[1]);
 }
 
-/* shutdown(SHUT_RDWR) is a close, however long the descriptor stays. */
+/* shutdown(SHUT_RDWR) is a close, though the descriptor stays open. */
 static void
-shutdown_of_both_ways_is_a_close(void)
+shutdown_of_both_directions_is_a_close(void)
 {
     struct proxy proxy = proxy_sh("cat; exit 5", LONG_LINGER);
 
@@ -294,7 +284,7 @@ shutdown_of_both_ways_is_a_close(void)
 }
 
 static struct proxy
-proxy_that_talks_to(const char *script, int stderr_fd)
+proxy_with_stderr(const char *script, int stderr_fd)
 {
     struct command command;
 
@@ -303,23 +293,23 @@ proxy_that_talks_to(const char *script, int stderr_fd)
     return proxy_start(&command, 0);
 }
 
-/* Each side has shut down its half: that looks like a close, and is none
- * while somebody holds the descriptor and will say when it is. */
+/* Each side has shut down its direction, which looks like a close to the loop.
+ * While the caller holds the descriptor (sg_shared_hold()) it is none. */
 static void
-both_ways_shut_is_no_close_while_it_is_held(void)
+both_directions_shut_is_no_close_while_held(void)
 {
     struct proxy proxy;
     int pipe_fd[2], ignored;
 
     CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
-    proxy = proxy_that_talks_to(
+    proxy = proxy_with_stderr(
         "exec >&-; cat >/dev/null; echo eof >&2; exec sleep 1000", pipe_fd[1]);
     sg_shared_hold(proxy.shared);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
     CHECK(wait_for(proxy.stream, POLLHUP) & POLLHUP);
-    expect(pipe_fd[0], "eof\n");
-    let_the_loop_go_round();
+    expect_text(pipe_fd[0], "eof\n");
+    loop_round_trip();
     CHECK(!process_is_gone(proxy.process));
     expect_quiet();
     CHECK(!sg_shared_get_returncode(proxy.shared, &ignored));
@@ -330,27 +320,27 @@ both_ways_shut_is_no_close_while_it_is_held(void)
     close(pipe_fd[1]);
 }
 
-/* It closes both its ends, and lives. */
+/* The child closes both its pipes and goes on running. */
 static void
-child_without_a_stream_lives_while_it_is_held(void)
+child_without_pipes_lives_while_held(void)
 {
     struct proxy proxy;
 
-    proxy = proxy_that_talks_to("exec sleep 1000 <&- >&-", SG_STDERR_NULL);
+    proxy = proxy_with_stderr("exec sleep 1000 <&- >&-", SG_STDERR_NULL);
     sg_shared_hold(proxy.shared);
     CHECK(wait_for(proxy.stream, POLLHUP) & POLLHUP);
-    let_the_loop_go_round();
+    loop_round_trip();
     CHECK(!process_is_gone(proxy.process));
-    CHECK_EQ(kill(proxy.pid, SIGTERM), 0); /* by itself, as it were */
+    CHECK_EQ(kill(proxy.pid, SIGTERM), 0); /* not by the engine */
     CHECK_EQ(proxy_returncode(&proxy), -SIGTERM);
-    wait_until(process_of_is_gone, &proxy.process);
-    sg_shared_let_go(proxy.shared); /* the far end may be gone already */
+    wait_until(process_at_is_gone, &proxy.process);
+    sg_shared_let_go(proxy.shared); /* the task may be over already */
     proxy_close(&proxy);
 }
 
-/* What is on its way to it arrives, however long it takes. */
+/* Data in flight arrives, however long the child takes. */
 static void
-both_ways_shut_loses_nothing_while_it_is_held(void)
+both_directions_shut_loses_nothing_while_held(void)
 {
     static char sent[100000], heard[100000];
     struct proxy proxy;
@@ -358,18 +348,18 @@ both_ways_shut_loses_nothing_while_it_is_held(void)
     siginfo_t info;
 
     CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
-    proxy = proxy_that_talks_to("exec >&-; kill -STOP $$; exec cat >&2",
-                                pipe_fd[1]);
+    proxy = proxy_with_stderr("exec >&-; kill -STOP $$; exec cat >&2",
+                              pipe_fd[1]);
     close(pipe_fd[1]);
     sg_shared_hold(proxy.shared);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(waitid(P_PID, (id_t)proxy.pid, &info, WSTOPPED | WNOWAIT), 0);
     pattern_fill(0, sent, sizeof(sent));
-    say(proxy.stream, sent, sizeof(sent));
+    write_all(proxy.stream, sent, sizeof(sent));
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
-    let_the_loop_go_round();
+    loop_round_trip();
     CHECK_EQ(kill(proxy.pid, SIGCONT), 0);
-    CHECK_EQ(hear(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
+    CHECK_EQ(read_up_to(pipe_fd[0], heard, sizeof(heard)), sizeof(heard));
     CHECK_EQ(memcmp(sent, heard, sizeof(sent)), 0);
     CHECK_EQ(proxy_returncode(&proxy), 0);
     sg_shared_let_go(proxy.shared);
@@ -377,40 +367,40 @@ both_ways_shut_loses_nothing_while_it_is_held(void)
     close(pipe_fd[0]);
 }
 
-/* Of a descriptor that nobody holds (detach(), dup()) the kernel alone
- * speaks, and it says: closed. */
+/* No caller holds the descriptor, as after detach() and dup(), so the loop
+ * knows only what the kernel reports, which is a close. */
 static void
-both_ways_shut_is_a_close_when_nobody_holds_it(void)
+both_directions_shut_is_a_close_when_not_held(void)
 {
-    struct proxy proxy = proxy_that_talks_to("exec >&-; exec sleep 1000",
-                                             SG_STDERR_NULL);
+    struct proxy proxy = proxy_with_stderr("exec >&-; exec sleep 1000",
+                                           SG_STDERR_NULL);
 
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(shutdown(proxy.stream, SHUT_WR), 0);
     CHECK_EQ(proxy_returncode(&proxy), -SIGHUP);
     proxy_close(&proxy);
 }
 
-/* A copy keeps the stream alive. */
 static void
-copy_of_the_descriptor_keeps_it_alive(void)
+copy_of_the_descriptor_keeps_the_stream_alive(void)
 {
     struct proxy proxy = proxy_sh("exec cat", SHORT_LINGER);
     int copy = sg_sys_dup(proxy.stream);
 
     CHECK_GE(copy, 0);
     sg_sys_close(&proxy.stream);
-    say(copy, "hello", 5);
-    expect(copy, "hello");
+    write_all(copy, "hello", 5);
+    expect_text(copy, "hello");
     close(copy);
     proxy_close(&proxy);
 }
 
-/* ---- Against its will ------------------------------------------------- */
+/* ---- The engine signals the child ------------------------------------- */
 
-/* Close; it ends by `signal_number`, after about `ms`. */
+/* Close the stream; check that the child ends by `signal_number` after at
+ * least `ms` milliseconds. */
 static void
-check_end_by_force(struct proxy *proxy, int signal_number, int ms)
+check_end_by_signal(struct proxy *proxy, int signal_number, int ms)
 {
     int64_t start = sg_sys_now();
 
@@ -421,37 +411,35 @@ check_end_by_force(struct proxy *proxy, int signal_number, int ms)
 }
 
 static void
-child_that_goes_on_is_hung_up(void)
+child_that_goes_on_gets_a_hangup(void)
 {
     struct proxy proxy = proxy_sh("exec sleep 1000", 100 * SG_MSEC);
 
-    check_end_by_force(&proxy, SIGHUP, 100);
+    check_end_by_signal(&proxy, SIGHUP, 100);
     proxy = proxy_sh("exec yes", 100 * SG_MSEC); /* output is no progress */
-    check_end_by_force(&proxy, SIGHUP, 100);
+    check_end_by_signal(&proxy, SIGHUP, 100);
     proxy = proxy_sh("exec sleep 1000", 0);
-    check_end_by_force(&proxy, SIGHUP, 0);
+    check_end_by_signal(&proxy, SIGHUP, 0);
 }
 
 static void
 stubborn_child_is_killed(void)
 {
-    struct proxy proxy = proxy_role("ignore_gentle_signals", NULL,
-                                    SHORT_LINGER);
+    struct proxy proxy = proxy_role("ignore_hup_and_term", NULL, SHORT_LINGER);
 
-    expect(proxy.stream, "stubborn");
-    check_end_by_force(&proxy, SIGKILL, 50 + 2 * 250);
+    expect_text(proxy.stream, "stubborn");
+    check_end_by_signal(&proxy, SIGKILL, 50 + 2 * 250);
 }
 
-/* With data on its way that it never takes. */
+/* The child never reads the data in flight. */
 static void
 stubborn_child_that_does_not_read_is_killed(void)
 {
-    struct proxy proxy = proxy_role("ignore_gentle_signals", NULL,
-                                    SHORT_LINGER);
+    struct proxy proxy = proxy_role("ignore_hup_and_term", NULL, SHORT_LINGER);
 
-    expect(proxy.stream, "stubborn");
+    expect_text(proxy.stream, "stubborn");
     fill_up(proxy.stream, 50);
-    check_end_by_force(&proxy, SIGKILL, 50 + 2 * 250);
+    check_end_by_signal(&proxy, SIGKILL, 50 + 2 * 250);
 }
 
 static void
@@ -462,50 +450,51 @@ stopped_child_is_continued_to_end(void)
 
     CHECK_EQ(kill(proxy.pid, SIGSTOP), 0);
     CHECK_EQ(waitid(P_PID, (id_t)proxy.pid, &info, WSTOPPED | WNOWAIT), 0);
-    check_end_by_force(&proxy, SIGHUP, 50);
+    check_end_by_signal(&proxy, SIGHUP, 50);
 }
 
-/* ---- Who is left behind ----------------------------------------------- */
+/* ---- Grandchildren ---------------------------------------------------- */
 
-/* The number of a grandchild, which it said first. */
+/* Read a line with the process id of a grandchild; returns the id. */
 static pid_t
-hear_pid(int fd)
+read_pid(int fd)
 {
     char line[32] = "";
     size_t n = 0;
 
     while (n == 0 || line[n - 1] != '\n') {
         CHECK_LE(n, sizeof(line) - 2);
-        CHECK_EQ(hear(fd, line + n, 1), 1);
+        CHECK_EQ(read_up_to(fd, line + n, 1), 1);
         n++;
     }
     return (pid_t)strtol(line, NULL, 10);
 }
 
-/* It carries on in place of the child, and ends with the caller's close. */
+/* The grandchild goes on in place of the child, and ends with the caller's
+ * close. */
 static void
 grandchild_inherits_the_stream(void)
 {
     struct proxy proxy = proxy_sh(
         "exec 3<&0; (exec cat <&3 3<&-) & echo $!; exit 0", LONG_LINGER);
-    int grandchild = process_open(hear_pid(proxy.stream));
+    int grandchild = process_open(read_pid(proxy.stream));
 
     process_join(proxy.process);
     proxy.process = -1;
-    say(proxy.stream, "hello", 5);
-    expect(proxy.stream, "hello");
+    write_all(proxy.stream, "hello", 5);
+    expect_text(proxy.stream, "hello");
     expect_quiet();
     proxy_close(&proxy);
     process_join(grandchild);
 }
 
-/* ControlPersist: a grandchild that holds stdout for ever, and is none of
- * our business. */
+/* As with ControlPersist: a grandchild keeps stdout open for ever and must be
+ * left alone. */
 static void
 grandchild_with_stdout_does_not_hold_up_a_close(void)
 {
     struct proxy proxy = proxy_sh("sleep 1000 & echo $!; exit 0", LONG_LINGER);
-    pid_t pid = hear_pid(proxy.stream);
+    pid_t pid = read_pid(proxy.stream);
     int grandchild = process_open(pid);
 
     proxy_close(&proxy);
@@ -521,7 +510,8 @@ refuse_pidfd(const char *call)
     return strcmp(call, "pidfd") == 0 ? -ENOSYS : 0;
 }
 
-/* Without a pidfd too, and without anybody who waits for it. */
+/* The engine notices the end without a pidfd, and while the caller does not
+ * wait for it. */
 static void
 end_is_noticed_while_a_grandchild_holds_the_pipes(void)
 {
@@ -535,19 +525,20 @@ end_is_noticed_while_a_grandchild_holds_the_pipes(void)
         "exec 3<&0; sleep 1000 <&3 & echo $!; kill -STOP $$; exit 3",
         LONG_LINGER);
     active_hook = NULL;
-    pid = hear_pid(proxy.stream);
+    pid = read_pid(proxy.stream);
     grandchild = process_open(pid);
     CHECK_EQ(waitid(P_PID, (id_t)proxy.pid, &info, WSTOPPED | WNOWAIT), 0);
-    CHECK_EQ(kill(proxy.pid, SIGCONT), 0); /* it ends without a word */
+    CHECK_EQ(kill(proxy.pid, SIGCONT), 0); /* the child exits */
     CHECK_EQ(proxy_returncode(&proxy), 3);
     CHECK(!process_is_gone(grandchild));
     CHECK_EQ(kill(pid, SIGKILL), 0);
     process_join(grandchild);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     proxy_close(&proxy);
 }
 
-/* The pause until the next question, when the last one is over. */
+/* Returns the nanoseconds until the next check whether the child has ended,
+ * right after one. */
 static int64_t
 next_pause(struct sg_child *child, bool is_urgent)
 {
@@ -556,7 +547,7 @@ next_pause(struct sg_child *child, bool is_urgent)
 }
 
 static void
-questions_get_rare_while_nobody_waits(void)
+checks_get_rare_while_no_caller_waits(void)
 {
     struct sg_child child = {.end.fd = -1};
 
@@ -568,17 +559,18 @@ questions_get_rare_while_nobody_waits(void)
     for (int i = 0; i < 12; i++) {
         CHECK_LE(next_pause(&child, true), 100 * SG_MSEC);
     }
-    child.end.fd = 3; /* a pidfd wakes us */
+    child.end.fd = 3; /* a pidfd wakes the loop */
     CHECK_EQ(sg_child_check_at(&child, true), SG_NEVER);
 }
 
-/* The same with stdin, full: what it never takes is given up. */
+/* The grandchild holds stdin, which is full; data that it never reads is
+ * given up. */
 static void
 grandchild_with_stdin_does_not_hold_up_a_close(void)
 {
     struct proxy proxy = proxy_sh(
         "exec 3<&0; sleep 1000 <&3 & echo $!; exit 0", SHORT_LINGER);
-    pid_t pid = hear_pid(proxy.stream);
+    pid_t pid = read_pid(proxy.stream);
     int grandchild = process_open(pid);
 
     fill_up(proxy.stream, 50);
@@ -589,16 +581,17 @@ grandchild_with_stdin_does_not_hold_up_a_close(void)
     process_join(grandchild);
 }
 
-/* stderr is not the stream: whoever holds it does not hold up the end. */
+/* stderr is no part of the stream, so a process that holds it does not delay
+ * the end. */
 static void
 grandchild_with_stderr_does_not_hold_up_the_end(void)
 {
     struct proxy proxy = proxy_sh("sleep 1000 >/dev/null & echo $!; exit 9",
                                   LONG_LINGER);
-    pid_t pid = hear_pid(proxy.stream);
+    pid_t pid = read_pid(proxy.stream);
     int grandchild = process_open(pid);
 
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 9);
     proxy_close(&proxy);
     wait_until(no_loop_runs, NULL);
@@ -608,7 +601,7 @@ grandchild_with_stderr_does_not_hold_up_the_end(void)
 }
 
 static void
-check_own_session(const char *script, int64_t linger)
+check_own_session_ends(const char *script, int64_t linger)
 {
     struct command command;
     struct proxy proxy;
@@ -617,7 +610,7 @@ check_own_session(const char *script, int64_t linger)
     command_sh(&command, script);
     command.options.new_session = true;
     proxy = proxy_start(&command, linger);
-    grandchild = process_open(hear_pid(proxy.stream));
+    grandchild = process_open(read_pid(proxy.stream));
     CHECK(!process_is_gone(grandchild));
     proxy_close(&proxy);
     process_join(grandchild);
@@ -626,15 +619,17 @@ check_own_session(const char *script, int64_t linger)
 static void
 own_session_ends_with_all_its_processes(void)
 {
-    /* the child ends by itself, by force, and before the close */
-    check_own_session("sleep 1000 & echo $!; cat", LONG_LINGER);
-    check_own_session("sleep 1000 & echo $!; exec sleep 1000", SHORT_LINGER);
-    check_own_session("sleep 1000 & echo $!; exit 3", LONG_LINGER);
+    /* the child ends by itself, by a signal, and before the close */
+    check_own_session_ends("sleep 1000 & echo $!; cat", LONG_LINGER);
+    check_own_session_ends("sleep 1000 & echo $!; exec sleep 1000",
+                           SHORT_LINGER);
+    check_own_session_ends("sleep 1000 & echo $!; exit 3", LONG_LINGER);
 }
 
-/* It stays a zombie, so that its group keeps its number; no cost. */
+/* The child stays a zombie, so that the number of its process group is not
+ * used again.  That costs nothing. */
 static void
-own_session_tells_its_status_at_once(void)
+own_session_reports_its_status_at_once(void)
 {
     struct command command;
     struct proxy proxy;
@@ -642,7 +637,7 @@ own_session_tells_its_status_at_once(void)
     command_sh(&command, "sleep 1000 >/dev/null 2>&1 & exit 3");
     command.options.new_session = true;
     proxy = proxy_start(&command, LONG_LINGER);
-    expect_end(proxy.stream);
+    expect_eof(proxy.stream);
     CHECK_EQ(proxy_returncode(&proxy), 3);
     expect_quiet();
     proxy_close(&proxy);
@@ -654,43 +649,43 @@ main(int argc, char **argv)
     static const struct role roles[] = {
         {"end_late", end_late},
         {"read_slowly", read_slowly},
-        {"ignore_gentle_signals", ignore_gentle_signals},
+        {"ignore_hup_and_term", ignore_hup_and_term},
     };
     static const struct test_case cases[] = {
         CASE(reason_is_known_before_the_end_is_seen),
-        CASE(end_is_withheld_to_learn_its_reason),
-        CASE(killed_by_a_signal),
-        CASE(stdout_closed_but_it_lives),
+        CASE(end_waits_for_the_exit_status),
+        CASE(death_by_signal_is_a_negative_status),
+        CASE(closed_stdout_is_a_clean_end_and_input_goes_on),
         CASE(end_is_clean_although_input_is_unread),
-        CASE(nothing_is_left_to_wait_for_a_close),
-        CASE(reaped_by_somebody_else),
-        CASE(close_ends_its_input),
-        CASE(data_in_flight_arrives_whole),
-#ifndef SG_PORTABLE /* which can't tell what a pipe's reader has left */
-        CASE(data_in_flight_arrives_at_a_very_slow_reader),
+        CASE(exited_child_leaves_no_task),
+        CASE(child_reaped_elsewhere_has_a_clean_end),
+        CASE(close_ends_the_childs_input),
+        CASE(data_in_flight_arrives_after_close),
+#ifndef SG_PORTABLE /* the portable twin cannot see how much is unread */
+        CASE(data_in_flight_reaches_a_very_slow_reader),
 #endif
-        CASE(very_slow_reader_of_more_than_a_pipe),
+        CASE(very_slow_reader_gets_more_than_a_pipe_holds),
         CASE(close_with_unread_output_loses_no_input),
-        CASE(shutdown_of_both_ways_is_a_close),
-        CASE(both_ways_shut_is_no_close_while_it_is_held),
-        CASE(child_without_a_stream_lives_while_it_is_held),
-        CASE(both_ways_shut_loses_nothing_while_it_is_held),
-        CASE(both_ways_shut_is_a_close_when_nobody_holds_it),
-        CASE(copy_of_the_descriptor_keeps_it_alive),
-        CASE(child_that_goes_on_is_hung_up),
+        CASE(shutdown_of_both_directions_is_a_close),
+        CASE(both_directions_shut_is_no_close_while_held),
+        CASE(child_without_pipes_lives_while_held),
+        CASE(both_directions_shut_loses_nothing_while_held),
+        CASE(both_directions_shut_is_a_close_when_not_held),
+        CASE(copy_of_the_descriptor_keeps_the_stream_alive),
+        CASE(child_that_goes_on_gets_a_hangup),
         CASE(stubborn_child_is_killed),
         CASE(stubborn_child_that_does_not_read_is_killed),
         CASE(stopped_child_is_continued_to_end),
         CASE(grandchild_inherits_the_stream),
         CASE(grandchild_with_stdout_does_not_hold_up_a_close),
         CASE(end_is_noticed_while_a_grandchild_holds_the_pipes),
-        CASE(questions_get_rare_while_nobody_waits),
+        CASE(checks_get_rare_while_no_caller_waits),
         CASE(grandchild_with_stdin_does_not_hold_up_a_close),
         CASE(grandchild_with_stderr_does_not_hold_up_the_end),
         CASE(own_session_ends_with_all_its_processes),
-        CASE(own_session_tells_its_status_at_once),
+        CASE(own_session_reports_its_status_at_once),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

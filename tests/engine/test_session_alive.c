@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Is the server alive (ServerAliveInterval), as a session asks it.
+ * This program tests ServerAliveInterval and ServerAliveCountMax: how a
+ * session finds out whether the server is alive.
  */
-#include "channels.h"
+#include "lib/gateway.h"
 
 #define INTERVAL (100 * SG_MSEC)
 
 static struct gateway
-gateway_that_asks(int count_max)
+gateway_open_alive(int count_max)
 {
     return gateway_open_with(
         "", &(struct sg_alive){.interval = INTERVAL, .count_max = count_max});
 }
 
-/* Stop this whole process for so long, as Ctrl-Z and fg do. */
+/* Stop this whole process for `ms` milliseconds, as Ctrl-Z and fg do. */
 static void
 stop_for(int ms)
 {
@@ -31,14 +32,13 @@ stop_for(int ms)
     CHECK_EQ(status, 0);
 }
 
-/* A silence of our own making is nothing to blame the server for, who has time
- * for an answer. */
+/* The client itself was stopped, so the server has not failed to answer. */
 static void
-stopped_and_continued(void)
+stopped_client_does_not_lose_the_server(void)
 {
     const int count_max = 20;
-    struct gateway gateway = gateway_that_asks(count_max);
-    struct listener listener = listen_here(4);
+    struct gateway gateway = gateway_open_alive(count_max);
+    struct listener listener = listener_open(4);
     int server;
     struct channel channel = channel_open(&gateway, &listener, &server);
 
@@ -60,44 +60,44 @@ is_lost(void *arg)
     return failure_of(arg) != 0;
 }
 
-/* As with ssh: asked `count_max` times, an interval apart, and given up after
- * one more. */
+/* As in ssh: the session asks `count_max` times, one interval apart, and
+ * gives up one interval after the last question. */
 static void
-server_that_hangs(void)
+server_that_hangs_is_given_up(void)
 {
     for (int count_max = 1; count_max <= 3; count_max++) {
-        struct gateway gateway = gateway_that_asks(count_max);
+        struct gateway gateway = gateway_open_alive(count_max);
         char text[SG_ERROR_TEXT];
         int64_t start;
 
-        CHECK_EQ(kill(gateway.sshd.pid, SIGSTOP), 0);
+        sshd_signal(&gateway.sshd, SIGSTOP);
         start = sg_sys_now();
         wait_until(is_lost, gateway.shared);
         CHECK_GE(sg_sys_now() - start, (count_max - 1) * INTERVAL);
         CHECK_EQ(sg_shared_get_failure(gateway.shared, text), ECONNRESET);
         CHECK(strstr(text, "has not answered") != NULL);
-        CHECK_EQ(kill(gateway.sshd.pid, SIGCONT), 0);
+        sshd_signal(&gateway.sshd, SIGCONT);
         gateway_close(&gateway);
     }
 }
 
-/* Neither a question without an answer, nor a CLOSE, nor both together are
- * worth a turn until something comes. */
+/* Neither an unanswered question nor an unanswered CLOSE wakes the loop until
+ * a packet comes. */
 static void
-waiting_for_a_server_that_hangs(void)
+waiting_for_a_server_that_hangs_costs_nothing(void)
 {
     const struct sg_alive alive = {.interval = SG_SEC, .count_max = 100};
     struct gateway gateway = gateway_open_with("", &alive);
-    struct listener listener = listen_here(4);
+    struct listener listener = listener_open(4);
     int server;
     struct channel channel = channel_open(&gateway, &listener, &server);
 
-    CHECK_EQ(kill(gateway.sshd.pid, SIGSTOP), 0);
+    sshd_signal(&gateway.sshd, SIGSTOP);
     channel_close(&channel);
-    poll(NULL, 0, (int)(5 * SG_SEC / SG_MSEC / 2)); /* it is asked */
+    poll(NULL, 0, 2500); /* the session asks in this time */
     expect_quiet();
-    CHECK_EQ(kill(gateway.sshd.pid, SIGCONT), 0);
-    expect_end(server);
+    sshd_signal(&gateway.sshd, SIGCONT);
+    expect_eof(server);
     close(server);
     close(listener.fd);
     gateway_close(&gateway);
@@ -107,9 +107,9 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(stopped_and_continued),
-        CASE(server_that_hangs),
-        CASE(waiting_for_a_server_that_hangs),
+        CASE(stopped_client_does_not_lose_the_server),
+        CASE(server_that_hangs_is_given_up),
+        CASE(waiting_for_a_server_that_hangs_costs_nothing),
     };
 
     return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * How channels and sessions end: closed here, closed there, lost, at exit; with
- * a real sshd.
+ * This program tests how channels and sessions end, with a real sshd: closed
+ * by the client, closed by the server, lost, or stopped when the program
+ * exits.
  */
-#include "channels.h"
+#include "lib/gateway.h"
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -11,48 +12,49 @@
 #define FEW 4
 
 static void
-close_with_data_in_flight_arrives_whole(void)
+data_in_flight_arrives_after_close(void)
 {
-    struct road road = road_open("");
-    size_t n = fill_up(road.channel.stream, 200);
+    struct tunnel tunnel = tunnel_open("");
+    size_t n = fill_up(tunnel.channel.stream, 200);
 
     CHECK_GE(n, WINDOW / 2);
-    sg_sys_close(&road.channel.stream);
-    expect_pattern(road.server, n);
+    sg_sys_close(&tunnel.channel.stream);
+    expect_pattern(tunnel.server, n);
 
-    /* With unread data on our side, which a socket would make a reset. */
-    road_reopen(&road);
-    say(road.server, "unread", 6);
-    wait_for(road.channel.stream, POLLIN);
-    n = fill_up(road.channel.stream, 200);
-    sg_sys_close(&road.channel.stream);
-    expect_pattern(road.server, n);
+    /* Data is unread at the caller's end, which would make a socket's close a
+     * reset. */
+    tunnel_reopen(&tunnel);
+    write_all(tunnel.server, "unread", 6);
+    wait_for(tunnel.channel.stream, POLLIN);
+    n = fill_up(tunnel.channel.stream, 200);
+    sg_sys_close(&tunnel.channel.stream);
+    expect_pattern(tunnel.server, n);
 
-    /* The other way. */
-    road_reopen(&road);
-    n = fill_up(road.server, 200);
-    sg_sys_close(&road.server);
-    expect_pattern(road.channel.stream, n);
-    road_close(&road);
+    /* The other direction works in the same way. */
+    tunnel_reopen(&tunnel);
+    n = fill_up(tunnel.server, 200);
+    sg_sys_close(&tunnel.server);
+    expect_pattern(tunnel.channel.stream, n);
+    tunnel_close(&tunnel);
 }
 
-/* Nobody takes what was sent: it is dropped after `linger`. */
+/* The target reads nothing: the data is dropped after the linger. */
 static void
-linger_ends(void)
+unread_data_is_dropped_after_the_linger(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
-    struct channel channel = channel_ask(&gateway, listener.port,
-                                         SHORT_LINGER);
+    struct listener listener = listener_open(FEW);
+    struct channel channel = channel_start(&gateway, listener.port,
+                                           SHORT_LINGER);
     struct channel other;
     int server, other_server;
 
     channel_wait_open(&channel);
-    server = accept_one(&listener);
+    server = listener_accept(&listener);
     fill_up(channel.stream, 200);
     channel_close(&channel);
     other = channel_open(&gateway, &listener, &other_server);
-    poll(NULL, 0, 100); /* CLOSE has gone; sshd keeps what it has */
+    poll(NULL, 0, 100); /* CLOSE has been sent by now */
     expect_quiet();
     ping(other.stream, other_server, 1);
     ping(other_server, other.stream, 1);
@@ -93,12 +95,12 @@ expect_no_more_channels(const struct gateway *gateway)
 }
 
 static void
-server_is_killed(void)
+killed_server_ends_channels_and_opens(void)
 {
     struct gateway gateway = gateway_open("");
     int fillers[2];
-    struct listener busy = listen_busily(fillers);
-    struct listener listener = listen_here(FEW);
+    struct listener busy = listener_open_full(fillers);
+    struct listener listener = listener_open(FEW);
     struct channel channels[FEW], waiting[2];
     int servers[FEW];
     struct sg_error error = {.status = SG_OK};
@@ -106,13 +108,13 @@ server_is_killed(void)
     for (size_t i = 0; i < FEW; i++) {
         channels[i] = channel_open(&gateway, &listener, &servers[i]);
     }
-    waiting[0] = channel_ask(&gateway, busy.port, LONG_LINGER);
-    waiting[1] = channel_ask(&gateway, busy.port, LONG_LINGER);
+    waiting[0] = channel_start(&gateway, busy.port, LONG_LINGER);
+    waiting[1] = channel_start(&gateway, busy.port, LONG_LINGER);
     fill_up(channels[0].stream, 20);
     fill_up(servers[1], 20);
     fill_up(servers[2], 20);
     fill_up(channels[2].stream, 20);
-    kill(gateway.sshd.pid, SIGKILL);
+    sshd_signal(&gateway.sshd, SIGKILL);
     for (size_t i = 0; i < 2; i++) {
         error = (struct sg_error){.status = SG_OK};
         CHECK_EQ(channel_wait(&waiting[i], &error), SG_ERR_LOST);
@@ -133,10 +135,10 @@ server_is_killed(void)
     gateway_close(&gateway);
 }
 
-/* All that had arrived is the caller's, read or not. */
-/* sshd has taken all that was said at this end of a target. */
+/* Returns true if sshd has received everything that was written to the
+ * target's end of the connection. */
 static bool
-is_on_its_way(void *server)
+is_received_by_sshd(void *server)
 {
     int unsent = -1;
 
@@ -145,24 +147,24 @@ is_on_its_way(void *server)
 }
 
 static void
-what_came_before_the_loss_is_delivered(void)
+data_before_the_loss_is_delivered(void)
 {
     static char data[MB];
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     int servers[2];
     struct channel channels[2];
 
     pattern_fill(0, data, sizeof(data));
     channels[0] = channel_open(&gateway, &listener, &servers[0]);
     channels[1] = channel_open(&gateway, &listener, &servers[1]);
-    say(servers[0], data, sizeof(data));
-    wait_until(is_on_its_way, &servers[0]);
-    for (size_t i = 0; i < 20; i++) { /* by then it has come, too */
+    write_all(servers[0], data, sizeof(data));
+    wait_until(is_received_by_sshd, &servers[0]);
+    for (size_t i = 0; i < 20; i++) { /* until the data is here */
         ping(servers[1], channels[1].stream, i);
         poll(NULL, 0, 10);
     }
-    kill(gateway.sshd.pid, SIGKILL);
+    sshd_signal(&gateway.sshd, SIGKILL);
     expect_lost(&channels[1]);
     expect_pattern(channels[0].stream, sizeof(data));
     expect_lost(&channels[0]);
@@ -174,45 +176,46 @@ what_came_before_the_loss_is_delivered(void)
     gateway_close(&gateway);
 }
 
-#define FAREWELL 100000 /* fits into a stream's socket */
+#define LAST_DATA 100000 /* bytes; they fit into a stream's socket */
 
 static bool
-has_come(void *stream)
+has_arrived(void *stream)
 {
     int unread = -1;
 
     CHECK_EQ(ioctl(*(int *)stream, FIONREAD, &unread), 0);
-    return unread == FAREWELL;
+    return unread == LAST_DATA;
 }
 
-/* The same, found out by a failing send, with the end still unread. */
+/* The same when a failing send reveals the loss before the end is read. */
 static void
-what_came_before_a_failing_send_is_delivered(void)
+data_before_a_failing_send_is_delivered(void)
 {
-    static char data[FAREWELL];
-    struct road road = road_open("");
+    static char data[LAST_DATA];
+    struct tunnel tunnel = tunnel_open("");
 
     pattern_fill(0, data, sizeof(data));
     for (int i = 0; i < 3; i++) {
-        say(road.server, data, sizeof(data));
-        CHECK_EQ(hear(road.channel.stream, data, sizeof(data)), sizeof(data));
+        write_all(tunnel.server, data, sizeof(data));
+        CHECK_EQ(read_up_to(tunnel.channel.stream, data, sizeof(data)),
+                 sizeof(data));
         CHECK(pattern_is(0, data, sizeof(data)));
     }
-    say(road.server, data, sizeof(data));
-    wait_until(has_come, &road.channel.stream);
-    kill(road.gateway.sshd.pid, SIGKILL);
-    send(road.channel.stream, "x", 1,
-         MSG_NOSIGNAL); /* it may be over already */
-    expect_pattern(road.channel.stream, sizeof(data));
-    expect_lost(&road.channel);
-    road_close(&road);
+    write_all(tunnel.server, data, sizeof(data));
+    wait_until(has_arrived, &tunnel.channel.stream);
+    sshd_signal(&tunnel.gateway.sshd, SIGKILL);
+    /* This fails if the session is over already. */
+    send(tunnel.channel.stream, "x", 1, MSG_NOSIGNAL);
+    expect_pattern(tunnel.channel.stream, sizeof(data));
+    expect_lost(&tunnel.channel);
+    tunnel_close(&tunnel);
 }
 
 static void
 closed_session_ends_its_channels(void)
 {
     struct gateway gateway = gateway_open("");
-    struct listener listener = listen_here(FEW);
+    struct listener listener = listener_open(FEW);
     struct channel channels[FEW];
     int servers[FEW];
     size_t n;
@@ -220,15 +223,15 @@ closed_session_ends_its_channels(void)
     for (size_t i = 0; i < FEW; i++) {
         channels[i] = channel_open(&gateway, &listener, &servers[i]);
     }
-    say(channels[0].stream, "farewell", 8);
+    write_all(channels[0].stream, "farewell", 8);
     n = fill_up(servers[1], 50);
     CHECK_GE(n, 1);
     sg_sys_close(&gateway.control);
     for (size_t i = 0; i < FEW; i++) {
         expect_lost(&channels[i]);
     }
-    expect(servers[0], "farewell");
-    expect_end(servers[0]);
+    expect_text(servers[0], "farewell");
+    expect_eof(servers[0]);
     expect_no_more_channels(&gateway);
     for (size_t i = 0; i < FEW; i++) {
         channel_close(&channels[i]);
@@ -240,15 +243,15 @@ closed_session_ends_its_channels(void)
 
 #define BOUND SG_SEC
 
-/* The program ends with channels in every state; the server may be stopped
- * dead. */
+/* The program exits with channels in every state.  With `is_dead` the server
+ * is stopped.  Returns the nanoseconds that sg_loop_stop_all() took. */
 static int64_t
 stop_all(bool is_dead)
 {
     struct gateway gateway = gateway_open("");
     int fillers[2];
-    struct listener busy = listen_busily(fillers);
-    struct listener listener = listen_here(FEW);
+    struct listener busy = listener_open_full(fillers);
+    struct listener listener = listener_open(FEW);
     struct channel channels[FEW], waiting;
     int servers[FEW];
     int64_t start, took;
@@ -259,16 +262,16 @@ stop_all(bool is_dead)
     fill_up(channels[0].stream, 50);
     fill_up(servers[1], 50);
     CHECK_EQ(shutdown(channels[2].stream, SHUT_WR), 0);
-    waiting = channel_ask(&gateway, busy.port, LONG_LINGER);
+    waiting = channel_start(&gateway, busy.port, LONG_LINGER);
     if (is_dead) {
-        kill(gateway.sshd.pid, SIGSTOP);
+        sshd_signal(&gateway.sshd, SIGSTOP);
     }
     start = sg_sys_now();
     sg_loop_stop_all(sg_deadline_after(BOUND));
     took = sg_sys_now() - start;
     CHECK_EQ(sg_loop_count(), 0);
     if (is_dead) {
-        kill(gateway.sshd.pid, SIGCONT);
+        sshd_signal(&gateway.sshd, SIGCONT);
     }
     for (size_t i = 0; i < FEW; i++) {
         channel_close(&channels[i]);
@@ -297,13 +300,13 @@ stopping_all_while_the_server_hangs(void)
 }
 
 static void
-program_ends(void)
+exit_is_in_time(void)
 {
     expect_in_time(stopping_all, BOUND + 50 * SG_MSEC);
 }
 
 static void
-program_ends_and_the_server_hangs(void)
+exit_is_in_time_while_the_server_hangs(void)
 {
     expect_in_time(stopping_all_while_the_server_hangs, BOUND + 50 * SG_MSEC);
 }
@@ -311,23 +314,22 @@ program_ends_and_the_server_hangs(void)
 static int64_t
 closing_while_the_server_hangs(void)
 {
-    struct road road = road_open("");
+    struct tunnel tunnel = tunnel_open("");
     int64_t start, took;
 
-    kill(road.gateway.sshd.pid, SIGSTOP);
-    fill_up(road.channel.stream, 50);
+    sshd_signal(&tunnel.gateway.sshd, SIGSTOP);
+    fill_up(tunnel.channel.stream, 50);
     start = sg_sys_now();
-    sg_sys_close(&road.gateway.control);
+    sg_sys_close(&tunnel.gateway.control);
     wait_until(no_loop_runs, NULL);
     took = sg_sys_now() - start;
-    kill(road.gateway.sshd.pid, SIGCONT);
-    road_close(&road);
+    sshd_signal(&tunnel.gateway.sshd, SIGCONT);
+    tunnel_close(&tunnel);
     return took;
 }
 
-/* Closing does not take for ever when the server hangs. */
 static void
-closed_session_whose_server_hangs(void)
+close_is_in_time_while_the_server_hangs(void)
 {
     expect_in_time(closing_while_the_server_hangs, 2 * SG_SEC);
 }
@@ -336,15 +338,15 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(close_with_data_in_flight_arrives_whole),
-        CASE(linger_ends),
-        CASE(server_is_killed),
-        CASE(what_came_before_the_loss_is_delivered),
-        CASE(what_came_before_a_failing_send_is_delivered),
+        CASE(data_in_flight_arrives_after_close),
+        CASE(unread_data_is_dropped_after_the_linger),
+        CASE(killed_server_ends_channels_and_opens),
+        CASE(data_before_the_loss_is_delivered),
+        CASE(data_before_a_failing_send_is_delivered),
         CASE(closed_session_ends_its_channels),
-        CASE(program_ends),
-        CASE(program_ends_and_the_server_hangs),
-        CASE(closed_session_whose_server_hangs),
+        CASE(exit_is_in_time),
+        CASE(exit_is_in_time_while_the_server_hangs),
+        CASE(close_is_in_time_while_the_server_hangs),
     };
 
     return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * One session and many callers at once: they open, send, close and go away
- * at any moment.  Of use above all under the thread sanitizer.
+ * This program tests one session and many threads that open channels, send,
+ * close and go away at any moment. It is most useful under ThreadSanitizer.
  */
 #include <stdatomic.h>
 
-#include "channels.h"
+#include "lib/gateway.h"
 
 #define CALLERS 8
 #define ROUNDS 40
-#define PIECE 30000 /* fits into what is between a caller and its echo */
+#define PIECE 30000 /* bytes; the buffers up to the echo and back hold them */
 #define MAX_ECHOES 512
 
-/* ---- Behind the gateway: a thread that sends back what comes ---------- */
+/* ---- The target: a thread that sends back what it receives ------------ */
 
 struct echo {
     struct listener listener;
@@ -20,7 +20,7 @@ struct echo {
     pthread_t thread;
 };
 
-/* False at the end of it. */
+/* Returns false at the end of the connection. */
 static bool
 send_back(int fd)
 {
@@ -54,7 +54,7 @@ echo_main(void *arg)
         }
         if (fds[0].revents != 0) {
             CHECK_LE(n, MAX_ECHOES - 1);
-            fds[n++] = (struct pollfd){.fd = accept_one(&echo->listener),
+            fds[n++] = (struct pollfd){.fd = listener_accept(&echo->listener),
                                        .events = POLLIN};
         }
     }
@@ -67,7 +67,7 @@ echo_main(void *arg)
 static void
 echo_start(struct echo *echo)
 {
-    echo->listener = listen_here(CALLERS * 4);
+    echo->listener = listener_open(CALLERS * 4);
     CHECK_EQ(pipe2(echo->stop, O_CLOEXEC), 0);
     CHECK_EQ(pthread_create(&echo->thread, NULL, echo_main, echo), 0);
 }
@@ -81,7 +81,7 @@ echo_stop(struct echo *echo)
     close(echo->listener.fd);
 }
 
-/* ---- What a caller does ----------------------------------------------- */
+/* ---- A caller --------------------------------------------------------- */
 
 struct caller {
     const struct gateway *gateway;
@@ -93,9 +93,9 @@ struct caller {
 
 static atomic_int opened;
 
-/* Bytes that the peer, or a lost session, may not take or not give. */
+/* Send random data and read it back.  Returns false if the channel ended. */
 static bool
-there_and_back(int fd, struct random *random)
+exchange(int fd, struct random *random)
 {
     char sent[PIECE], heard[PIECE];
     size_t n = 1 + random_below(random, sizeof(sent));
@@ -124,48 +124,49 @@ there_and_back(int fd, struct random *random)
 }
 
 static void
-use(const struct caller *caller, struct channel *channel,
-    struct random *random)
+use_channel(const struct caller *caller, struct channel *channel,
+            struct random *random)
 {
     char byte;
 
     switch (random_below(random, 4)) {
     case 0: /* nothing */
         break;
-    case 1: /* leave what comes back unread */
+    case 1: /* leave the echo unread */
         send(channel->stream, &channel->stream, 4, MSG_NOSIGNAL);
         break;
-    case 2: /* half a close, and the end of the other way */
+    case 2: /* half-close, and read the end */
         shutdown(channel->stream, SHUT_WR);
         wait_for(channel->stream, POLLIN);
         CHECK_LE(recv(channel->stream, &byte, 1, 0), 0);
         break;
     default:
-        CHECK(there_and_back(channel->stream, random) || caller->may_be_lost);
+        CHECK(exchange(channel->stream, random) || caller->may_be_lost);
     }
 }
 
-/* Wait for it as long as it takes, hardly, or not at all. */
+/* Wait for the open to complete, or for a short time, or not at all. */
 static bool
 wait_somehow(struct channel *channel, struct random *random,
              struct sg_error *error)
 {
-    static const int64_t escalate_at[] = {0, SG_MSEC / 10, SG_MSEC};
+    static const int64_t limits[] = {0, SG_MSEC / 10, SG_MSEC};
     size_t which = random_below(random, 6);
-    struct sg_wait wait = which < COUNT_OF(escalate_at)
-                              ? wait_at_most(escalate_at[which])
-                              : patiently();
+    struct sg_wait wait = which < COUNT_OF(limits)
+                              ? wait_at_most(limits[which])
+                              : wait_patiently();
     enum sg_status status = sg_reply_wait(channel->reply, wait.deadline,
                                           never_interrupt, NULL, error);
 
     CHECK(status == SG_OK || status == SG_ERR_LOST
-          || (status == SG_ERR_TIMEOUT && which < COUNT_OF(escalate_at)));
+          || (status == SG_ERR_TIMEOUT && which < COUNT_OF(limits)));
     return status == SG_OK;
 }
 
-/* False when the session is lost. */
+/* Open a channel, use it and close it.  Returns false if the session is lost.
+ */
 static bool
-once(struct caller *caller)
+use_one_channel(struct caller *caller)
 {
     struct channel channel;
     struct sg_error error = {.status = SG_OK};
@@ -181,7 +182,7 @@ once(struct caller *caller)
     is_open = wait_somehow(&channel, &caller->random, &error);
     if (is_open) {
         atomic_fetch_add(&opened, 1);
-        use(caller, &channel, &caller->random);
+        use_channel(caller, &channel, &caller->random);
     }
     channel_close(&channel);
     return error.status != SG_ERR_LOST;
@@ -195,7 +196,7 @@ caller_main(void *arg)
     for (int i = 0; i < (under_valgrind() ? ROUNDS / 4 : ROUNDS); i++) {
         CHECK_GE(sg_shared_get_count(caller->gateway->shared, SG_COUNT_OPEN),
                  0);
-        if (!once(caller)) {
+        if (!use_one_channel(caller)) {
             CHECK(caller->may_be_lost);
             break;
         }
@@ -242,7 +243,7 @@ some_were_opened(void *unused)
 }
 
 static void
-callers_open_send_close_and_go_away(void)
+callers_may_open_send_and_leave_at_once(void)
 {
     struct gateway gateway = gateway_open("");
     struct caller callers[CALLERS];
@@ -266,11 +267,11 @@ close_session(struct gateway *gateway)
 static void
 kill_server(struct gateway *gateway)
 {
-    kill(gateway->sshd.pid, SIGKILL);
+    sshd_signal(&gateway->sshd, SIGKILL);
 }
 
 static void
-strike_amid_them(void (*strike)(struct gateway *gateway))
+strike_while_callers_are_busy(void (*strike)(struct gateway *gateway))
 {
     struct gateway gateway = gateway_open("");
     struct caller callers[CALLERS];
@@ -287,24 +288,24 @@ strike_amid_them(void (*strike)(struct gateway *gateway))
 }
 
 static void
-session_is_closed_amid_them(void)
+session_may_be_closed_while_callers_are_busy(void)
 {
-    strike_amid_them(close_session);
+    strike_while_callers_are_busy(close_session);
 }
 
 static void
-server_is_killed_amid_them(void)
+server_may_be_killed_while_callers_are_busy(void)
 {
-    strike_amid_them(kill_server);
+    strike_while_callers_are_busy(kill_server);
 }
 
 int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(callers_open_send_close_and_go_away),
-        CASE(session_is_closed_amid_them),
-        CASE(server_is_killed_amid_them),
+        CASE(callers_may_open_send_and_leave_at_once),
+        CASE(session_may_be_closed_while_callers_are_busy),
+        CASE(server_may_be_killed_while_callers_are_busy),
     };
 
     return run_cases_with_sshd(cases, COUNT_OF(cases), argc, argv);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * spawn.c: what the child finds, and what the parent is told.
+ * This program tests spawn.c: the state in which a child starts, and the
+ * failures that the parent gets.
  */
 #include "proxy/spawn.h"
 
-#include "peers.h"
+#include "lib/proxy.h"
 
 /* ---- Roles ------------------------------------------------------------ */
 
-/* Writes the numbers of all descriptors that it was born with. */
+/* Writes the numbers of all descriptors that it started with. */
 static int
 list_descriptors(char **arguments)
 {
@@ -23,7 +24,7 @@ list_descriptors(char **arguments)
 
 /* ---- Running ---------------------------------------------------------- */
 
-/* For its standard streams; we hold both ends of each. */
+/* The pipes of the child's standard streams; the test holds both ends. */
 struct pipes {
     int in[2], out[2], err[2];
 };
@@ -61,7 +62,8 @@ plan_of(const struct command *command, const struct pipes *pipes)
     };
 }
 
-/* Run it to its end; its exit status, and what it wrote to stdout. */
+/* Run the command to its end.  Returns its exit status, and what it wrote to
+ * stdout in `output`, which holds `room` bytes. */
 static int
 run_command(const struct command *command, char *output, size_t room)
 {
@@ -76,7 +78,7 @@ run_command(const struct command *command, char *output, size_t room)
     CHECK_EQ(sg_spawn(&plan, &pid, &error), SG_OK);
     sg_sys_close(&pipes.in[1]);
     sg_sys_close(&pipes.out[1]);
-    output[hear(pipes.out[0], output, room - 1)] = '\0';
+    output[read_up_to(pipes.out[0], output, room - 1)] = '\0';
     CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
     pipes_close(&pipes);
     return returncode;
@@ -118,7 +120,7 @@ program_runs_with_its_arguments(void)
 }
 
 static void
-environment_is_ours_or_given(void)
+environment_is_the_parents_or_the_given_one(void)
 {
     static char variable[] = "SG_TEST=given";
     char *environment[] = {variable, NULL};
@@ -135,7 +137,7 @@ environment_is_ours_or_given(void)
 }
 
 static void
-first_path_that_can_be_executed_is(void)
+first_executable_path_is_run(void)
 {
     static const char *paths[] = {"/nonexistent/echo", "/etc/passwd/echo",
                                   "/etc/passwd", "/bin/echo", NULL};
@@ -150,7 +152,7 @@ first_path_that_can_be_executed_is(void)
 }
 
 static void
-no_such_program(void)
+missing_program_is_an_error(void)
 {
     static const char *nowhere[] = {"/nonexistent/a", "/nonexistent/b", NULL};
     static const char *denied_first[] = {"/etc/passwd", "/nonexistent/b",
@@ -168,7 +170,7 @@ no_such_program(void)
 }
 
 static void
-working_directory(void)
+working_directory_is_set_or_an_error(void)
 {
     struct command command;
     char output[100];
@@ -183,7 +185,7 @@ working_directory(void)
     check_failure(&command, SG_ERR_CWD, ENOTDIR);
 }
 
-/* The session of the child: the sixth word of its stat. */
+/* Returns the child's session, the sixth field of /proc/PID/stat. */
 static int
 session_of_child(bool new_session, int *child)
 {
@@ -200,7 +202,7 @@ session_of_child(bool new_session, int *child)
 }
 
 static void
-session_is_ours_or_its_own(void)
+session_is_the_parents_or_a_new_one(void)
 {
     int child;
 
@@ -211,7 +213,7 @@ session_is_ours_or_its_own(void)
 /* ---- Signals ---------------------------------------------------------- */
 
 static void
-ignore_nothing_special(int signal_number)
+do_nothing(int signal_number)
 {
     (void)signal_number;
 }
@@ -227,7 +229,7 @@ signal_set(const char *status, const char *name)
 
 #define BIT(signal_number) (UINT64_C(1) << ((signal_number)-1))
 
-/* With handlers, a mask and ignored signals of every sort in the parent. */
+/* The parent has handlers, blocked signals and ignored signals. */
 static void
 check_signals(bool new_session)
 {
@@ -247,16 +249,16 @@ check_signals(bool new_session)
     CHECK_EQ(ignored & BIT(SIGPIPE), 0);
     CHECK_EQ(ignored & BIT(SIGXFSZ), 0);
     CHECK_EQ(ignored & BIT(SIGUSR1), 0);
-    CHECK_EQ(ignored & BIT(SIGUSR2), BIT(SIGUSR2)); /* as nohup means it */
+    CHECK_EQ(ignored & BIT(SIGUSR2), BIT(SIGUSR2)); /* ignored as by nohup */
 }
 
 static void
-signals_are_as_after_login(void)
+signals_are_reset(void)
 {
     sigset_t some, now, before;
     struct sigaction action;
 
-    signal(SIGUSR1, ignore_nothing_special);
+    signal(SIGUSR1, do_nothing);
     signal(SIGUSR2, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     sigemptyset(&some);
@@ -265,13 +267,13 @@ signals_are_as_after_login(void)
     CHECK_EQ(pthread_sigmask(SIG_BLOCK, &some, &before), 0);
     check_signals(false);
     check_signals(true);
-    /* and nothing has changed here */
+    /* nothing has changed in the parent */
     CHECK_EQ(pthread_sigmask(SIG_SETMASK, &before, &now), 0);
     CHECK(sigismember(&now, SIGTERM));
     CHECK(sigismember(&now, SIGUSR1));
     CHECK(!sigismember(&now, SIGINT));
     CHECK_EQ(sigaction(SIGUSR1, NULL, &action), 0);
-    CHECK(action.sa_handler == ignore_nothing_special);
+    CHECK(action.sa_handler == do_nothing);
     CHECK_EQ(sigaction(SIGPIPE, NULL, &action), 0);
     CHECK(action.sa_handler == SIG_IGN);
     CHECK_EQ(sigaction(SIGINT, NULL, &action), 0);
@@ -297,7 +299,7 @@ no_descriptor_is_inherited(void)
     close(plain);
 }
 
-/* Echo a word through it, on both of its outputs. */
+/* Send a word to a child and read it back from both its outputs. */
 static void
 check_standard_streams(void)
 {
@@ -312,16 +314,16 @@ check_standard_streams(void)
     pipes_open(&pipes);
     plan = plan_of(&command, &pipes);
     CHECK_EQ(sg_spawn(&plan, &pid, &error), SG_OK);
-    say(pipes.in[1], "yes\n", 4);
-    expect(pipes.out[0], "yes\n");
-    expect(pipes.err[0], "no yes\n");
+    write_all(pipes.in[1], "yes\n", 4);
+    expect_text(pipes.out[0], "yes\n");
+    expect_text(pipes.err[0], "no yes\n");
     CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
     CHECK_EQ(returncode, 0);
     pipes_close(&pipes);
 }
 
 static void
-standard_streams_when_ours_are_closed(void)
+standard_streams_work_when_the_parents_are_closed(void)
 {
     for (int closed = 0; closed < 8; closed++) {
         pid_t pid = fork();
@@ -339,10 +341,10 @@ standard_streams_when_ours_are_closed(void)
     }
 }
 
-/* stderr=1, stderr=2 and stderr=0 are descriptors of the caller's: each is
- * what it was here, not what becomes of it in the child. */
+/* The child's stderr may be the parent's descriptor 0, 1 or 2.  The child
+ * must get what that is in the parent, not what it becomes in the child. */
 static void
-stderr_is_one_of_our_standard_streams(void)
+stderr_may_be_a_standard_stream_of_the_parent(void)
 {
     for (int fd = -1; fd < 3; fd++) {
         pid_t pid = fork();
@@ -361,8 +363,8 @@ stderr_is_one_of_our_standard_streams(void)
             plan = plan_of(&command, &pipes);
             plan.stderr_fd = fd;
             CHECK_EQ(sg_spawn(&plan, &pid, &error), SG_OK);
-            expect(pipes.out[0], "out\n");
-            expect(pipes.err[0], "err\n");
+            expect_text(pipes.out[0], "out\n");
+            expect_text(pipes.err[0], "err\n");
             CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
             CHECK_EQ(returncode, 0);
             leave_process();
@@ -387,8 +389,8 @@ stdin_and_stdout_may_be_the_same(void)
     plan = plan_of(&command, &pipes);
     plan.stdin_fd = plan.stdout_fd = pair[1];
     CHECK_EQ(sg_spawn(&plan, &pid, &error), SG_OK);
-    say(pair[0], "yes\n", 4);
-    expect(pair[0], "yes\n");
+    write_all(pair[0], "yes\n", 4);
+    expect_text(pair[0], "yes\n");
     CHECK_EQ(sg_sys_wait(pid, -1, true, false, &returncode), 1);
     pipes_close(&pipes);
     sg_sys_close(&pair[0]);
@@ -410,7 +412,7 @@ run_a_few(void *unused)
 }
 
 static void
-threads_spawn_at_once(void)
+threads_may_spawn_at_once(void)
 {
     pthread_t threads[4];
 
@@ -430,19 +432,19 @@ main(int argc, char **argv)
     };
     static const struct test_case cases[] = {
         CASE(program_runs_with_its_arguments),
-        CASE(environment_is_ours_or_given),
-        CASE(first_path_that_can_be_executed_is),
-        CASE(no_such_program),
-        CASE(working_directory),
-        CASE(session_is_ours_or_its_own),
-        CASE(signals_are_as_after_login),
+        CASE(environment_is_the_parents_or_the_given_one),
+        CASE(first_executable_path_is_run),
+        CASE(missing_program_is_an_error),
+        CASE(working_directory_is_set_or_an_error),
+        CASE(session_is_the_parents_or_a_new_one),
+        CASE(signals_are_reset),
         CASE(no_descriptor_is_inherited),
-        CASE(standard_streams_when_ours_are_closed),
-        CASE(stderr_is_one_of_our_standard_streams),
+        CASE(standard_streams_work_when_the_parents_are_closed),
+        CASE(stderr_may_be_a_standard_stream_of_the_parent),
         CASE(stdin_and_stdout_may_be_the_same),
-        CASE(threads_spawn_at_once),
+        CASE(threads_may_spawn_at_once),
     };
 
-    return play_or_run(roles, COUNT_OF(roles), cases, COUNT_OF(cases), argc,
-                       argv);
+    return run_role_or_cases(roles, COUNT_OF(roles), cases, COUNT_OF(cases),
+                             argc, argv);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * sys.c: what makes it more than wrappers.
+ * This program tests the work that the functions of sys.c do beyond the system
+ * calls that they wrap.
  */
 #include "sys/sys.h"
 
@@ -9,7 +10,8 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
-#include "harness.h"
+#include "lib/harness.h"
+#include "lib/stream.h"
 
 static bool
 is_open(int fd)
@@ -28,30 +30,18 @@ check_kept(int fd)
 static void
 send_copies(int fd, int sent, size_t n)
 {
-    union {
-        char space[CMSG_SPACE(16 * sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    char byte = 'b';
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = CMSG_SPACE(n * sizeof(int))};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    int copies[16];
 
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(n * sizeof(int));
     for (size_t i = 0; i < n; i++) {
-        memcpy(CMSG_DATA(header) + i * sizeof(int), &sent, sizeof(int));
+        copies[i] = sent;
     }
-    CHECK_EQ(sg_sys_sendmsg(fd, &message, 0), 1);
+    send_descriptors(fd, copies, n);
 }
 
-/* One of each kind; all of them are looked at and closed. */
+/* Make one descriptor of each kind, check that each is close-on-exec, no
+ * standard stream, and owned, and close it. */
 static void
-make_and_check_all(void)
+check_every_kind_of_descriptor(void)
 {
     size_t before = sg_sys_owned();
     int pipe_fd[2], pair[2], null, passed[4];
@@ -80,7 +70,7 @@ make_and_check_all(void)
         sg_sys_close(&pair[i]);
     }
     CHECK_EQ(pair[0], -1);
-    sg_sys_close(&pair[0]); /* -1: nothing happens */
+    sg_sys_close(&pair[0]); /* does nothing for -1 */
     sg_sys_close(&null);
     sg_sys_wakeup_close(&wakeup);
     CHECK_EQ(sg_sys_owned(), before);
@@ -89,12 +79,12 @@ make_and_check_all(void)
 static void
 descriptors_are_close_on_exec_and_owned(void)
 {
-    make_and_check_all();
+    check_every_kind_of_descriptor();
 }
 
-/* Each way in which a program can have lost its standard streams. */
+/* The program may have closed any set of its standard streams. */
 static void
-never_a_standard_stream(void)
+descriptors_are_never_standard_streams(void)
 {
     for (int closed = 0; closed < 8; closed++) {
         pid_t pid = fork();
@@ -105,7 +95,7 @@ never_a_standard_stream(void)
                     close(fd);
                 }
             }
-            make_and_check_all();
+            check_every_kind_of_descriptor();
             for (int fd = 0; fd < 3; fd++) {
                 CHECK_EQ(is_open(fd), !(closed >> fd & 1));
             }
@@ -137,7 +127,7 @@ fork_closes_what_is_owned(void)
         CHECK(is_open(disowned[1]));
         CHECK_EQ(sg_sys_owned(), 0);
         CHECK_EQ(sg_sys_generation(), generation + 1);
-        make_and_check_all();
+        check_every_kind_of_descriptor();
         pid = fork();
         if (pid == 0) {
             CHECK_EQ(sg_sys_generation(), generation + 2);
@@ -182,7 +172,7 @@ descriptors_beyond_the_room_are_closed(void)
 }
 
 static void
-no_descriptor_comes(void)
+message_without_a_descriptor_has_none(void)
 {
     int pair[2], got[3];
     size_t count;
@@ -198,7 +188,7 @@ no_descriptor_comes(void)
     sg_sys_close(&pair[1]);
 }
 
-/* The kernel then drops them and says no more than MSG_CTRUNC. */
+/* Without room the kernel drops the descriptors and sets MSG_CTRUNC. */
 static void
 no_room_for_a_descriptor_is_emfile(void)
 {
@@ -226,7 +216,7 @@ no_room_for_a_descriptor_is_emfile(void)
 /* ---- Pipes and sockets ------------------------------------------------ */
 
 static void
-pipe_tells_what_is_unread_after_its_writer_is_closed(void)
+unread_bytes_of_a_pipe_are_known_after_its_writer_is_closed(void)
 {
     int pipe_fd[2], reader;
     char drop[4];
@@ -269,7 +259,7 @@ errors_are_negative_errno(void)
     CHECK_EQ(sg_sys_set_blocking(pair[0], true), 0);
     CHECK_EQ(sg_sys_recv(pair[0], &byte, 1, MSG_DONTWAIT), -EAGAIN);
     sg_sys_close(&pair[1]);
-    CHECK_EQ(sg_sys_send(pair[0], "x", 1, 0), -EPIPE); /* and no SIGPIPE */
+    CHECK_EQ(sg_sys_send(pair[0], "x", 1, 0), -EPIPE); /* no SIGPIPE comes */
     CHECK_EQ(sg_sys_recv(pair[0], &byte, 1, 0), 0);
     sg_sys_close(&pair[0]);
 }
@@ -283,7 +273,7 @@ wakeup_is_set_and_cleared(void)
     CHECK_EQ(sg_sys_wakeup_open(&wakeup), 0);
     pollfd.fd = wakeup.reader;
     CHECK_EQ(sg_sys_poll(&pollfd, 1, 0), 0);
-    for (int i = 0; i < 100000; i++) { /* more than a pipe takes */
+    for (int i = 0; i < 100000; i++) { /* more than a pipe holds */
         sg_sys_wakeup_set(&wakeup);
     }
     CHECK_EQ(sg_sys_poll(&pollfd, 1, 0), 1);
@@ -300,7 +290,8 @@ wakeup_is_set_and_cleared(void)
 
 /* ---- Trace ------------------------------------------------------------ */
 
-/* The first line that a fresh process traces, with `setting`. */
+/* Returns the length of the first line that a new process traces with
+ * SSHGATEWAY_TRACE set to `setting`; `line` holds `room` bytes. */
 static size_t
 traced(const char *setting, const char *text, char *line, size_t room)
 {
@@ -348,14 +339,14 @@ trace_writes_whole_lines(void)
 /* ---- Processes -------------------------------------------------------- */
 
 static void
-ends_with_7(void *unused)
+exit_with_7(void *unused)
 {
     (void)unused;
     sg_sys_child_exit(7);
 }
 
 static void
-lives(void *own_session)
+sleep_long(void *own_session)
 {
     static char name[] = "sleep", seconds[] = "1000";
     static char *argv[] = {name, seconds, NULL};
@@ -382,12 +373,12 @@ spawn(void (*child)(void *), void *arg)
 }
 
 static void
-wait_tells_how_it_ended(void)
+wait_returns_the_exit_status(void)
 {
     int returncode = -99;
-    pid_t pid = spawn(ends_with_7, NULL);
+    pid_t pid = spawn(exit_with_7, NULL);
 
-    /* `keep` leaves it to be asked again */
+    /* with `keep` the child stays a zombie */
     CHECK_EQ(sg_sys_wait(pid, -1, true, true, &returncode), 1);
     CHECK_EQ(returncode, 7);
     returncode = -99;
@@ -400,7 +391,7 @@ static void
 signals_reach_the_child(void)
 {
     int returncode = -99;
-    pid_t pid = spawn(lives, NULL);
+    pid_t pid = spawn(sleep_long, NULL);
     int pidfd = under_valgrind() ? -1 : sg_sys_pidfd(pid);
 
 #ifdef SG_PORTABLE
@@ -431,9 +422,9 @@ group_is_signalled_even_when_its_leader_is_a_zombie(void)
     char byte;
 
     CHECK_EQ(pipe2(pipe_fd, O_CLOEXEC), 0);
-    pid = spawn(lives, &own_session);
+    pid = spawn(sleep_long, &own_session);
     close(pipe_fd[1]);
-    CHECK_EQ(read(pipe_fd[0], &byte, 1), 0); /* it has got as far as exec */
+    CHECK_EQ(read(pipe_fd[0], &byte, 1), 0); /* the child has reached exec */
     close(pipe_fd[0]);
     CHECK_EQ(getsid(pid), pid);
     CHECK_EQ(sg_sys_kill(pid, -1, true, SIGKILL), 0);
@@ -443,7 +434,7 @@ group_is_signalled_even_when_its_leader_is_a_zombie(void)
     CHECK_EQ(returncode, -SIGKILL);
 }
 
-/* Two ends of a TCP connection. */
+/* Make both ends of a TCP connection. */
 static void
 connect_tcp(int fd[2])
 {
@@ -480,9 +471,10 @@ is_closed(void *fd)
     return !is_open(*(int *)fd);
 }
 
-/* A passed socket may have SO_LINGER, and a peer that reads nothing. */
+/* A passed socket may have SO_LINGER and a peer that reads nothing, so
+ * close(2) blocks.  Other threads must go on. */
 static void
-lingering_close_holds_up_nobody(void)
+lingering_close_blocks_no_other_thread(void)
 {
     static const char data[65536];
     const struct linger linger = {.l_onoff = 1, .l_linger = 2 * PATIENCE};
@@ -490,7 +482,7 @@ lingering_close_holds_up_nobody(void)
     pthread_t thread;
 
     if (under_valgrind()) {
-        return; /* it lets no other thread run during a close() */
+        return; /* valgrind runs no other thread during close(2) */
     }
     connect_tcp(fd);
     CHECK_EQ(sg_sys_own(fd[0]), 0);
@@ -505,12 +497,13 @@ lingering_close_holds_up_nobody(void)
     sg_sys_close(&pipe_fd[0]);
     sg_sys_close(&pipe_fd[1]);
     CHECK(!lingering_is_over);
-    close(fd[1]); /* with data unread: a reset */
+    close(fd[1]); /* a reset, because data is unread */
     CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
-/* What a thread finds pending after it has written to a pipe that nobody
- * reads, by whether it blocks SIGPIPE and had one pending. */
+/* Returns true if SIGPIPE is pending after this thread has written to a pipe
+ * without a reader.  `blocked` says whether the thread blocks SIGPIPE, and
+ * `pending` whether one was pending before. */
 static bool
 is_left_pending(bool blocked, bool pending)
 {
@@ -538,7 +531,7 @@ is_left_pending(bool blocked, bool pending)
 }
 
 static void
-no_signal_comes_of_a_quiet_write(void)
+quiet_write_raises_no_signal(void)
 {
     CHECK(!is_left_pending(false, false));
     CHECK(!is_left_pending(true, false));
@@ -551,19 +544,19 @@ main(int argc, char **argv)
     static const struct test_case cases[] = {
         CASE(trace_writes_whole_lines),
         CASE(descriptors_are_close_on_exec_and_owned),
-        CASE(never_a_standard_stream),
+        CASE(descriptors_are_never_standard_streams),
         CASE(fork_closes_what_is_owned),
         CASE(descriptors_beyond_the_room_are_closed),
-        CASE(no_descriptor_comes),
+        CASE(message_without_a_descriptor_has_none),
         CASE(no_room_for_a_descriptor_is_emfile),
-        CASE(pipe_tells_what_is_unread_after_its_writer_is_closed),
+        CASE(unread_bytes_of_a_pipe_are_known_after_its_writer_is_closed),
         CASE(errors_are_negative_errno),
-        CASE(no_signal_comes_of_a_quiet_write),
+        CASE(quiet_write_raises_no_signal),
         CASE(wakeup_is_set_and_cleared),
-        CASE(wait_tells_how_it_ended),
+        CASE(wait_returns_the_exit_status),
         CASE(signals_reach_the_child),
         CASE(group_is_signalled_even_when_its_leader_is_a_zombie),
-        CASE(lingering_close_holds_up_nobody),
+        CASE(lingering_close_blocks_no_other_thread),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

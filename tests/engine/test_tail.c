@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tail.c against a model: of all that was added, the last bytes are kept.
- * And report.c, which hands it from one thread to another.
+ * This program tests tail.c against a model: of all bytes added, the tail
+ * keeps the last SG_TAIL_CAPACITY. It also tests shared.c, which passes the
+ * tail from one thread to another.
  */
 #include "engine/tail.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 #include "engine/shared.h"
 
 static void
@@ -53,25 +54,25 @@ play(size_t longest, int pieces)
 }
 
 static void
-bytes(void)
+keeps_the_last_of_single_bytes(void)
 {
     play(2, 3000);
 }
 
 static void
-queues(void)
+keeps_the_last_of_many_lines(void)
 {
     play(200, 2000);
 }
 
 static void
-pieces_larger_than_the_ring(void)
+keeps_the_last_of_large_pieces(void)
 {
     play(3 * SG_TAIL_CAPACITY, 100);
 }
 
 static void
-sizes_about_the_capacity(void)
+sizes_about_the_capacity_are_exact(void)
 {
     for (size_t less = 0; less < 3; less++) {
         for (size_t first = 0; first < 3; first++) {
@@ -100,10 +101,10 @@ empty_tail_costs_nothing(void)
     sg_tail_clear(&tail);
 }
 
-/* ---- The report ------------------------------------------------------- */
+/* ---- Shared state ----------------------------------------------------- */
 
 static void *
-write_report(void *arg)
+write_shared(void *arg)
 {
     struct sg_shared *shared = arg;
     char data[100];
@@ -120,7 +121,7 @@ write_report(void *arg)
 }
 
 static void
-report_is_read_while_it_is_written(void)
+shared_state_may_be_read_while_it_is_written(void)
 {
     struct sg_shared *shared = sg_shared_new();
     pthread_t thread;
@@ -133,13 +134,13 @@ report_is_read_while_it_is_written(void)
     CHECK(sg_shared_get_stderr(shared, &n) == NULL);
     CHECK_EQ(n, 0);
     CHECK_EQ(
-        pthread_create(&thread, NULL, write_report, sg_shared_ref(shared)), 0);
+        pthread_create(&thread, NULL, write_shared, sg_shared_ref(shared)), 0);
     while (!sg_shared_get_returncode(shared, &returncode)) {
         free(sg_shared_get_stderr(shared, &n));
         CHECK_LE(n, SG_TAIL_CAPACITY);
     }
     CHECK_EQ(returncode, -9);
-    CHECK_EQ(sg_shared_get_failure(shared, NULL), EIO); /* the first one */
+    CHECK_EQ(sg_shared_get_failure(shared, NULL), EIO); /* the first wins */
     pthread_join(thread, NULL);
     text = sg_shared_get_stderr(shared, &n);
     CHECK_EQ(n, SG_TAIL_CAPACITY);
@@ -153,12 +154,12 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(bytes),
-        CASE(queues),
-        CASE(pieces_larger_than_the_ring),
-        CASE(sizes_about_the_capacity),
+        CASE(keeps_the_last_of_single_bytes),
+        CASE(keeps_the_last_of_many_lines),
+        CASE(keeps_the_last_of_large_pieces),
+        CASE(sizes_about_the_capacity_are_exact),
         CASE(empty_tail_costs_nothing),
-        CASE(report_is_read_while_it_is_written),
+        CASE(shared_state_may_be_read_while_it_is_written),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * window.c: what a peer may send.  Its channel is played: a peer that sends
- * all it may, and a caller that reads, or does not.
+ * This program tests window.c, which decides how many bytes a peer may send.
+ * Its channels are simulated: a peer that sends all it may, and a caller that
+ * reads or does not.
  */
 #include "ssh/window.h"
 
-#include "harness.h"
+#include "lib/harness.h"
 
 #define KIB ((size_t)1024)
 #define MIB (KIB * KIB)
 
 struct channel {
     struct sg_window window;
-    size_t credit; /* what the peer may still send */
-    size_t unread; /* what it has sent, and nobody has read */
+    size_t credit; /* bytes that the peer may send */
+    size_t unread; /* bytes that the caller has not read */
 };
 
 static void
@@ -24,7 +25,7 @@ channel_open(struct channel *channel, struct sg_windows *all, size_t asked)
     channel->credit = sg_window_initial(&channel->window);
 }
 
-/* A clock that stands still unless a case moves it. */
+/* The clock, which only the cases move. */
 static int64_t now = 1;
 
 static size_t
@@ -45,7 +46,7 @@ receive(struct channel *channel, size_t n)
     channel->unread += n;
 }
 
-/* The peer sends all it may, and all of it is read. */
+/* The peer sends all it may, and the caller reads all of it. */
 static void
 send_and_read(struct channel *channel, struct sg_windows *all)
 {
@@ -55,7 +56,7 @@ send_and_read(struct channel *channel, struct sg_windows *all)
 }
 
 static void
-the_first_grant_makes_it_two_mebibytes(void)
+first_grant_makes_the_window_two_mebibytes(void)
 {
     struct sg_windows all = {0};
     struct channel channel;
@@ -71,7 +72,8 @@ the_first_grant_makes_it_two_mebibytes(void)
     CHECK_EQ(all.channels, 0);
 }
 
-/* Nothing is granted before `step` of the window is used, and then that. */
+/* Check that nothing is granted until `step` bytes of the window are used,
+ * and that `step` bytes are granted then. */
 static void
 check_step(size_t asked, size_t step)
 {
@@ -89,7 +91,7 @@ check_step(size_t asked, size_t step)
 }
 
 static void
-it_is_topped_up_in_steps(void)
+window_is_topped_up_in_steps(void)
 {
     check_step(0, MIB);
     check_step(1024, 512);
@@ -97,7 +99,7 @@ it_is_topped_up_in_steps(void)
 }
 
 static void
-what_is_unread_is_not_granted_again(void)
+unread_data_is_not_granted_again(void)
 {
     struct sg_windows all = {0};
     struct channel channel;
@@ -113,8 +115,8 @@ what_is_unread_is_not_granted_again(void)
 
 #define ROUND_TRIP 1000
 
-/* What the window of a channel becomes when all of it is used again and
- * again, each time in `pause`. */
+/* Returns the size of a window in bytes after all of it was used many times,
+ * each time within `pause` nanoseconds. */
 static size_t
 size_after_much(int64_t pause)
 {
@@ -138,14 +140,14 @@ size_after_much(int64_t pause)
 }
 
 static void
-it_doubles_when_all_of_it_is_used_in_a_round_trip(void)
+window_doubles_when_used_up_within_a_round_trip(void)
 {
     CHECK_EQ(size_after_much(ROUND_TRIP), SG_WINDOW_MAX);
     CHECK_EQ(size_after_much(4 * ROUND_TRIP + 1), SG_WINDOW_FIRST);
 }
 
 static void
-without_a_round_trip_it_does_not_grow(void)
+window_does_not_grow_without_a_round_trip_time(void)
 {
     struct sg_windows all = {0};
     struct channel channel;
@@ -160,7 +162,7 @@ without_a_round_trip_it_does_not_grow(void)
 }
 
 static void
-it_does_not_grow_for_a_reader_that_lags(void)
+window_does_not_grow_for_a_reader_that_lags(void)
 {
     struct sg_windows all = {0};
     struct channel channel;
@@ -177,7 +179,7 @@ it_does_not_grow_for_a_reader_that_lags(void)
 }
 
 static void
-a_size_that_was_asked_for_stays(void)
+requested_size_is_kept(void)
 {
     static const size_t sizes[] = {1024, 32700, 8 * MIB, 100 * MIB};
 
@@ -195,10 +197,11 @@ a_size_that_was_asked_for_stays(void)
     }
 }
 
-/* libssh2 keeps three quarters of the initial size to itself: what is left
- * then must be little enough to get more, or nobody would ever go on. */
+/* channel.c leaves three quarters of the initial size unread in libssh2,
+ * because libssh2 extends the window itself below that.  With only this
+ * reserve left a grant must be possible, or the channel stalls. */
 static void
-the_reserve_never_holds_up_a_grant(void)
+libssh2s_reserve_never_blocks_a_grant(void)
 {
     for (size_t asked = 1024; asked < 64 * MIB; asked += asked / 3) {
         struct sg_windows all = {0};
@@ -212,7 +215,7 @@ the_reserve_never_holds_up_a_grant(void)
 }
 
 static void
-a_thousand_have_their_share(void)
+thousand_channels_get_their_share(void)
 {
     static struct channel channels[1000];
     struct sg_windows all = {0};
@@ -226,7 +229,7 @@ a_thousand_have_their_share(void)
 }
 
 static void
-one_of_a_thousand_that_keeps_up_gets_what_few_have(void)
+busy_one_of_a_thousand_channels_gets_a_large_window(void)
 {
     static struct channel channels[1000];
     struct sg_windows all = {.round_trip = ROUND_TRIP};
@@ -247,7 +250,7 @@ one_of_a_thousand_that_keeps_up_gets_what_few_have(void)
 #define MANY 4000
 
 static void
-the_bound_of_all_holds_and_everybody_gets_on(void)
+bound_of_all_windows_holds_and_every_channel_goes_on(void)
 {
     static struct channel channels[MANY];
     struct sg_windows all = {.round_trip = 1};
@@ -255,7 +258,7 @@ the_bound_of_all_holds_and_everybody_gets_on(void)
     for (size_t i = 0; i < MANY; i++) {
         channel_open(&channels[i], &all, 0);
         grant(&channels[i], &all);
-        if (i < 100) { /* the first ones grow as far as they may */
+        if (i < 100) { /* these grow as far as they may */
             for (int k = 0; k < 20; k++) {
                 send_and_read(&channels[i], &all);
             }
@@ -265,7 +268,7 @@ the_bound_of_all_holds_and_everybody_gets_on(void)
     }
     for (size_t i = 0; i < MANY; i++) {
         CHECK_LE(SG_WINDOW_MIN, channels[i].credit);
-        receive(&channels[i], channels[i].credit); /* and nobody reads */
+        receive(&channels[i], channels[i].credit); /* and is not read */
         CHECK_EQ(grant(&channels[i], &all), 0);
     }
     for (size_t i = 0; i < MANY; i++) {
@@ -281,17 +284,17 @@ int
 main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        CASE(the_first_grant_makes_it_two_mebibytes),
-        CASE(it_is_topped_up_in_steps),
-        CASE(what_is_unread_is_not_granted_again),
-        CASE(it_doubles_when_all_of_it_is_used_in_a_round_trip),
-        CASE(without_a_round_trip_it_does_not_grow),
-        CASE(it_does_not_grow_for_a_reader_that_lags),
-        CASE(a_size_that_was_asked_for_stays),
-        CASE(the_reserve_never_holds_up_a_grant),
-        CASE(a_thousand_have_their_share),
-        CASE(one_of_a_thousand_that_keeps_up_gets_what_few_have),
-        CASE(the_bound_of_all_holds_and_everybody_gets_on),
+        CASE(first_grant_makes_the_window_two_mebibytes),
+        CASE(window_is_topped_up_in_steps),
+        CASE(unread_data_is_not_granted_again),
+        CASE(window_doubles_when_used_up_within_a_round_trip),
+        CASE(window_does_not_grow_without_a_round_trip_time),
+        CASE(window_does_not_grow_for_a_reader_that_lags),
+        CASE(requested_size_is_kept),
+        CASE(libssh2s_reserve_never_blocks_a_grant),
+        CASE(thousand_channels_get_their_share),
+        CASE(busy_one_of_a_thousand_channels_gets_a_large_window),
+        CASE(bound_of_all_windows_holds_and_every_channel_goes_on),
     };
 
     return run_cases(cases, COUNT_OF(cases), argc, argv);

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fuzz known_hosts.py: any bytes for a file, a name and a key.
+"""Fuzz known_hosts.py: random bytes for a file, a name and a key.
 
     fuzz_known_hosts.py -max_total_time=SECONDS CORPUS
 
-The options are libFuzzer's.  With Atheris where it is installed, which is
-guided by what the code does; else with mutations made blindly.  What must
-hold is in check_all().
+The options are those of libFuzzer.  If Atheris is installed it guides the inputs by the
+coverage of the code; otherwise the inputs are random mutations.  check_all() states what
+must hold for every input.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _line(names: bytes, kind: bytes, key: bytes) -> bytes:
     return names + b" " + kind + b" " + base64.b64encode(key) + b"\n"
 
 
-#: What the fuzzer begins with: a byte for the name, then a file.
+#: The first inputs: a byte that selects the name, then a file.
 SEEDS = (
     b"\0" + _line(b"host,10.0.0.1", b"ssh-ed25519", _ED25519),
     b"\1" + _line(b"[host]:2222", b"ssh-rsa", _RSA),
@@ -48,7 +48,7 @@ SEEDS = (
 
 
 class _Files:
-    """A file of these bytes, that is not on a disk."""
+    """A file with these bytes that is not on a disk."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -58,7 +58,7 @@ class _Files:
 
 
 def check_all(files: _Files, data: bytes) -> None:
-    """Nothing is raised, a revoked key is refused, a match has the key."""
+    """Check that nothing is raised, a revoked key is refused, and a match has the key."""
     name, files.data = _NAMES[data[0] % len(_NAMES)] if data else "", data[1:]
     key = _RSA if len(data) % 2 else _ED25519
     hosts = known_hosts.KnownHosts(["/known_hosts"])
@@ -80,7 +80,7 @@ def check_all(files: _Files, data: bytes) -> None:
 def check_additions(
     files: _Files, hosts: known_hosts.KnownHosts, name: str, key: bytes, state: str
 ) -> None:
-    """A line that is added is read, whatever stands before it."""
+    """Check that an added line is read back, whatever stands before it."""
     before, kind = files.data, known_hosts.key_type(key).encode()
     if name:
         files.data = before + b"\n" + _line(name.replace("h*st?", "host").encode(), kind, key)

@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * libFuzzer: a session whose server says what the fuzzer wants, under null
- * cryptography (tests/engine/nullcrypt.c), from its first byte or after a
- * login that went well; with channels, on which the caller does something.
+ * This libFuzzer program fuzzes a session: the input is what the server sends,
+ * under null cryptography (tests/engine/lib/nullcrypt.c), either from the
+ * first byte or after a login. Channels are open, and their caller uses them.
  *
- * The loop's thread is run in place (loop.c is built with another
- * pthread_create), what is received comes in pieces that the input decides
- * on (sys.c with another recv), and the server hangs up in the end, so that
- * nothing ever waits: a run takes well under a millisecond and is the same
- * each time.
+ * Nothing waits, so a run takes well under a millisecond and is the same each
+ * time. loop.c is built with fuzz_thread() in the place of pthread_create(),
+ * so the loop runs on this thread. sys.c is built with fuzz_recv() in the
+ * place of recv(), so the input decides how the received bytes are split. The
+ * server hangs up at the end.
  *
- * An input is two bytes of choices, one of pieces, and records: a type, a
- * length of two bytes and so much payload.  Each becomes a packet; one of
- * type 0 that is the first or the last is taken as it is.  So a mutation
- * seldom breaks the framing: with no crypto in the way that is all it takes
- * to get deep.
+ * The format of an input is in session_input.h.
  */
+#include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../engine/packets.h"
+#include "../engine/lib/packets.h"
+#include "session_input.h"
 #include "ssh/auth.h"
 #include "ssh/channel.h"
 #include "engine/loop.h"
@@ -31,28 +32,13 @@
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t room);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t room,
-                               unsigned int seed);
 int fuzz_thread(pthread_t *thread, const pthread_attr_t *attributes,
                 void *(*run)(void *), void *arg);
 ssize_t fuzz_recv(int fd, void *to, size_t n, int flags);
 
-#define HEAD 3        /* bytes before the records */
-#define KNOWN_EXIT 77 /* of a run that met what is known; see run_fuzz.sh */
-#define MOST 60000    /* bytes of the server: they fit into the socket */
+#define KNOWN_EXIT 77 /* the status after a known abort; see run_fuzz.sh */
+#define MOST 60000    /* bytes that the server sends; a socket holds them */
 #define N_CHANNELS 2U
-
-/* The first byte. */
-enum {
-    LOGGED_IN = 1, /* the login is given */
-    CLOSED = 2,    /* the caller closes its channels at once */
-    HALF_CLOSED = 4,
-    WRITES = 8, /* it has something to say */
-    ENDED = 16, /* the session is closed at once */
-    ABANDONED = 32,
-    NO_CHANNEL = 64,
-};
 
 static unsigned long runs;
 
@@ -65,10 +51,11 @@ demand(bool condition, const char *what)
     }
 }
 
-/* ---- In the place of the system --------------------------------------- */
+/* ---- Replaced functions of the system --------------------------------- */
 
-/* libssh2's assert() on lengths that are no multiple of the block is known.
- * There is no way back from it, so the fuzzer is started again. */
+/* libssh2's assert() on lengths that are no multiple of the block size is
+ * known.  The program cannot go on after it, so run_fuzz.sh starts the fuzzer
+ * again. */
 void
 __assert_fail(const char *assertion, const char *file, unsigned int line,
               const char *function)
@@ -86,7 +73,8 @@ static struct {
     void *arg;
 } waiting_thread;
 
-/* In start_thread() of loop.c. */
+/* Stands for pthread_create() in loop.c: keeps the loop's function for
+ * run_loop(). */
 int
 fuzz_thread(pthread_t *thread, const pthread_attr_t *attributes,
             void *(*run)(void *), void *arg)
@@ -99,9 +87,10 @@ fuzz_thread(pthread_t *thread, const pthread_attr_t *attributes,
 }
 
 static int session_fd = -1;
-static unsigned pieces; /* state of the sizes they come in; 0: as they are */
+static unsigned pieces; /* state of the generator of sizes; 0: do not split */
 
-/* In sg_sys_recv(). */
+/* Stands for recv() in sys.c: receives up to 200 bytes of the session at a
+ * time. */
 ssize_t
 fuzz_recv(int fd, void *to, size_t n, int flags)
 {
@@ -115,18 +104,10 @@ fuzz_recv(int fd, void *to, size_t n, int flags)
     return recv(fd, to, n, flags);
 }
 
-/* ---- From an input to what the server says ---------------------------- */
+/* ---- From an input to the server's bytes ------------------------------ */
 
-static size_t
-record_size(const uint8_t *data, size_t n)
-{
-    size_t size = n < 3 ? n : 3 + ((size_t)data[1] << 8 | data[2]);
-
-    return size < n ? size : n;
-}
-
-/* libssh2 has an assert() on lengths that are no multiple of the block, and
- * aborts: nothing new is to be learnt from that. */
+/* Round the lengths of the packets in `data` to a multiple of the block size.
+ * Otherwise libssh2's known assert() ends most runs. */
 static void
 align_lengths(uint8_t *data, size_t n)
 {
@@ -151,8 +132,8 @@ align_lengths(uint8_t *data, size_t n)
     }
 }
 
-/* libssh2 1.10 believes that a host key of ed25519 has its 32 bytes, and
- * reads them behind its end. */
+/* Returns true for a host key at which libssh2 1.10 fails: it expects 32
+ * bytes of an ed25519 key and reads behind the end of a shorter one. */
 static bool
 is_known_to_fail(const uint8_t *data, size_t n)
 {
@@ -161,6 +142,8 @@ is_known_to_fail(const uint8_t *data, size_t n)
            && (n < 7 || (data[3] | data[4] | data[5]) != 0 || data[6] < 51);
 }
 
+/* Append what the server sends for the record `data` of `n` bytes.  `is_end`
+ * says that it is the last record; `is_keyed` is as in packets.h. */
 static void
 put_record(struct bytes *words, const uint8_t *data, size_t n, bool is_end,
            int *is_keyed)
@@ -180,7 +163,7 @@ put_record(struct bytes *words, const uint8_t *data, size_t n, bool is_end,
         }
         return;
     }
-    n -= 2; /* the type is of the payload, its length is not */
+    n -= 2; /* the type belongs to the payload, the length does not */
     padding = BLOCK_SIZE - (5 + n) % BLOCK_SIZE;
     padding += padding < 4 ? BLOCK_SIZE : 0;
     bytes_add_u32(words, (uint32_t)(1 + n + padding));
@@ -191,6 +174,8 @@ put_record(struct bytes *words, const uint8_t *data, size_t n, bool is_end,
     *is_keyed = *is_keyed || data[0] == MSG_NEWKEYS;
 }
 
+/* Returns the server's bytes for the records in `data`; the caller frees
+ * them. */
 static struct bytes
 words_of(const uint8_t *data, size_t n, int is_keyed)
 {
@@ -248,8 +233,8 @@ log_in(struct sg_session *session, int method, const struct sg_wait *wait,
     static const struct sg_responder responder = {.respond = ask};
     const char *methods;
 
-    /* libssh2 1.10 believes every length of a keyboard-interactive request,
-     * and reads past the end of the packet. */
+    /* libssh2 1.10 does not check the lengths in a keyboard-interactive
+     * request, and reads past the end of the packet. */
     if (method % 4 == 3 && sg_session_libssh2_number() < 0x010b00) {
         method = 0;
     }
@@ -305,9 +290,10 @@ ask_for_channel(struct channel *channel, uint64_t loop, int choices)
     }
 }
 
-/* Whoever waited has been told. */
+/* Check that the open was answered, that the stream has ended, and release
+ * the channel. */
 static void
-look_after_channel(struct channel *channel)
+check_channel_ended(struct channel *channel)
 {
     struct sg_error error = {.status = SG_OK};
     char block[4096], text[SG_ERROR_TEXT];
@@ -334,6 +320,8 @@ look_after_channel(struct channel *channel)
     sg_sys_close(&channel->stream);
 }
 
+/* Start the session, let the caller use its channels, run the loop to its end,
+ * and check the outcome. */
 static void
 run_loop(struct sg_session *session, struct sg_shared *shared, int choices)
 {
@@ -356,176 +344,21 @@ run_loop(struct sg_session *session, struct sg_shared *shared, int choices)
     waiting_thread.run(waiting_thread.arg);
     demand(sg_loop_count() == 0, "the loop has ended");
     for (unsigned i = 0; i < n; i++) {
-        look_after_channel(&channels[i]);
+        check_channel_ended(&channels[i]);
     }
     demand(sg_shared_get_failure(shared, NULL) != 0, "the session says why");
     sg_sys_close(&control);
 }
 
-/* ---- Seeds ------------------------------------------------------------ */
-
-/* Packets without keys, as records. */
-static void
-add_records(struct bytes *seed, struct bytes *packets)
-{
-    size_t at = 0;
-
-    while (at + 6 <= packets->len) {
-        const unsigned char *packet = packets->data + at;
-        uint32_t length;
-        size_t n;
-
-        memcpy(&length, packet, sizeof(length));
-        length = ntohl(length);
-        n = length - 1 - packet[4] - 1;
-        bytes_add_u8(seed, packet[5]);
-        bytes_add_u8(seed, (int)(n >> 8));
-        bytes_add_u8(seed, (int)(n & 0xff));
-        bytes_add(seed, packet + 6, n);
-        at += 4 + length;
-    }
-    free(packets->data);
-    *packets = (struct bytes){0};
-}
-
-static void
-save_seed(const char *directory, const char *name, int choices, int method,
-          struct bytes *packets)
-{
-    struct bytes seed = {0};
-    char path[4096];
-    FILE *file;
-
-    bytes_add_u8(&seed, choices);
-    bytes_add_u8(&seed, method);
-    bytes_add_u8(&seed, 0);
-    if (!(choices & LOGGED_IN)) {
-        bytes_add_u8(&seed, 0);
-        bytes_add_u8(&seed, 0);
-        bytes_add_u8(&seed, sizeof(SERVER_BANNER) - 1);
-        bytes_add(&seed, SERVER_BANNER, sizeof(SERVER_BANNER) - 1);
-    }
-    add_records(&seed, packets);
-    snprintf(path, sizeof(path), "%s/%s", directory, name);
-    file = fopen(path, "we");
-    demand(file != NULL, "a seed can be written");
-    fwrite(seed.data, 1, seed.len, file);
-    fclose(file);
-    free(seed.data);
-}
-
-static void
-put_channel(struct bytes *packets, uint32_t id)
-{
-    packet_put(packets, 0, MSG_CHANNEL_OPEN_CONFIRMATION, "uuuu", id, id + 7,
-               65536U, 32768U);
-    packet_put(packets, 0, MSG_CHANNEL_DATA, "us", id, "some words");
-    packet_put(packets, 0, MSG_CHANNEL_WINDOW_ADJUST, "uu", id, 1000U);
-}
-
-static void
-put_end(struct bytes *packets, uint32_t id)
-{
-    packet_put(packets, 0, MSG_CHANNEL_EOF, "u", id);
-    packet_put(packets, 0, MSG_CHANNEL_CLOSE, "u", id);
-}
-
-static void
-put_what_servers_say(struct bytes *packets)
-{
-    packet_put(packets, 0, MSG_GLOBAL_REQUEST, "sb", "hostkeys-00@openssh.com",
-               0);
-    packet_put(packets, 0, MSG_GLOBAL_REQUEST, "sb", "keepalive@openssh.com",
-               1);
-    packet_put(packets, 0, MSG_CHANNEL_EXTENDED_DATA, "uus", 0U, 1U, "oops");
-    packet_put(packets, 0, MSG_CHANNEL_REQUEST, "usbu", 0U, "exit-status", 0,
-               1U);
-    packet_put(packets, 0, MSG_CHANNEL_REQUEST, "usbsbss", 0U, "exit-signal",
-               0, "TERM", 0, "words", "");
-    packet_put(packets, 0, MSG_CHANNEL_OPEN, "suuususu", "forwarded-tcpip", 5U,
-               65536U, 32768U, "host", 22U, "host", 23U);
-    packet_put(packets, 0, MSG_CHANNEL_OPEN, "suuusu", "x11", 5U, 65536U,
-               32768U, "host", 22U);
-    packet_put(packets, 0, MSG_IGNORE, "s", "nothing");
-    packet_put(packets, 0, MSG_DEBUG, "bss", 1, "nothing", "");
-    packet_put(packets, 0, MSG_UNIMPLEMENTED, "u", 3U);
-    packet_put(packets, 0, MSG_REQUEST_SUCCESS, "");
-}
-
-static void
-save_seeds_after_the_login(const char *directory)
-{
-    static const int choices[] = {LOGGED_IN,
-                                  LOGGED_IN | CLOSED,
-                                  LOGGED_IN | HALF_CLOSED | WRITES,
-                                  LOGGED_IN | ENDED | WRITES,
-                                  LOGGED_IN | ABANDONED,
-                                  LOGGED_IN | NO_CHANNEL};
-    struct bytes packets = {0};
-    char name[32];
-
-    for (size_t i = 0; i < sizeof(choices) / sizeof(*choices); i++) {
-        put_channel(&packets, 0);
-        put_channel(&packets, 1);
-        put_what_servers_say(&packets);
-        put_kex(&packets, 0);
-        put_end(&packets, 0);
-        put_end(&packets, 1);
-        packet_put(&packets, 0, MSG_DISCONNECT, "uss", 11U, "lunch", "en");
-        snprintf(name, sizeof(name), "channels-%zu", i);
-        save_seed(directory, name, choices[i], 0, &packets);
-    }
-    packet_put(&packets, 0, MSG_CHANNEL_OPEN_FAILURE, "uuss", 0U, 2U,
-               "refused", "en");
-    put_channel(&packets, 1);
-    save_seed(directory, "refused", LOGGED_IN, 0, &packets);
-}
-
-static void
-save_seeds_of_logins(const char *directory)
-{
-    struct bytes packets = {0};
-    char name[32];
-
-    for (int method = 0; method < 4; method++) {
-        for (int is_good = 0; is_good < 2; is_good++) {
-            put_kex(&packets, 0);
-            packet_put(&packets, 0, MSG_SERVICE_ACCEPT, "s", "ssh-userauth");
-            packet_put(&packets, 0, MSG_USERAUTH_BANNER, "ss", "hello", "");
-            if (method == 2) {
-                packet_put(&packets, 0, MSG_USERAUTH_INFO_REQUEST, "sd",
-                           "ssh-ed25519",
-                           "\0\0\0\013ssh-ed25519\0\0\0\0400123456789abcdef"
-                           "0123456789abcdef",
-                           (size_t)51);
-            }
-            if (method == 3) {
-                packet_put(&packets, 0, MSG_USERAUTH_INFO_REQUEST, "sssusbsb",
-                           "name", "instruction", "", 2U, "one", 0, "two", 1);
-            }
-            if (is_good) {
-                packet_put(&packets, 0, MSG_USERAUTH_SUCCESS, "");
-                put_channel(&packets, 0);
-            }
-            else {
-                packet_put(&packets, 0, MSG_USERAUTH_FAILURE, "sb",
-                           "publickey,password", 0);
-            }
-            snprintf(name, sizeof(name), "login-%d-%d", method, is_good);
-            save_seed(directory, name, 0, method, &packets);
-        }
-    }
-}
-
 /* ---- A run ------------------------------------------------------------ */
 
-/* "fuzz_session --seeds DIRECTORY" writes what to begin with. */
+/* "fuzz_session --seeds DIRECTORY" writes the first inputs to the directory.
+ */
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     if (*argc == 3 && strcmp((*argv)[1], "--seeds") == 0) {
-        save_seeds_after_the_login((*argv)[2]);
-        save_seeds_of_logins((*argv)[2]);
+        save_seeds((*argv)[2]);
         exit(0);
     }
     sg_loop_init();
@@ -597,116 +430,4 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     sg_sys_close(&pair[1]);
     demand(sg_sys_owned() == 0, "no descriptor is left");
     return 0;
-}
-
-/* ---- Mutations that know records -------------------------------------- */
-
-#define MOST_RECORDS 64U
-
-static size_t
-find_records(const uint8_t *data, size_t n, size_t *at)
-{
-    size_t count = 0, i = HEAD;
-
-    while (i < n && count < MOST_RECORDS) {
-        at[count++] = i;
-        i += record_size(data + i, n - i);
-    }
-    at[count] = i;
-    return count;
-}
-
-static void
-set_length(uint8_t *record, size_t payload)
-{
-    record[1] = (uint8_t)(payload >> 8);
-    record[2] = (uint8_t)payload;
-}
-
-/* Change what is in a record, and its length with it. */
-static size_t
-mutate_record(uint8_t *data, size_t n, size_t room, size_t from, size_t to)
-{
-    size_t payload = to - from > 3 ? to - from - 3 : 0;
-    size_t free_room = room - n < 200 ? room - n : 200;
-    uint8_t scratch[65536 + 256];
-    size_t changed;
-
-    if (to - from < 3 || payload + free_room > 65535) {
-        return LLVMFuzzerMutate(data, n, room);
-    }
-    memcpy(scratch, data + from + 3, payload);
-    changed = LLVMFuzzerMutate(scratch, payload, payload + free_room);
-    memmove(data + from + 3 + changed, data + to, n - to);
-    memcpy(data + from + 3, scratch, changed);
-    set_length(data + from, changed);
-    return n - payload + changed;
-}
-
-/* A second one of the record at `from`, before the one at `into`. */
-static size_t
-copy_record(uint8_t *data, size_t n, size_t room, size_t from, size_t size,
-            size_t into)
-{
-    uint8_t copy[4096];
-
-    if (size > sizeof(copy) || n + size > room) {
-        return n;
-    }
-    memcpy(copy, data + from, size);
-    memmove(data + into + size, data + into, n - into);
-    memcpy(data + into, copy, size);
-    return n + size;
-}
-
-static size_t
-add_record(uint8_t *data, size_t n, size_t room, size_t into, unsigned seed)
-{
-    static const uint8_t types[] = {1,  2,  3,  4,  6,  7,  20, 21, 31, 50,
-                                    51, 52, 53, 60, 61, 80, 81, 82, 90, 91,
-                                    92, 93, 94, 95, 96, 97, 98, 99, 100};
-    uint8_t record[3 + 24] = {types[seed % sizeof(types)], 0, 24};
-
-    if (n + sizeof(record) > room) {
-        return n;
-    }
-    record[6] = (uint8_t)(seed >> 8 & 3); /* a channel's number */
-    record[10] = (uint8_t)(seed >> 10);
-    record[26] = (uint8_t)(seed >> 18);
-    memmove(data + into + sizeof(record), data + into, n - into);
-    memcpy(data + into, record, sizeof(record));
-    return n + sizeof(record);
-}
-
-size_t
-LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t room,
-                        unsigned int seed)
-{
-    size_t at[MOST_RECORDS + 1], count, i, j;
-    unsigned r = seed * 2654435761U;
-
-    if (n < HEAD) {
-        return LLVMFuzzerMutate(data, n, room);
-    }
-    count = find_records(data, n, at);
-    i = count > 0 ? (r >> 8) % count : 0;
-    j = count > 0 ? (r >> 16) % (count + 1) : 0;
-    switch (count > 0 ? r % 8 : 7) {
-    case 0:
-    case 1:
-    case 2:
-        return mutate_record(data, n, room, at[i], at[i + 1]);
-    case 3:
-        return copy_record(data, n, room, at[i], at[i + 1] - at[i], at[j]);
-    case 4:
-        return add_record(data, n, room, at[j], r >> 4);
-    case 5:
-        memmove(data + at[i], data + at[i + 1], n - at[i + 1]);
-        return n - (at[i + 1] - at[i]);
-    case 6:
-        data[r >> 8 & 1] ^= (uint8_t)(1U << (r >> 10 & 7));
-        return n;
-    default:
-        return LLVMFuzzerMutate(data, n, room);
-    }
 }

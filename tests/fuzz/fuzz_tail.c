@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * libFuzzer: the tail of a proxy's stderr, and the buffer of a stream, beside
- * the plainest of models: all the bytes there ever were.
+ * This libFuzzer program fuzzes the tail of a proxy's stderr and the buffer of
+ * a stream, and compares them with a plain model: all the bytes that were ever
+ * added.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ fill(char *to, size_t n, unsigned from)
     }
 }
 
-/* A step is three bytes: how many are added. */
+/* Each step takes three bytes of the input: two for the number of bytes to
+ * add, one for their values. */
 static void
 run_tail(const uint8_t *data, size_t n)
 {
@@ -73,7 +75,8 @@ holds(const struct sg_buffer *buffer, const char *bytes)
     return sum == buffer->len;
 }
 
-/* The third byte's lowest bit: added or taken. */
+/* Each step takes three bytes of the input: two for a number of bytes, and
+ * one whose lowest bit says whether they are appended or consumed. */
 static void
 run_buffer(const uint8_t *data, size_t n)
 {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What several files of these tests share: a web server, and two Paramikos."""
+"""Fixtures that several files share: a web server, and two versions of Paramiko."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import certificate
-import fresh
-import logins
 import paramiko
 import pytest
-import web
+
+from support import certificate, fresh, logins, web
 
 # --- A web server -----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Of the server, and of a client that trusts it."""
+    """The TLS contexts of the server and of a client that trusts it."""
     return certificate.make(tmp_path_factory.mktemp("certificate"))
 
 
@@ -52,7 +50,7 @@ def in_this_process(flow: str, where: dict[str, Any]) -> None:
 
 
 def in_another_process(flow: str, where: dict[str, Any]) -> None:
-    """With Paramiko 2.12: the one beside the newest, or the one installed."""
+    """Run with Paramiko 2.12: the one beside the newest, or the installed one."""
     path = []
     if not is_old(paramiko.__version__):
         if not OLD.is_dir():
@@ -61,12 +59,12 @@ def in_another_process(flow: str, where: dict[str, Any]) -> None:
     script = Path(logins.__file__)
     done = fresh.run(script, flow, json.dumps(where), path=path, timeout=100, warnings="default")
     assert is_old(done.stdout.split()[-1])
-    # What Paramiko 2.12 warns of is cryptography's; nothing is ours, nor is it left open.
+    # cryptography warns about Paramiko 2.12; no warning may be about an unclosed resource.
     assert "ResourceWarning" not in done.stderr
 
 
 @pytest.fixture(params=[in_this_process, in_another_process], ids=["newest", "2.12"])
 def perform(request) -> Callable[[str, dict[str, Any]], None]:
-    """Call with the name of a flow of logins.py, and where it logs in."""
+    """Call with the name of a flow of support/logins.py and the settings of the login."""
     chosen: Callable[[str, dict[str, Any]], None] = request.param
     return chosen

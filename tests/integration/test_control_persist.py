@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""ssh with ControlPersist: a master stays behind and holds our stderr pipe open."""
+"""ssh with ControlPersist: a master process keeps running and holds our stderr pipe open."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
 
-import logins
 import pytest
-from waiting import DEADLINE, gone, until
 
 from sshgateway import ProxyCommand
+from support import logins
+from support.waiting import DEADLINE, gone, until
 
 
 @pytest.fixture
 def master(sshd, short_path):
-    """Options that start a master on demand; it is ended afterwards."""
+    """Options that start a master on demand; the fixture ends it afterwards."""
     control = short_path / "control"
     options = ["-o", "ControlMaster=auto", "-o", f"ControlPath={control}",
                "-o", "ControlPersist=60"]  # fmt: skip
@@ -42,7 +42,7 @@ def master(sshd, short_path):
 def test_a_login_that_leaves_a_master_ends_promptly(sshd, master) -> None:
     options, control = master
     where = logins.settings(sshd, logins.through_ssh(sshd, None, *options))
-    for _ in range(2):  # the second goes through the master of the first
+    for _ in range(2):  # the second ssh goes through the master of the first
         sock = ProxyCommand(where["command"])
         with logins.login(where, sock) as client:
             assert logins.run(client, "echo hello") == b"hello\n"
@@ -51,7 +51,7 @@ def test_a_login_that_leaves_a_master_ends_promptly(sshd, master) -> None:
 
 
 def test_the_end_is_seen_although_stderr_stays_open(sshd, master) -> None:
-    """The bytes end, the exit status is 0: recv does not wait for stderr."""
+    """The stream ends with exit status 0, and recv() does not wait for the end of stderr."""
     options, control = master
     command = shlex.join(["ssh", *options, *sshd.ssh("echo over")[1:]])
     with ProxyCommand(command) as sock:
@@ -62,7 +62,7 @@ def test_the_end_is_seen_although_stderr_stays_open(sshd, master) -> None:
     assert control.exists(), "there is a master"
 
 
-def test_a_failure_through_a_master_is_told(sshd, master) -> None:
+def test_a_failure_through_a_master_is_reported(sshd, master) -> None:
     options, control = master
     with ProxyCommand(shlex.join(["ssh", *options, *sshd.ssh("echo over")[1:]])) as sock:
         assert sock.recv(100) == b"over\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The defects of paramiko.ProxyCommand, each as a test of ours.
+"""The defects of paramiko.ProxyCommand, each as a test that our class passes.
 
-Verified by hand with ``SUBJECT = paramiko.ProxyCommand`` of Paramiko 5.1.0:
-every test fails on it by the defect that is named, or, in "a shell" and "a
+Verified by hand with ``SUBJECT = paramiko.ProxyCommand`` of Paramiko 5.1.0: every test
+fails on it, because of the defect that its docstring names or, in "a shell" and "a
 socket", because the argument or method is missing.
 """
 
@@ -18,17 +18,17 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from footprint import Snapshot, children, cpu_seconds, descriptors
-from streams import digest, payload
-from waiting import DEADLINE, Worker, exited, until, until_process_state
 
 import sshgateway
+from support.footprint import Snapshot, children, cpu_seconds, descriptors
+from support.streams import digest, payload
+from support.waiting import DEADLINE, Worker, exited, until, until_process_state
 
 SUBJECT = sshgateway.ProxyCommand
 
 
 def pid_of(sock) -> int:
-    """Paramiko's has a Popen object, which ours offers under install() only."""
+    """Paramiko's class has a Popen object, which ours offers only after install()."""
     return sock.pid if hasattr(sock, "pid") else sock.process.pid
 
 
@@ -37,7 +37,7 @@ def python(script: str) -> str:
 
 
 def test_1_waiting_at_the_end_costs_no_cpu() -> None:
-    """It spins: 2.00 s of CPU in a timeout of 2 s (paramiko#1277, #413)."""
+    """It polls without a pause: 2.00 s of CPU in a timeout of 2 s (paramiko#1277, #413)."""
     sock = SUBJECT("sh -c 'exec >&-; exec cat >/dev/null'")
     sock.settimeout(0.5)
     before = cpu_seconds()
@@ -51,7 +51,7 @@ def test_1_waiting_at_the_end_costs_no_cpu() -> None:
 
 
 def test_2_the_child_is_reaped_and_no_descriptor_is_kept() -> None:
-    """A zombie (#1713) and three descriptors (#2568, #1715) per object."""
+    """Paramiko's leaves a zombie (#1713) and three descriptors (#2568, #1715) per object."""
     before = Snapshot.take()
     for _ in range(3):
         sock = SUBJECT("cat")
@@ -62,7 +62,7 @@ def test_2_the_child_is_reaped_and_no_descriptor_is_kept() -> None:
 
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
-    """Numbers below 1100 are taken, so that new ones are beyond FD_SETSIZE."""
+    """Occupy the numbers below 1100, so that new descriptors are above FD_SETSIZE."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 2048:
         pytest.skip(f"the hard limit of descriptors is {hard}")
@@ -79,7 +79,7 @@ def many_descriptors() -> Iterator[None]:
 
 
 def test_3_it_works_above_1024_descriptors(many_descriptors: None) -> None:
-    """ValueError: filedescriptor out of range in select() (#2568)."""
+    """Paramiko's raises ValueError: filedescriptor out of range in select() (#2568)."""
     sock = SUBJECT("cat")
     try:
         assert max(descriptors()) > 1024
@@ -90,8 +90,8 @@ def test_3_it_works_above_1024_descriptors(many_descriptors: None) -> None:
         sock.close()
 
 
-def test_4_stderr_is_read_and_tells_the_reason() -> None:
-    """200 kB of it block the proxy; the reason of a failure is lost (#655, #495)."""
+def test_4_stderr_is_read_and_contains_the_reason() -> None:
+    """200 kB of stderr block Paramiko's proxy; the reason of a failure is lost (#655, #495)."""
     script = (
         "import sys; sys.stderr.write('x' * 200_000 + '\\nthe reason\\n'); sys.stderr.flush();"
         "sys.stdout.write('alive\\n'); sys.stdout.flush(); sys.exit(255)"
@@ -107,7 +107,7 @@ def test_4_stderr_is_read_and_tells_the_reason() -> None:
 
 
 def test_5_close_can_be_repeated_and_closed_says_so() -> None:
-    """Closing twice raises ProcessLookupError; closed is never True."""
+    """Closing Paramiko's twice raises ProcessLookupError; its closed is never True."""
     sock = SUBJECT("cat")
     assert not sock.closed
     pid = pid_of(sock)
@@ -122,7 +122,7 @@ def test_5_close_can_be_repeated_and_closed_says_so() -> None:
 
 @pytest.mark.usefixtures("alarm")
 def test_6_a_signal_during_send_loses_nothing() -> None:
-    """send(1_000_000) returned 1 000 000; the child got 65 536."""
+    """Paramiko's send(1_000_000) returned 1 000 000 when the child had got 65 536 bytes."""
     data = payload(1_000_000)
     ticks = []
     signal.signal(signal.SIGALRM, lambda *_: ticks.append(1))
@@ -147,7 +147,7 @@ def test_6_a_signal_during_send_loses_nothing() -> None:
 
 
 def test_7_send_keeps_its_timeout() -> None:
-    """A child that does not read: Paramiko's send blocks for ever."""
+    """Paramiko's send blocks without limit when the child does not read."""
     sock = SUBJECT("sleep 60")
     try:
         sock.settimeout(0.1)
@@ -161,8 +161,8 @@ def test_7_send_keeps_its_timeout() -> None:
         sock.close()
 
 
-def test_7_timeouts_are_not_of_the_wall_clock(monkeypatch) -> None:
-    """Paramiko asks time.time(); a clock that is set back makes it wait on."""
+def test_7_timeouts_do_not_depend_on_the_wall_clock(monkeypatch) -> None:
+    """Paramiko uses time.time(); when the clock is set back, it waits longer."""
     ahead = iter(range(10**9, 0, -1000))
     monkeypatch.setattr(time, "time", lambda: float(next(ahead)))
     with SUBJECT("cat") as sock:
@@ -173,14 +173,14 @@ def test_7_timeouts_are_not_of_the_wall_clock(monkeypatch) -> None:
         assert 0.09 <= time.monotonic() - start < DEADLINE
 
 
-def test_7_a_shell_can_run_it() -> None:
+def test_7_a_shell_can_run_the_command() -> None:
     """OpenSSH runs ProxyCommand in the user's shell (#2551)."""
     with SUBJECT("echo $((6 * 7)) | tr 4 2", shell=True) as sock:
         assert sock.recv(10) == b"22\n"
 
 
 def test_7_ctrl_c_does_not_kill_it() -> None:
-    """SIGINT goes to the whole foreground group; the proxy has to stay (asyncssh#787)."""
+    """SIGINT goes to the whole foreground group, but the proxy has to survive (asyncssh#787)."""
     with SUBJECT("cat") as sock:
         os.kill(pid_of(sock), signal.SIGINT)
         os.kill(pid_of(sock), signal.SIGQUIT)
@@ -190,7 +190,7 @@ def test_7_ctrl_c_does_not_kill_it() -> None:
 
 
 def test_7_it_is_a_socket() -> None:
-    """No fileno, recv_into, makefile, shutdown... (#1676, #2081, #695, #383)."""
+    """Paramiko's has no fileno, recv_into, makefile, shutdown... (#1676, #2081, #695, #383)."""
     with SUBJECT("cat") as sock:
         buffer = bytearray(4)
         sock.sendall(b"abcd")
@@ -205,8 +205,8 @@ def test_7_it_is_a_socket() -> None:
         assert sock.recv(1) == b""
 
 
-def test_a_stopped_child_and_a_timeout() -> None:
-    """Nothing hangs when the proxy is suspended, and it goes on when it is resumed."""
+def test_a_stopped_child_causes_a_timeout_and_continues_later() -> None:
+    """Calls time out while the proxy is suspended, and work again when it is resumed."""
     with SUBJECT("cat") as sock:
         os.kill(pid_of(sock), signal.SIGSTOP)
         until_process_state(pid_of(sock), "T")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The end of a proxy: what was received first, then why it ended, then nothing."""
+"""The end of a proxy: recv() returns the data, then raises the reason, then returns b""."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import socket
 import sys
 
 import pytest
-from streams import digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, at_last, exited, readable, until, until_blocked
 
 from sshgateway import ProxyCommand, ProxyCommandError
+from support.streams import digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, at_last, exited, readable, until, until_blocked
 
 
 def shell(script: str, **options) -> ProxyCommand:
@@ -32,8 +32,8 @@ RECEIVERS = {
 }
 
 
-def told(sock: ProxyCommand) -> ProxyCommandError:
-    """The reason that recv raises, once; afterwards it returns b""."""
+def reason_of_the_end(sock: ProxyCommand) -> ProxyCommandError:
+    """The reason that recv() raises once; afterwards recv() returns b""."""
     with pytest.raises(ProxyCommandError) as caught:
         sock.recv(10)
     assert isinstance(caught.value, ConnectionResetError)
@@ -50,16 +50,16 @@ def test_exit_0_is_a_clean_end() -> None:
         assert sock.returncode == 0
 
 
-def test_exit_0_with_complaints_is_a_clean_end_too() -> None:
+def test_exit_0_with_stderr_is_a_clean_end_too() -> None:
     with shell("echo hi; echo a warning >&2; exit 0") as sock:
         assert recv_all(sock) == b"hi\n"
         assert sock.stderr == "a warning\n"
 
 
-def test_exit_255_is_told_after_the_data() -> None:
+def test_exit_255_is_reported_after_the_data() -> None:
     with shell("echo hi; echo the reason >&2; exit 255") as sock:
         assert recv_exactly(sock, 3) == b"hi\n"
-        error = told(sock)
+        error = reason_of_the_end(sock)
         assert error.returncode == 255
         assert error.stderr == "the reason\n"
         assert "the reason" in error.args[1]
@@ -86,15 +86,15 @@ def test_a_receive_without_room_is_not_the_end(call) -> None:
         sock.sendall(b"\n")
         assert readable(sock)
         call(sock)
-        assert told(sock).returncode == 3
+        assert reason_of_the_end(sock).returncode == 3
         call(sock)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
-def test_a_signal_is_told(number: signal.Signals) -> None:
+def test_a_signal_is_reported(number: signal.Signals) -> None:
     with shell(f"echo hi; kill -{int(number)} $$") as sock:
         assert recv_exactly(sock, 3) == b"hi\n"
-        error = told(sock)
+        error = reason_of_the_end(sock)
         assert error.returncode == -number
         assert number.name in error.args[1]
 
@@ -110,7 +110,7 @@ def test_sigkill_from_outside_wakes_a_reader() -> None:
         assert sock.recv(10) == b""
 
 
-def test_a_program_that_cannot_be_executed_is_told_by_the_constructor() -> None:
+def test_the_constructor_reports_a_program_that_cannot_be_executed() -> None:
     for command, standard in (("/nonexistent", FileNotFoundError), ("/etc", PermissionError)):
         with pytest.raises(standard) as caught:
             ProxyCommand([command])
@@ -126,7 +126,7 @@ def test_closed_stdout_is_a_clean_end_while_the_child_lives_on() -> None:
 
 
 def test_ncat_losing_its_peer_is_a_clean_end() -> None:
-    """ncat closes its stdout and waits for its stdin, for ever."""
+    """ncat closes its stdout and then waits for its stdin without limit."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         with ProxyCommand(f"ncat 127.0.0.1 {listener.getsockname()[1]}") as sock:
@@ -138,7 +138,7 @@ def test_ncat_losing_its_peer_is_a_clean_end() -> None:
 
 
 @pytest.mark.parametrize("call", RECEIVERS.values(), ids=RECEIVERS.keys())
-def test_every_receiver_tells_the_reason_once(call) -> None:
+def test_every_receive_method_raises_the_reason_once(call) -> None:
     with shell("exit 3") as sock:
         with pytest.raises(ProxyCommandError) as caught:
             call(sock)
@@ -146,7 +146,7 @@ def test_every_receiver_tells_the_reason_once(call) -> None:
         assert sock.recv(10) == b""
 
 
-def test_a_file_tells_the_reason() -> None:
+def test_a_file_raises_the_reason() -> None:
     with shell("echo line; exit 3") as sock, sock.makefile("rb") as file:
         assert file.readline() == b"line\n"
         with pytest.raises(ProxyCommandError):
@@ -154,7 +154,7 @@ def test_a_file_tells_the_reason() -> None:
         assert file.readline() == b""
 
 
-def test_a_peek_does_not_use_the_reason_up() -> None:
+def test_a_peek_leaves_the_reason_for_the_next_recv() -> None:
     with shell("exit 3") as sock:
         assert readable(sock)
         try:
@@ -162,53 +162,53 @@ def test_a_peek_does_not_use_the_reason_up() -> None:
         except ProxyCommandError:
             pass
         else:
-            told(sock)
+            reason_of_the_end(sock)
 
 
-def test_asking_for_nothing_does_not_use_the_reason_up() -> None:
+def test_receiving_zero_bytes_leaves_the_reason_for_the_next_recv() -> None:
     with shell("exit 3") as sock:
         assert readable(sock)
         assert sock.recv(0) == b""
         assert sock.recv_into(bytearray()) == 0
-        assert told(sock).returncode == 3
+        assert reason_of_the_end(sock).returncode == 3
 
 
-def test_the_reason_is_told_in_non_blocking_mode_too() -> None:
+def test_the_reason_is_raised_in_non_blocking_mode_too() -> None:
     with shell("exit 3") as sock:
         sock.setblocking(False)
         assert readable(sock)
-        assert told(sock).returncode == 3
+        assert reason_of_the_end(sock).returncode == 3
 
 
-def test_shutting_down_reading_ourselves_is_no_reason() -> None:
+def test_after_our_own_shut_rd_the_end_has_no_reason() -> None:
     with ProxyCommand("cat") as sock:
         sock.shutdown(socket.SHUT_RD)
         assert sock.recv(10) == b""
 
 
-def test_a_reader_waits_for_the_reason_whatever_comes_first() -> None:
-    """stdout is closed first, the exit status comes 50 ms later: it is waited for.
+def test_a_reader_waits_for_the_exit_status_after_the_end_of_stdout() -> None:
+    """The child closes stdout first and exits 50 ms later; recv() waits for the exit status.
 
-    For 200 ms, which a busy machine may need for the shell alone.
+    It waits for 200 ms, which a busy machine may need for the shell alone.
     """
 
-    def is_told() -> None:
+    def is_raised() -> None:
         with shell("exec >&-; sleep 0.05; echo late >&2; exit 9") as sock:
             try:
-                assert sock.recv(1), "the end without the reason"
+                assert sock.recv(1), "recv() reported the end without the reason"
             except ProxyCommandError as error:
                 assert error.stderr == "late\n"
 
-    at_last(is_told, 20)
+    at_last(is_raised, 20)
 
 
-def test_stderr_held_open_by_others_does_not_hold_the_end_up() -> None:
-    """ssh's ControlPersist master keeps it; so does any daemon."""
+def test_an_open_stderr_does_not_delay_the_end() -> None:
+    """The master of ssh's ControlPersist keeps stderr open, as daemons do."""
     script = "sleep 20 >/dev/null 2>&2 </dev/null & echo $!; echo words >&2; exit 4"
     with shell(script) as sock:
         daemon = int(sock.recv(20))
         try:
-            error = told(sock)
+            error = reason_of_the_end(sock)
             assert (error.returncode, error.stderr) == (4, "words\n")
         finally:
             os.kill(daemon, signal.SIGKILL)
@@ -222,31 +222,31 @@ def test_a_grandchild_that_holds_stdout_keeps_the_stream_open() -> None:
         assert sock.returncode == 0
 
 
-def test_all_of_the_data_comes_before_the_reason() -> None:
+def test_all_data_comes_before_the_reason() -> None:
     with shell("head -c 1000000 /dev/zero; exit 5") as sock:
         assert len(recv_exactly(sock, 1_000_000)) == 1_000_000
-        assert told(sock).returncode == 5
+        assert reason_of_the_end(sock).returncode == 5
 
 
 # --- send --------------------------------------------------------------------------
 
 
-def test_sends_before_the_first_byte_are_taken_until_recv_has_told_why() -> None:
-    """As TCP would: Paramiko loses the text of what send raises, not of recv."""
+def test_sends_before_the_first_byte_succeed_until_recv_has_raised_the_reason() -> None:
+    """As with TCP.  Paramiko reports the text of an exception from recv(), but not from send()."""
     with shell("echo the reason >&2; exit 255") as sock:
         until(lambda: sock.returncode == 255, "exit")
         assert readable(sock)
         for _ in range(3):
             assert sock.send(b"SSH-2.0-test\r\n") == 14
         sock.sendall(b"more")
-        assert told(sock).stderr == "the reason\n"
+        assert reason_of_the_end(sock).stderr == "the reason\n"
         with pytest.raises(BrokenPipeError) as caught:
             sock.send(b"x")
         assert "the reason" in caught.value.args[1]
         assert isinstance(caught.value, ProxyCommandError)
 
 
-def test_who_only_sends_is_told_too() -> None:
+def test_a_caller_that_only_sends_gets_the_reason_too() -> None:
     with shell("echo the reason >&2; exit 255") as sock:
         until(lambda: sock.returncode == 255, "exit")
         assert readable(sock)
@@ -256,7 +256,7 @@ def test_who_only_sends_is_told_too() -> None:
         assert sock.bytes_sent < 80_000
 
 
-def test_send_after_the_first_byte_tells_the_reason_itself() -> None:
+def test_after_the_first_byte_send_raises_the_reason() -> None:
     with shell("echo SSH-2.0-proxy; echo the reason >&2; exit 3") as sock:
         assert recv_exactly(sock, 14) == b"SSH-2.0-proxy\n"
         until(lambda: sock.returncode == 3, "exit")
@@ -276,7 +276,7 @@ def test_send_after_the_first_byte_tells_the_reason_itself() -> None:
         assert error.returncode == 3
 
 
-def test_a_blocked_sender_learns_of_the_death() -> None:
+def test_a_blocked_sender_is_woken_by_the_childs_death() -> None:
     with shell("echo started; exec sleep 60") as sock:
         assert recv_exactly(sock, 8) == b"started\n"
         sock.settimeout(None)
@@ -289,8 +289,8 @@ def test_a_blocked_sender_learns_of_the_death() -> None:
         assert caught.value.returncode == -signal.SIGKILL
 
 
-def test_what_was_sent_to_a_child_that_reads_and_exits_arrived() -> None:
-    """The end of its input is told by the bytes it counted."""
+def test_a_child_that_reads_to_the_end_gets_all_data() -> None:
+    """The child prints the digest of what it read up to the end of its input."""
     data = payload(500_000)
     script = "import sys, hashlib; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())"
     with ProxyCommand([sys.executable, "-c", script]) as sock:
@@ -316,7 +316,7 @@ def test_a_stdin_closed_by_the_child_does_not_end_the_other_direction() -> None:
         assert recv_all(sock) == b"still here\n"
 
 
-#: Both directions end, and it lives on: to be told by its stderr.
+#: Ends both directions and lives on; it reports the end of its input on stderr.
 BOTH_SHUT = "exec >&-; cat >/dev/null; echo eof >&2; exec sleep 60"
 
 
@@ -326,8 +326,8 @@ def shut_both_ways(sock: ProxyCommand) -> None:
     until(lambda: sock.stderr, "the child has seen the end of its input")
 
 
-def let_the_loop_go_round() -> None:
-    """All proxies share one loop: what it could do before this, it has done."""
+def let_the_loop_turn() -> None:
+    """All proxies share one loop, so after this the loop has handled all earlier events."""
     with ProxyCommand("cat") as sock:
         sock.settimeout(DEADLINE)
         for _ in range(3):
@@ -335,17 +335,17 @@ def let_the_loop_go_round() -> None:
             assert sock.recv(1) == b"x"
 
 
-def test_both_directions_ended_is_no_close() -> None:
+def test_the_end_of_both_directions_does_not_end_the_child() -> None:
     with shell(BOTH_SHUT, linger=0) as sock:
         shut_both_ways(sock)
-        let_the_loop_go_round()
+        let_the_loop_turn()
         os.kill(sock.pid, signal.SIGTERM)
         until(lambda: sock.returncode, "the child has ended")
-        assert sock.returncode == -signal.SIGTERM  # and not SIGHUP, from us
+        assert sock.returncode == -signal.SIGTERM  # not SIGHUP, which the loop would send
 
 
 @pytest.mark.parametrize("give_up", ["close", "detach", "finalizer"])
-def test_after_both_directions_ended_a_close_is_noticed(give_up: str) -> None:
+def test_a_close_after_both_directions_ended_is_noticed(give_up: str) -> None:
     sock = shell(BOTH_SHUT, linger=0)
     pid = sock.pid
     shut_both_ways(sock)
@@ -355,17 +355,17 @@ def test_after_both_directions_ended_a_close_is_noticed(give_up: str) -> None:
     elif give_up == "close":
         sock.close()
     else:
-        # Of a bare descriptor only the kernel speaks, and says: closed.
+        # The loop learns from the kernel that a bare descriptor was closed.
         os.close(sock.detach())
     assert exited(pid)
 
 
-def test_a_file_object_keeps_it_open_after_both_directions_ended() -> None:
+def test_a_file_object_keeps_the_child_running_after_both_directions_ended() -> None:
     sock = shell(BOTH_SHUT, linger=0)
     file = sock.makefile("rb")
     shut_both_ways(sock)
     sock.close()
-    let_the_loop_go_round()
+    let_the_loop_turn()
     assert sock.returncode is None
     file.close()
     until(lambda: sock.returncode, "the child has ended")

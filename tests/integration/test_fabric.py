@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fabric as it is, the newest and Debian 12's 2.6, through a Gateway."""
+"""Unmodified Fabric, the newest and Debian 12's 2.6, through a Gateway."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fabric
-import fabrics
-import fresh
-import gateways
 import pytest
-import scripted
-from sshd import PrivateSshd
 
-#: Fabric 2.6 and the Paramiko that goes with it, in Debian 12 too.
+from support import fabrics, fresh, gateways, scripted
+from support.sshd import PrivateSshd
+
+#: Fabric 2.6 and the Paramiko that belongs to it, as in Debian 12.
 OLD = [Path(sys.prefix, "fabric-2.6"), Path(sys.prefix, "paramiko-2.12")]
 
-THIRTY = [f"127.0.0.{number}" for number in range(1, 16)]  # twice
+THIRTY = [f"127.0.0.{number}" for number in range(1, 16)]  # two servers listen on each address
 
 
 def in_this_process(flow: str, where) -> None:
@@ -28,7 +26,7 @@ def in_this_process(flow: str, where) -> None:
 
 
 def in_another_process(flow: str, where) -> None:
-    """With Fabric 2.6: the one beside the newest, or the one installed."""
+    """Run with Fabric 2.6: the one beside the newest, or the installed one."""
     path = []
     if not fabric.__version__.startswith("2.6"):
         path = [str(folder) for folder in OLD]
@@ -38,7 +36,7 @@ def in_another_process(flow: str, where) -> None:
         Path(fabrics.__file__), flow, json.dumps(where), path=path, warnings="default"
     )
     assert done.stdout.split()[-1].startswith("2.6")
-    # The rest of what is warned of is about the age of Invoke.
+    # The other warnings come from Invoke, because of its age.
     assert "ResourceWarning" not in done.stderr
 
 
@@ -58,15 +56,15 @@ def where(sshd, targets):
     return fabrics.settings(sshd, targets)
 
 
-def test_run(perform, where) -> None:
+def test_a_command_runs(perform, where) -> None:
     perform("run", where)
 
 
-def test_put_and_get(perform, where) -> None:
+def test_files_are_put_and_got(perform, where) -> None:
     perform("put_and_get", where)
 
 
-def test_a_serial_group(perform, where) -> None:
+def test_a_serial_group_reaches_its_hosts(perform, where) -> None:
     perform("serial_group", where)
 
 
@@ -78,22 +76,22 @@ def test_thirty_hosts_at_once_are_one_login_on_the_gateway(perform, where, sshd)
     assert gateways.logins(sshd) == before + 1
 
 
-def test_a_gateway_in_the_configuration(perform, where, sshd) -> None:
+def test_the_gateway_of_the_configuration_is_used(perform, where, sshd) -> None:
     before = gateways.logins(sshd)
     perform("gateway_in_the_configuration", where)
     assert gateways.logins(sshd) == before + 1
 
 
-def test_a_refusal_tells_the_reason(perform, where) -> None:
+def test_a_refusal_gives_the_reason(perform, where) -> None:
     perform("refusal", where)
 
 
-def test_a_gateway_that_was_closed_is_opened_again(perform, where) -> None:
+def test_a_closed_gateway_is_opened_again(perform, where) -> None:
     perform("reopened", where)
 
 
-def test_a_target_that_does_not_answer_is_given_up(perform, where) -> None:
-    """Fabric gives the open no timeout (fabric#2026): the gateway's own is in force."""
+def test_a_target_that_does_not_answer_times_out(perform, where) -> None:
+    """Fabric opens the channel without a timeout (fabric#2026), so the gateway's own applies."""
     with scripted.black_hole() as (listener, _):
         address = "{}:{}".format(*listener.getsockname())
         perform("default_timeout", where | {"hosts": [address]})

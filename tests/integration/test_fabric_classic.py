@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""fab-classic, under Paramiko and under paramiko-ng, with our gateways installed."""
+"""fab-classic, with Paramiko and with paramiko-ng, after sshgateway.fabric_classic.install()."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fresh
-import gateways
 import pytest
-import scripted
-from sshd import PrivateSshd, make_key
+
+from support import fresh, gateways, scripted
+from support.sshd import PrivateSshd, make_key
 
 FABFILE = fresh.SUPPORT / "fabfile_classic.py"
 FOLDERS = {
@@ -26,7 +25,7 @@ FOLDERS = {
 FIFTEEN = [f"127.0.0.{number}" for number in range(1, 16)]
 
 
-#: Under both; the other tests are run with paramiko-ng, which fab-classic asks for.
+#: Runs a test with both; the others run with paramiko-ng, which fab-classic requires.
 under_both = pytest.mark.parametrize("folders", list(FOLDERS), indirect=True)
 
 
@@ -54,7 +53,7 @@ def hosts(targets) -> list[str]:
 
 @dataclass
 class Fab:
-    """``fab(task, ...)`` runs it with our fabfile, in a HOME of its own."""
+    """``fab(task, ...)`` runs a task of our fabfile, in a HOME of its own."""
 
     folders: list[str]
     home: Path
@@ -65,7 +64,7 @@ class Fab:
         return self.home / ".ssh" / "known_hosts"
 
     def trust(self, server: PrivateSshd) -> None:
-        """One more server, that may be the gateway."""
+        """Trust one more server, so that it can be the gateway."""
         self.env["key_filename"] = [str(server.user_key), *self.env["key_filename"]]
         with open(self.known_hosts, "a") as file:
             file.write(server.known_hosts.read_text())
@@ -97,7 +96,7 @@ class Fab:
             *arguments,
             expected=expected,
             path=self.folders,
-            warnings="ignore::DeprecationWarning",  # fab-classic's own
+            warnings="ignore::DeprecationWarning",  # fab-classic's own warnings
             PYTHONWARNINGS=warnings,
             HOME=str(self.home),
             WHERE=json.dumps(where),
@@ -122,7 +121,7 @@ def fab(folders, tmp_path, sshd, targets) -> Fab:
 
 @pytest.fixture
 def new_logins(sshd) -> Callable[[], int]:
-    """How many have logged in on the gateway since the test began."""
+    """The number of logins on the gateway since the test began."""
     before = gateways.logins(sshd)
     return lambda: gateways.logins(sshd) - before
 
@@ -148,7 +147,7 @@ def test_thirty_hosts_in_series_are_one_login_on_the_gateway(fab, hosts, new_log
 @under_both
 @pytest.mark.slow
 @pytest.mark.limit(90)
-def test_thirty_hosts_in_parallel_are_one_login_a_process(fab, hosts, new_logins) -> None:
+def test_thirty_hosts_in_parallel_are_one_login_per_process(fab, hosts, new_logins) -> None:
     done = fab("at_once", "-H", ",".join(hosts), other=hosts[0])
     assert sorted(reached(done)) == sorted(hosts + [hosts[0]] * 30)
     assert new_logins() == 30
@@ -156,7 +155,7 @@ def test_thirty_hosts_in_parallel_are_one_login_a_process(fab, hosts, new_logins
 
 @under_both
 def test_without_install_each_host_is_a_login(fab, hosts, new_logins) -> None:
-    """The defect that is mended, so that the tests above mean something."""
+    """The defect that install() removes; without it the tests above would prove nothing."""
     done = fab("serially", "-H", ",".join(hosts[:3]), install=False)
     assert reached(done) == hosts[:3]
     assert new_logins() == 3
@@ -169,7 +168,7 @@ def test_disconnect_all_closes_our_gateways(fab, hosts, new_logins) -> None:
     assert new_logins() == 2
 
 
-def test_a_gateway_that_was_lost_is_opened_again(fab, hosts) -> None:
+def test_a_lost_gateway_is_opened_again(fab, hosts) -> None:
     with PrivateSshd() as server:
         assert server._keeper is not None
         fab.trust(server)
@@ -177,32 +176,32 @@ def test_a_gateway_that_was_lost_is_opened_again(fab, hosts) -> None:
         done = fab(
             "after_a_loss", "-H", ",".join(hosts[:2]), keeper=server._keeper.pid, gateway=gateway
         )
-        assert gateways.logins(server) == 3  # one lost with each host
+        assert gateways.logins(server) == 3  # one login was lost with each host
     assert reached(done) == [hosts[0], hosts[0], hosts[1], hosts[1]]
 
 
 @under_both
 def test_a_task_in_parallel_after_one_in_series(fab, hosts, new_logins) -> None:
-    """The gateway is open, with its threads, when the processes are forked."""
+    """The gateway is open, and its threads run, when fab-classic forks."""
     done = fab("serially", "at_once", "-H", ",".join(hosts[:3]), other=hosts[4])
     assert sorted(reached(done)) == sorted(hosts[:3] * 2 + [hosts[4]] * 3)
     assert new_logins() == 1 + 3
 
 
-def test_a_task_on_the_gateway_itself(fab, hosts, sshd) -> None:
+def test_a_task_can_run_on_the_gateway_itself(fab, hosts, sshd) -> None:
     gateway = f"{sshd.host}:{sshd.port}"
     done = fab("serially", "-H", f"{hosts[0]},{gateway},{hosts[1]}")
     assert reached(done) == [hosts[0], gateway, hosts[1]]
 
 
-def test_the_flag_for_the_gateway(fab, hosts, new_logins) -> None:
+def test_the_gateway_option_of_the_command_line_is_used(fab, hosts, new_logins) -> None:
     flag = fab.env.pop("gateway")
     done = fab("-g", str(flag), "serially", "-H", ",".join(hosts[:2]))
     assert reached(done) == hosts[:2]
     assert new_logins() == 1
 
 
-def test_no_gateway_is_no_change(fab, hosts, new_logins) -> None:
+def test_without_a_gateway_nothing_changes(fab, hosts, new_logins) -> None:
     done = fab("serially", "-H", hosts[0], gateway=None)
     assert reached(done) == hosts[:1]
     assert new_logins() == 0
@@ -224,8 +223,8 @@ def test_proxycommand_wins_over_the_gateway_with_a_warning(fab, hosts, sshd, new
     assert "nobody@nowhere.invalid" in done.stderr and "the ProxyCommand is used" in done.stderr
 
 
-def test_a_proxycommand_is_a_line_for_a_shell(fab, hosts) -> None:
-    """As OpenSSH runs it; fab-classic alone would split it into words."""
+def test_a_proxycommand_is_run_by_a_shell(fab, hosts) -> None:
+    """As in OpenSSH; fab-classic alone splits the line into words."""
     address, port = hosts[0].split(":")
     fab.ssh_config(
         f"Host db1\n HostName {address}\n Port {port}\n ProxyCommand nc %h %p 2>{fab.home}/said\n"
@@ -234,7 +233,7 @@ def test_a_proxycommand_is_a_line_for_a_shell(fab, hosts) -> None:
     assert (fab.home / "said").exists()
 
 
-def test_no_shell_gets_a_host_that_is_more_than_a_name(fab, tmp_path) -> None:
+def test_a_host_with_shell_characters_is_not_given_to_a_shell(fab, tmp_path) -> None:
     fab.ssh_config("Host *\n ProxyCommand echo %h\n")
     done = fab("serially", "-H", f"$(touch {tmp_path}/harm)", gateway=None, expected=1)
     assert "is refused" in done.stderr
@@ -242,15 +241,15 @@ def test_no_shell_gets_a_host_that_is_more_than_a_name(fab, tmp_path) -> None:
 
 
 @under_both
-def test_what_a_proxycommand_says_is_told(fab) -> None:
+def test_the_stderr_of_a_proxycommand_is_reported(fab) -> None:
     fab.ssh_config("Host *\n ProxyCommand sh -c 'echo the bastion is on fire >&2; exit 7'\n")
     done = fab("serially", "-H", "db1", gateway=None, expected=1)
     assert "the bastion is on fire" in done.stderr
     assert "assword" not in done.stdout + done.stderr
 
 
-def test_a_proxyjump_of_two_hops(fab, hosts, targets, sshd, new_logins) -> None:
-    """OpenSSH's order: the first is visited first."""
+def test_a_proxyjump_of_two_hops_is_followed(fab, hosts, targets, sshd, new_logins) -> None:
+    """In OpenSSH's order: the first host of the list is the first hop."""
     before = gateways.logins(targets[0])
     address, port = hosts[0].split(":")
     fab.ssh_config(
@@ -265,7 +264,7 @@ def test_a_proxyjump_of_two_hops(fab, hosts, targets, sshd, new_logins) -> None:
     assert f"port {port}" in targets[0].log
     closing = [line for line in done.stdout.splitlines() if "from gateway" in line]
     assert [f":{port}" in line for line in closing] == [False, False]
-    assert f":{sshd.port}" in closing[1], "the inner one first"
+    assert f":{sshd.port}" in closing[1], "the inner gateway is closed first"
 
 
 def test_a_hop_is_reached_through_the_one_before_it(fab, hosts) -> None:
@@ -288,8 +287,8 @@ def test_a_hop_is_reached_through_the_one_before_it(fab, hosts) -> None:
     ],
     ids=["ProxyCommand", "ProxyJump"],
 )
-def test_of_two_directives_the_first_counts(fab, hosts, sshd, directives) -> None:
-    """As in OpenSSH; fab-classic alone takes the ProxyJump."""
+def test_the_first_of_proxyjump_and_proxycommand_wins(fab, hosts, sshd, directives) -> None:
+    """As in OpenSSH; fab-classic alone uses the ProxyJump."""
     address, port = hosts[0].split(":")
     fab.ssh_config(
         f"Host db1\n HostName {address}\n Port {port}\n {directives}\n"
@@ -300,7 +299,7 @@ def test_of_two_directives_the_first_counts(fab, hosts, sshd, directives) -> Non
 
 @under_both
 @pytest.mark.parametrize("directive", ["ProxyJump", "ProxyCommand"])
-def test_none_is_none(fab, hosts, new_logins, directive) -> None:
+def test_none_disables_the_directive(fab, hosts, new_logins, directive) -> None:
     address, port = hosts[0].split(":")
     fab.ssh_config(
         f"Host db1\n HostName {address}\n Port {port}\n {directive} None\n"
@@ -311,7 +310,7 @@ def test_none_is_none(fab, hosts, new_logins, directive) -> None:
     assert new_logins() == 0
 
 
-def test_a_wildcard_that_holds_for_the_jump_host_too(fab, sshd, hosts, new_logins) -> None:
+def test_a_wildcard_that_matches_the_jump_host_too(fab, sshd, hosts, new_logins) -> None:
     fab.ssh_config(
         f"Host bastion\n HostName {sshd.host}\n Port {sshd.port}\nHost *\n ProxyJump bastion\n"
     )
@@ -319,10 +318,10 @@ def test_a_wildcard_that_holds_for_the_jump_host_too(fab, sshd, hosts, new_login
     assert reached(done) == [f"{sshd.host}:{sshd.port}", hosts[0]]
     assert new_logins() == 2
     fab("serially", "-H", "bastion", gateway=None)
-    assert new_logins() == 2 + 1, "not through itself"
+    assert new_logins() == 2 + 1, "the jump host is not reached through itself"
 
 
-def test_a_wildcard_that_holds_for_the_second_of_two_jump_hosts(
+def test_a_wildcard_that_matches_the_second_of_two_jump_hosts(
     fab, sshd, hosts, new_logins
 ) -> None:
     fab.ssh_config(
@@ -338,7 +337,7 @@ def test_a_wildcard_that_holds_for_the_second_of_two_jump_hosts(
 
 
 def fails(done: subprocess.CompletedProcess[str]) -> str:
-    """What fab said; nobody was asked for anything."""
+    """The output of fab on stderr, which must not contain a prompt."""
     said = done.stdout + done.stderr
     assert "Fatal error" in done.stderr
     assert "assword for" not in said and "assphrase for" not in said
@@ -346,25 +345,27 @@ def fails(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @under_both
-def test_a_gateway_that_refuses_the_login(fab, hosts, tmp_path, sshd) -> None:
+def test_a_refused_login_on_the_gateway_is_reported(fab, hosts, tmp_path, sshd) -> None:
     make_key(tmp_path / "stranger")
     key = str(tmp_path / "stranger")
-    gateways.logins(sshd)  # those of before are told
+    gateways.logins(sshd)  # wait until the earlier logins are in the log
     before = sshd.log.count("Connection closed by authenticating user")
     done = fab("serially", "-H", hosts[0], "-n", "3", expected=1, key_filename=key)
     assert "accepted no login" in fails(done)
     assert key in done.stderr
     sshd_said = sshd.log.count("Connection closed by authenticating user")
-    assert sshd_said <= before + 1, "it was tried once only: more could lock the user out"
+    assert sshd_said <= before + 1, (
+        "it must try once only, because more attempts could lock the user out"
+    )
 
 
-def test_a_refused_target(fab) -> None:
+def test_a_refused_target_is_reported(fab) -> None:
     done = fab("serially", "-H", f"127.0.0.1:{gateways.closed_port()}", expected=1)
     assert "refused a channel" in fails(done)
 
 
 @pytest.mark.parametrize("cause", ["login", "host key"])
-def test_what_fails_in_parallel_is_told(fab, hosts, tmp_path, sshd, cause) -> None:
+def test_a_failure_in_parallel_is_reported(fab, hosts, tmp_path, sshd, cause) -> None:
     """The error comes from another process, through a queue."""
     key = make_key(tmp_path / "stranger")
     if cause == "host key":
@@ -378,7 +379,7 @@ def test_what_fails_in_parallel_is_told(fab, hosts, tmp_path, sshd, cause) -> No
     assert reached(done) == []
 
 
-def test_a_gateway_where_nobody_listens(fab, hosts) -> None:
+def test_a_gateway_without_a_listener_is_reported(fab, hosts) -> None:
     gateway = f"127.0.0.1:{gateways.closed_port()}"
     done = fab("serially", "-H", hosts[0], expected=1, gateway=gateway)
     assert "cannot connect to gateway" in fails(done) and gateway in done.stderr
@@ -397,8 +398,8 @@ def test_a_bad_host_is_skipped(fab, hosts) -> None:
     [b"", b"SSH-2.0-ends_here\r\n"],
     ids=["before the banner", "after the banner"],
 )
-def test_a_target_that_hangs_up_is_no_silent_success(fab, words) -> None:
-    """fab-classic takes the EOFError for Ctrl-D, and leaves with status 0."""
+def test_a_target_that_hangs_up_is_a_failure(fab, words) -> None:
+    """fab-classic takes the EOFError for Ctrl-D and exits with status 0."""
 
     def hang_up(sock) -> None:
         sock.recv(8)
@@ -409,19 +410,19 @@ def test_a_target_that_hangs_up_is_no_silent_success(fab, words) -> None:
     fails(done)
 
 
-def test_a_gateway_that_does_not_answer(fab, hosts) -> None:
+def test_a_gateway_that_does_not_answer_times_out(fab, hosts) -> None:
     with gateways.Target(lambda sock: sock.recv(1000) and sock.recv(1000)) as silent:
         gateway = "{}:{}".format(*silent.address)
         done = fab("serially", "-H", hosts[0], expected=1, gateway=gateway, timeout=0.3)
     assert "within 0.3 s" in fails(done) and gateway in done.stderr
 
 
-# --- Prompts: only where an answer could help -----------------------------------------
+# --- Prompts: only where an answer can help -------------------------------------------
 
 
 @pytest.fixture
 def locked_key(sshd, tmp_path) -> str:
-    """The key of the gateway, under a passphrase."""
+    """The key of the gateway, protected by a passphrase."""
     key = tmp_path / "locked"
     key.write_bytes(sshd.user_key.read_bytes())
     key.chmod(0o600)
@@ -449,7 +450,7 @@ def test_a_passphrase_is_asked_for_once(fab, hosts, sshd, targets, locked_key) -
 @pytest.mark.parametrize("methods", ["password", "keyboard-interactive"])
 def test_a_password_is_asked_for(fab, sshd, methods) -> None:
     with scripted.ParamikoServer(sshd, methods=methods, password="right") as server:
-        server.refusal = 2  # logged in, and that is all
+        server.refusal = 2  # the login succeeds, but no channel is opened
         gateway = "me@{}:{}".format(*server.address)
         done = fab(
             "serially", "-H", "db1",
@@ -464,7 +465,7 @@ def test_a_password_is_asked_for(fab, sshd, methods) -> None:
     assert "refused a channel to 'db1:22'" in done.stderr
 
 
-def test_nobody_is_asked_for_ever(fab, sshd) -> None:
+def test_a_password_is_asked_for_three_times_at_most(fab, sshd) -> None:
     with scripted.ParamikoServer(sshd, password="right") as server:
         gateway = "me@{}:{}".format(*server.address)
         answers = ["one", "two", "three", "four"]
@@ -473,20 +474,20 @@ def test_nobody_is_asked_for_ever(fab, sshd) -> None:
     assert "accepted no login" in done.stderr
 
 
-def test_where_there_is_no_terminal_it_is_an_error(fab, hosts, locked_key) -> None:
-    """getpass raises EOFError, for which fab-classic leaves with status 0."""
+def test_without_a_terminal_a_prompt_is_an_error(fab, hosts, locked_key) -> None:
+    """getpass raises EOFError, on which fab-classic exits with status 0."""
     done = fab("serially", "-H", hosts[0], expected=1, warnings="default", key_filename=locked_key)
-    assert "nobody to ask for a password" in done.stderr
+    assert "no terminal to ask for a password" in done.stderr
 
 
-def test_nobody_is_asked_where_nobody_may_be(fab, hosts, locked_key) -> None:
+def test_abort_on_prompts_is_obeyed(fab, hosts, locked_key) -> None:
     done = fab(
         "serially", "-H", hosts[0], "--abort-on-prompts", expected=1, key_filename=locked_key
     )
     assert "Needed to prompt" in done.stderr
 
 
-def test_a_passphrase_in_env(fab, hosts, locked_key, targets) -> None:
+def test_a_passphrase_in_env_is_used(fab, hosts, locked_key, targets) -> None:
     keys = [locked_key, *(str(server.user_key) for server in targets)]
     done = fab(
         "serially", "-H", hosts[0],
@@ -498,20 +499,20 @@ def test_a_passphrase_in_env(fab, hosts, locked_key, targets) -> None:
 # --- Host keys of the gateway -----------------------------------------------------------
 
 
-def test_a_new_host_key_is_taken_but_not_saved(fab, hosts) -> None:
+def test_a_new_host_key_is_accepted_but_not_saved(fab, hosts) -> None:
     fab.known_hosts.write_text("")
     done = fab("serially", "-H", hosts[0])
     assert reached(done) == hosts[:1]
     assert fab.known_hosts.read_text() == ""
 
 
-def test_a_new_host_key_is_refused_where_it_is_asked_for(fab, hosts, targets) -> None:
+def test_a_new_host_key_is_refused_with_reject_unknown_hosts(fab, hosts, targets) -> None:
     fab.known_hosts.write_text(targets[0].known_hosts.read_text())
     done = fab("serially", "-H", hosts[0], "-r", expected=1)
     assert "no host key is known" in fails(done)
 
 
-def test_a_host_key_in_the_system_file(fab, hosts, tmp_path) -> None:
+def test_a_host_key_in_the_system_file_is_accepted(fab, hosts, tmp_path) -> None:
     fab.known_hosts.rename(tmp_path / "system")
     done = fab("serially", "-H", hosts[0], "-r", system_known_hosts=str(tmp_path / "system"))
     assert reached(done) == hosts[:1]
@@ -525,7 +526,7 @@ def test_a_changed_host_key_is_always_refused(fab, hosts, sshd, tmp_path, reject
     assert "changed" in fails(done)
 
 
-def test_known_hosts_can_be_left_alone(fab, hosts, sshd, tmp_path) -> None:
+def test_disable_known_hosts_is_obeyed(fab, hosts, sshd, tmp_path) -> None:
     other = make_key(tmp_path / "other")
     fab.known_hosts.write_text(f"[{sshd.host}]:{sshd.port} {other}\n")
     done = fab("serially", "-H", hosts[0], "-D")
@@ -569,7 +570,7 @@ def test_env_becomes_parameters_of_a_gateway(fab, tmp_path) -> None:
     }
 
 
-def test_ssh_config_and_the_rest_of_env(fab, tmp_path) -> None:
+def test_ssh_config_and_the_rest_of_env_become_parameters(fab, tmp_path) -> None:
     fab.ssh_config(
         f"Host bastion\n HostName 192.0.2.1\n User deploy\n Port 24\n"
         f" IdentityFile {tmp_path}/of_bastion\nHost db1\n IdentityFile {tmp_path}/of_db1\n"
@@ -604,8 +605,8 @@ def test_ssh_config_and_the_rest_of_env(fab, tmp_path) -> None:
 
 
 @under_both
-def test_a_key_in_memory(fab, hosts, sshd, targets) -> None:
-    """env.key: the text of a private key, which opens the gateway here."""
+def test_a_key_in_memory_opens_the_gateway(fab, hosts, sshd, targets) -> None:
+    """env.key is the text of a private key."""
     key = sshd.user_key.read_text()
     done = fab("serially", "-H", hosts[0], key=key, key_filename=[str(targets[0].user_key)])
     assert reached(done) == hosts[:1]
@@ -614,7 +615,7 @@ def test_a_key_in_memory(fab, hosts, sshd, targets) -> None:
 # --- install and uninstall ----------------------------------------------------------------
 
 
-def test_uninstall_gives_back_what_was_there(fab, hosts, new_logins) -> None:
+def test_uninstall_restores_the_originals(fab, hosts, new_logins) -> None:
     done = fab("without_us_again", "-H", hosts[0])
     assert reached(done) == hosts[:1]
     assert new_logins() == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""sshgateway.fabric.Connection: the way of ssh_config, as OpenSSH goes it."""
+"""sshgateway.fabric.Connection: it follows the ProxyJump and ProxyCommand of ssh_config."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import fabric
-import fabrics
-import gateways
 import paramiko
 import pytest
-import scripted
-from sshd import PrivateSshd, make_key
 from test_fabric import in_another_process, in_this_process
 
 import sshgateway
 from sshgateway import ChannelOpenError, HostKeyError
+from support import fabrics, gateways, scripted
+from support.sshd import PrivateSshd, make_key
 
 FIFTEEN = [f"127.0.0.{number}" for number in range(1, 16)]
 
@@ -37,7 +35,7 @@ def nothing_is_shared() -> Iterator[None]:
 
 @pytest.fixture
 def configure(sshd, targets, tmp_path) -> Callable[..., dict[str, Any]]:
-    """``configure(lines)``: with the gateway as "sshd", and the first target as "db1"."""
+    """``configure(lines)`` adds the gateway as "sshd", and the first target as "db1"."""
 
     def make(lines: str, **more: Any) -> dict[str, Any]:
         path = tmp_path / "ssh_config"
@@ -64,7 +62,7 @@ def perform(request):
     return request.param
 
 
-def test_a_proxyjump(perform, configure, new_logins) -> None:
+def test_a_proxyjump_is_followed(perform, configure, new_logins) -> None:
     perform("by_ssh_config", configure("Host db1\n ProxyJump sshd\n"))
     assert new_logins() == 1
 
@@ -76,11 +74,13 @@ def test_thirty_hosts_at_once_are_one_login_on_the_gateway(perform, configure, n
 
 
 def inner(targets, name: str = "inner") -> str:
-    """The second target as a jump host."""
+    """The second target, configured as a jump host."""
     return targets[1].ssh_config.read_text().replace("Host sshd\n", f"Host {name}\n")
 
 
-def test_two_jumps_in_openssh_s_order(perform, configure, targets, new_logins) -> None:
+def test_two_jumps_are_followed_in_openssh_s_order(
+    perform, configure, targets, new_logins
+) -> None:
     before = gateways.logins(targets[1])
     perform("by_ssh_config", configure("Host db1\n ProxyJump sshd,inner\n" + inner(targets)))
     assert new_logins() == 1
@@ -88,7 +88,7 @@ def test_two_jumps_in_openssh_s_order(perform, configure, targets, new_logins) -
 
 
 def test_the_first_jump_leads_to_the_second(configure, targets) -> None:
-    """Fabric alone turns them round (fabric#1935)."""
+    """Fabric alone reverses them (fabric#1935)."""
     with PrivateSshd({"AllowTcpForwarding": "no"}, name="closed") as closed:
         lines = "Host db1\n ProxyJump closed,inner\n" + inner(targets)
         where = configure(lines + closed.ssh_config.read_text())
@@ -106,8 +106,8 @@ def test_the_host_keys_of_the_jumps_are_checked(configure, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("directive", ["ProxyJump", "ProxyCommand"])
-def test_none_is_none(configure, new_logins, directive) -> None:
-    """Fabric alone takes it for a host (fabric#2354)."""
+def test_none_disables_the_directive(configure, new_logins, directive) -> None:
+    """Fabric alone takes it for the name of a host (fabric#2354)."""
     where = configure(
         f"Host db1\n {directive} none\nHost *\n {directive} nobody@nowhere.invalid\n"
     )
@@ -116,21 +116,21 @@ def test_none_is_none(configure, new_logins, directive) -> None:
     assert new_logins() == 0
 
 
-def test_a_proxycommand_is_a_line_for_a_shell(configure, tmp_path) -> None:
+def test_a_proxycommand_is_run_by_a_shell(configure, tmp_path) -> None:
     where = configure(f"Host db1\n ProxyCommand nc %h %p 2>{tmp_path}/said\n")
     fabrics.by_ssh_config(where)
     assert (tmp_path / "said").exists()
 
 
 def test_the_port_of_a_command_is_that_of_the_host(configure, targets, sshd) -> None:
-    """Fabric alone puts in 22 (fabric#1817)."""
+    """Fabric alone inserts 22 (fabric#1817)."""
     where = configure("")
     host = f"{sshd.username}@{targets[0].host}:{targets[0].port}"
     with fabrics.ours(where, host, gateway="nc %h %p") as one:
         assert fabrics.say(one, "hello") == "hello"
 
 
-def test_a_host_that_does_not_answer_is_given_up(configure) -> None:
+def test_a_host_that_does_not_answer_times_out(configure) -> None:
     with scripted.black_hole() as (listener, _):
         address = "{}:{}".format(*listener.getsockname())
         where = configure("Host 127.*\n ProxyJump sshd\n")
@@ -138,7 +138,7 @@ def test_a_host_that_does_not_answer_is_given_up(configure) -> None:
             fabrics.ours(where, address, connect_timeout=1).open()
 
 
-# --- What wins --------------------------------------------------------------------------
+# --- Precedence -------------------------------------------------------------------------
 
 
 def test_a_gateway_wins_over_a_proxyjump(configure, sshd, new_logins) -> None:
@@ -164,7 +164,7 @@ def test_a_proxycommand_wins_over_a_gateway(configure, is_in_configuration) -> N
 
 
 def test_a_proxyjump_wins_over_a_gateway_of_the_configuration(configure, new_logins) -> None:
-    """As in Fabric: ssh_config comes before its own files."""
+    """As in Fabric: ssh_config comes before its own configuration files."""
     where = configure("Host db1\n ProxyJump sshd\n")
     gateway = sshgateway.Gateway("nobody@nowhere.invalid")
     given = fabric.Config(runtime_ssh_path=where["ssh_config"], overrides={"gateway": gateway})
@@ -173,7 +173,7 @@ def test_a_proxyjump_wins_over_a_gateway_of_the_configuration(configure, new_log
     assert new_logins() == 1
 
 
-def test_a_gateway_of_the_configuration(configure, sshd, new_logins) -> None:
+def test_the_gateway_of_the_configuration_is_used(configure, sshd, new_logins) -> None:
     where = configure("")
     with gateways.to(sshd) as gateway:
         given = fabric.Config(runtime_ssh_path=where["ssh_config"], overrides={"gateway": gateway})
@@ -182,14 +182,14 @@ def test_a_gateway_of_the_configuration(configure, sshd, new_logins) -> None:
     assert new_logins() == 1
 
 
-def test_false_is_no_gateway(configure, new_logins) -> None:
+def test_gateway_false_disables_the_proxyjump(configure, new_logins) -> None:
     where = configure("Host db1\n ProxyJump nobody@nowhere.invalid\n")
     with fabrics.ours(where, "db1", gateway=False) as one:
         assert fabrics.say(one, "hello") == "hello"
     assert new_logins() == 0
 
 
-def test_fabrics_own_connections_are_gateways_still(configure, sshd, new_logins) -> None:
+def test_a_fabric_connection_can_be_the_gateway(configure, sshd, new_logins) -> None:
     where = configure("") | {"keys": [str(sshd.user_key)]}
     with fabrics.ours(where, "sshd") as outer, fabrics.ours(where, "db1", gateway=outer) as one:
         where["keys"] += fabrics.settings(sshd, [sshd])["keys"]
@@ -199,7 +199,7 @@ def test_fabrics_own_connections_are_gateways_still(configure, sshd, new_logins)
     assert new_logins() == 1
 
 
-# --- Whose ssh_config -------------------------------------------------------------------
+# --- Where ssh_config comes from --------------------------------------------------------
 
 
 def config_of(where: dict[str, Any], kind: str) -> fabric.Config:
@@ -211,7 +211,7 @@ def config_of(where: dict[str, Any], kind: str) -> fabric.Config:
 
 
 @pytest.mark.parametrize("kind", ["file", "clone", "object"])
-def test_whatever_fabric_was_given(configure, new_logins, kind) -> None:
+def test_every_form_of_fabrics_configuration_is_used(configure, new_logins, kind) -> None:
     where = configure(
         'Match !host "db2,db3" originalhost db1\n ProxyJump sshd\nHost db?\n ProxyCommand none\n'
     )
@@ -222,7 +222,7 @@ def test_whatever_fabric_was_given(configure, new_logins, kind) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "clone"])
 def test_an_include_is_followed(configure, tmp_path, new_logins, kind) -> None:
-    """Paramiko passes it over; ssh(1) is asked about the file, not about what Fabric read."""
+    """Paramiko ignores Include, so ssh(1) reads the file itself."""
     (tmp_path / "more").write_text("Host db1\n ProxyJump sshd\n")
     where = configure(f"Include {tmp_path}/none\nInclude {tmp_path}/more\n")
     with fabrics.ours(where, "db1", config_of(where, kind)) as one:
@@ -243,7 +243,7 @@ def test_the_users_file_is_read_if_fabric_reads_it(
     assert (found is not None) == loads
 
 
-def test_no_rules_are_lost_on_the_way_to_a_file(configure, tmp_path) -> None:
+def test_no_rule_is_lost_when_a_parsed_config_is_written_to_a_file(configure, tmp_path) -> None:
     make_key(tmp_path / "key")
     where = configure(
         'Host one two !three\n ProxyCommand none\n IdentityFile a\n IdentityFile "b c"\n'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""fdpass=True, OpenSSH's ProxyUseFdpass: the child hands over a connected socket."""
+"""fdpass=True, OpenSSH's ProxyUseFdpass: the child passes a connected socket to us."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import sys
 import time
 
 import pytest
-from streams import digest, fill, payload, recv_all, recv_exactly
-from waiting import DEADLINE, IN_CLOSE, Worker, until, until_blocked
 
 from sshgateway import ProxyCommand, ProxyCommandError, _core
+from support.streams import digest, fill, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, IN_CLOSE, Worker, until, until_blocked
 
-# A child that does SENDS, with s, its standard output as a socket.
+# A child that executes SENDS, in which s is its standard output as a socket.
 CHILD = """
 import array, os, socket, sys, time
 s = socket.socket(fileno=1)
@@ -39,7 +39,7 @@ def listener():
 
 @pytest.fixture
 def pair(listener):
-    """A stream that ``nc -F`` has connected, and what it is connected to."""
+    """A stream that ``nc -F`` has connected, and the socket it is connected to."""
     host, port = listener.getsockname()
     with ProxyCommand(f"nc -F {host} {port}", fdpass=True, timeout=DEADLINE) as sock:
         peer, _ = listener.accept()
@@ -49,7 +49,7 @@ def pair(listener):
             yield sock, peer
 
 
-def test_the_socket_handed_over_moves_the_bytes(pair) -> None:
+def test_the_passed_socket_moves_the_bytes(pair) -> None:
     sock, peer = pair
     data = payload(1_000_000)
     reader = Worker(recv_exactly, peer, len(data))
@@ -60,14 +60,14 @@ def test_the_socket_handed_over_moves_the_bytes(pair) -> None:
     sender.result()
 
 
-def test_the_child_is_gone_and_no_relay_is_left(pair) -> None:
+def test_the_child_has_ended_and_no_relay_is_left(pair) -> None:
     sock, _ = pair
     until(lambda: sock.returncode is not None, "nc ends")
     assert sock.returncode == 0
     assert sock.cmd[0] == "nc"
 
 
-def test_everything_is_the_received_sockets(pair) -> None:
+def test_names_and_options_are_those_of_the_passed_socket(pair) -> None:
     sock, peer = pair
     assert sock.family is socket.AF_INET
     assert sock.type is socket.SOCK_STREAM
@@ -85,7 +85,7 @@ def test_peername_wins_over_the_sockets(listener) -> None:
         assert sock.getpeername() == ("db1", 22)
 
 
-def test_the_end_is_a_clean_end(pair) -> None:
+def test_the_end_of_the_peer_is_a_clean_end(pair) -> None:
     sock, peer = pair
     peer.sendall(b"last words")
     peer.close()
@@ -93,7 +93,7 @@ def test_the_end_is_a_clean_end(pair) -> None:
     assert sock.recv(1) == b""
 
 
-def test_half_close_dup_and_detach(pair) -> None:
+def test_half_close_dup_and_detach_work(pair) -> None:
     sock, peer = pair
     with sock.dup() as copy:
         assert copy.family is socket.AF_INET
@@ -212,14 +212,14 @@ def test_close_wakes_a_reader(pair) -> None:
     assert caught.value.args == (errno.EBADF, "Bad file descriptor")
 
 
-def test_a_unix_socket_can_be_handed_over() -> None:
+def test_a_unix_socket_can_be_passed() -> None:
     sends = "a.sendall(b'hello'); socket.send_fds(s, [b'x'], [b.fileno()])"
     with ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE) as sock:
         assert sock.family is socket.AF_UNIX
         assert recv_all(sock) == b"hello"
 
 
-# --- Children that do it wrong ------------------------------------------------------------
+# --- Children that misbehave --------------------------------------------------------------
 
 
 def refused(command, **options) -> ProxyCommandError:
@@ -230,27 +230,27 @@ def refused(command, **options) -> ProxyCommandError:
     return caught.value
 
 
-def test_a_child_that_ends_first_is_told_with_its_words() -> None:
+def test_a_child_that_fails_first_is_reported_with_its_stderr() -> None:
     error = refused(["sh", "-c", "echo no route to host >&2; exit 1"])
     assert "no route to host" in error.args[1]
     assert error.stderr == "no route to host\n"
     assert error.returncode == 1
 
 
-def test_a_child_that_is_killed_first_is_told() -> None:
+def test_a_child_that_is_killed_first_is_reported() -> None:
     assert "SIGKILL" in refused(["sh", "-c", "kill -KILL $$"]).args[1]
 
 
-def test_a_child_that_ends_in_peace_without_a_socket_is_told() -> None:
+def test_a_child_that_exits_0_without_a_socket_is_reported() -> None:
     refused(["true"])
 
 
-def test_a_child_that_only_closes_its_output_is_told() -> None:
+def test_a_child_that_only_closes_its_output_is_reported() -> None:
     refused(["sh", "-c", "exec <&- >&-; exec sleep 60"], linger=0)
 
 
 @pytest.mark.parametrize("opened", ["os.open('/dev/null', 2)", "os.pipe()[0]", "os.open('/', 0)"])
-def test_what_is_no_socket_is_refused(opened: str) -> None:
+def test_a_descriptor_that_is_not_a_socket_is_refused(opened: str) -> None:
     error = refused(child(f"socket.send_fds(s, [b'x'], [{opened}])"))
     assert "socket" in error.args[1]
 
@@ -261,7 +261,7 @@ def test_bytes_without_a_descriptor_are_refused(then: str) -> None:
 
 
 def test_of_several_descriptors_none_is_leaked() -> None:
-    """The first is taken, or all are refused; the guard counts the rest."""
+    """The first is used, or all are refused; the guard of every test counts the rest."""
     sends = "socket.send_fds(s, [b'x'], [b.fileno(), 0, 2, a.fileno()])"
     try:
         with ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE) as sock:
@@ -287,8 +287,8 @@ def test_a_child_that_sends_nothing_times_out() -> None:
 
 
 @pytest.mark.usefixtures("alarm")
-def test_waiting_for_it_can_be_interrupted() -> None:
-    """Ctrl-C during the constructor: the child is ended and nothing stays."""
+def test_waiting_for_the_socket_can_be_interrupted() -> None:
+    """After Ctrl-C during the constructor the child is ended and nothing is left."""
     import signal
 
     signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
@@ -297,19 +297,19 @@ def test_waiting_for_it_can_be_interrupted() -> None:
         ProxyCommand("sleep 60", fdpass=True, linger=0).close()
 
 
-def test_a_program_that_is_missing_is_told() -> None:
+def test_a_missing_program_is_reported() -> None:
     with pytest.raises(FileNotFoundError):
         ProxyCommand("/nonexistent", fdpass=True).close()
 
 
-def test_a_child_that_stays_after_handing_over_is_ended() -> None:
+def test_a_child_that_lives_on_after_passing_the_socket_is_ended() -> None:
     sends = "socket.send_fds(s, [b'x'], [b.fileno()]); time.sleep(60)"
     with ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE, linger=0.05) as sock:
         until(lambda: sock.returncode is not None, "the child ends")
         assert sock.fileno() >= 0
 
 
-def test_a_datagram_socket_is_no_stream() -> None:
+def test_a_datagram_socket_is_refused() -> None:
     sends = "socket.send_fds(s, [b'x'], [(d := socket.socket(type=socket.SOCK_DGRAM)).fileno()])"
     with pytest.raises(ProxyCommandError) as caught:
         ProxyCommand(child(sends), fdpass=True, timeout=DEADLINE)

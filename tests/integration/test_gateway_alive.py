@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""server_alive_interval: a gateway that says nothing is asked, and given up."""
+"""server_alive_interval: a silent gateway is probed, and declared lost if it stays silent."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ import threading
 import time
 from collections.abc import Iterator
 
-import gateways
 import pytest
-import scripted
-from footprint import children
-from gateways import Target
-from sshd import PrivateSshd
-from streams import payload, recv_exactly
-from waiting import DEADLINE, Worker, at_last, until
 
 from sshgateway import Gateway, GatewayLostError
+from support import gateways, scripted
+from support.footprint import children
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import payload, recv_exactly
+from support.waiting import DEADLINE, Worker, at_last, until
 
 INTERVAL = 0.2
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PrivateSshd]:
-    """One of our own: its sessions are stopped."""
+    """A server of this module's own, because its sessions are stopped."""
     with PrivateSshd() as server:
         yield server
 
 
 @contextlib.contextmanager
 def stopped(server: PrivateSshd) -> Iterator[None]:
-    """Its sessions are stopped, as by a machine that hangs."""
+    """Stop the server's sessions, as if its machine hung."""
     assert server._keeper is not None
     pids = [
         pid
@@ -44,7 +43,7 @@ def stopped(server: PrivateSshd) -> Iterator[None]:
     ]
     assert pids
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):  # of a gateway that was closed
+        with contextlib.suppress(ProcessLookupError):  # the session of a gateway that was closed
             os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -67,11 +66,13 @@ def raises_lost(call) -> GatewayLostError:
     with pytest.raises(GatewayLostError, match="server_alive_interval") as caught:
         call()
     assert isinstance(caught.value, ConnectionResetError | BrokenPipeError)
-    assert not isinstance(caught.value, TimeoutError), "which Paramiko retries for ever"
+    assert not isinstance(caught.value, TimeoutError), (
+        "Paramiko would retry a timeout without limit"
+    )
     return caught.value
 
 
-def test_a_gateway_that_hangs_is_lost_and_all_channels_are_told(server) -> None:
+def test_a_gateway_that_hangs_is_lost_and_all_channels_fail(server) -> None:
     with Target(gateways.echo) as target, watched(server) as gateway:
         channels = [gateway.open_channel("direct-tcpip", target.address) for _ in range(5)]
         readers = [Worker(channel.recv, 1) for channel in channels]
@@ -90,8 +91,8 @@ def test_a_gateway_that_hangs_is_lost_and_all_channels_are_told(server) -> None:
             assert recv_exactly(channel, 5) == b"again"
 
 
-def test_one_that_hangs_while_much_is_sent_to_it(server) -> None:
-    """Nothing can be sent any more, so nothing can be asked."""
+def test_a_gateway_that_hangs_while_much_is_sent_to_it_is_lost(server) -> None:
+    """The queue to the gateway is full, so no probe can be sent."""
     with (
         Target(gateways.echo) as target,
         watched(server) as gateway,
@@ -99,22 +100,22 @@ def test_one_that_hangs_while_much_is_sent_to_it(server) -> None:
     ):
         channel.settimeout(4 * DEADLINE)
         channel.sendall(b"x")
-        recv_exactly(channel, 1)  # before the first byte sends are taken
+        recv_exactly(channel, 1)  # before the first byte arrives, sends do not fail
         with stopped(server):
             raises_lost(lambda: channel.sendall(bytes(50_000_000)))
 
 
-def test_one_that_hangs_while_a_channel_is_opened(server) -> None:
+def test_a_gateway_that_hangs_while_a_channel_is_opened_is_lost(server) -> None:
     with watched(server) as gateway, stopped(server):
         raises_lost(lambda: gateway.open_channel("direct-tcpip", ("127.0.0.1", 9)))
 
 
-def test_an_idle_gateway_stays_and_its_round_trip_is_measured(server) -> None:
+def test_an_idle_gateway_stays_open_and_its_round_trip_is_measured(server) -> None:
     with watched(server) as gateway, Target(gateways.echo) as target:
         with gateway.open_channel("direct-tcpip", target.address) as channel:
-            for _ in range(12):  # one more than may be unanswered
+            for _ in range(12):  # one more than the number of unanswered probes allowed
                 before = gateway.stats.bytes_received
-                until(lambda: gateway.stats.bytes_received > before, "it was asked")  # noqa: B023
+                until(lambda: gateway.stats.bytes_received > before, "the probe was answered")  # noqa: B023
             round_trip = gateway.stats.round_trip
             assert round_trip is not None and 0 < round_trip < DEADLINE
             channel.sendall(b"x")
@@ -122,13 +123,13 @@ def test_an_idle_gateway_stays_and_its_round_trip_is_measured(server) -> None:
         assert gateway.is_connected
 
 
-def test_an_open_that_hangs_does_not_hide_the_answers(server) -> None:
-    """Then nothing else can be opened, and the question is another one."""
+def test_a_pending_open_does_not_hide_the_answers(server) -> None:
+    """While an open is pending the probe is another message."""
     with scripted.black_hole() as (listener, _), watched(server) as gateway:
         opener = Worker(gateway.open_channel, "direct-tcpip", listener.getsockname())
         lives = 15 * INTERVAL
-        until(lambda: gateway.stats.bytes_sent > 0, "it is under way")
-        threading.Event().wait(lives)  # longer than a silence may last
+        until(lambda: gateway.stats.bytes_sent > 0, "the open was sent")
+        threading.Event().wait(lives)  # longer than the gateway may be silent
         assert gateway.is_connected
         assert opener.is_alive()
         gateway.close()
@@ -136,8 +137,8 @@ def test_an_open_that_hangs_does_not_hide_the_answers(server) -> None:
             opener.result()
 
 
-def test_traffic_one_way_is_a_sign_of_life(server) -> None:
-    """While bytes come, nobody asks."""
+def test_traffic_in_one_direction_is_a_sign_of_life(server) -> None:
+    """While bytes arrive, no probe is sent."""
     stop = threading.Event()
 
     def drip(sock: socket.socket) -> None:
@@ -159,7 +160,7 @@ def test_traffic_one_way_is_a_sign_of_life(server) -> None:
         stop.set()
 
 
-def test_without_it_nobody_asks(server) -> None:
+def test_without_an_interval_no_probe_is_sent(server) -> None:
     with (
         Target(gateways.echo) as target,
         gateways.to(server) as gateway,
@@ -168,7 +169,7 @@ def test_without_it_nobody_asks(server) -> None:
         channel.sendall(b"x")
         recv_exactly(channel, 1)
 
-        def nothing_is_sent() -> None:  # once the window of the channel is open
+        def nothing_is_sent() -> None:  # after the channel's window has been adjusted
             sent = gateway.stats.bytes_sent
             threading.Event().wait(4 * INTERVAL)
             assert gateway.stats.bytes_sent == sent
@@ -176,9 +177,9 @@ def test_without_it_nobody_asks(server) -> None:
         at_last(nothing_is_sent)
 
 
-def test_many_questions_leave_nothing_in_libssh2(sshd) -> None:
-    """libssh2's own keepalive would keep each answer (libssh2#623), and search them
-    all for each read. Here a channel works as before after some hundred."""
+def test_many_probes_leave_nothing_in_libssh2(sshd) -> None:
+    """libssh2's own keepalive would keep each answer (libssh2#623) and search all of them on
+    each read.  Here a channel works as before after some hundred probes."""
     with scripted.ParamikoServer(sshd, password="x") as server:
         gateway = server.gateway(server_alive_interval=0.005, server_alive_count_max=1000)
         with gateway, gateway.open_channel("direct-tcpip", ("target", 22)) as channel:
@@ -192,12 +193,12 @@ def test_many_questions_leave_nothing_in_libssh2(sshd) -> None:
 
 
 @pytest.mark.parametrize("interval", [-1, -0.001, float("nan"), float("inf"), 1e7])
-def test_an_interval_that_makes_no_sense(interval) -> None:
+def test_an_invalid_interval_is_refused(interval) -> None:
     with pytest.raises(ValueError, match="server_alive_interval must be 0 to"):
         Gateway("host", server_alive_interval=interval)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1001])
-def test_a_count_that_makes_no_sense(count) -> None:
+def test_an_invalid_count_is_refused(count) -> None:
     with pytest.raises(ValueError, match="server_alive_count_max must be 1 to"):
         Gateway("host", server_alive_count_max=count)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Much, both ways, through rekeying; and what was accepted arrives whole."""
+"""Bulk data in both directions through rekeying, and accepted data that must all arrive."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import socket
 import threading
 from collections.abc import Iterator
 
-import gateways
 import pytest
-from sshd import PrivateSshd
-from streams import payload, recv_all
-from waiting import DEADLINE, Worker
 
 from sshgateway import GatewayLostError
+from support import gateways
+from support.sshd import PrivateSshd
+from support.streams import payload, recv_all
+from support.waiting import DEADLINE, Worker
 
 MEGABYTE = 1 << 20
 
@@ -30,7 +30,7 @@ def rekeys(sshd: PrivateSshd) -> int:
 
 
 def send_blocks(sock, blocks: int, seed: int) -> str:
-    """Send *blocks* MiB that differ, then the end; their digest."""
+    """Send *blocks* different blocks of 1 MiB, then the end; return their digest."""
     body, total = payload(MEGABYTE, seed), hashlib.sha256()
     for number in range(blocks):
         block = number.to_bytes(8, "big") + body[8:]
@@ -92,7 +92,7 @@ def test_four_channels_both_ways_at_once_through_an_sshd_that_rekeys(rekeying) -
 
 
 def test_channels_open_and_close_while_keys_change(rekeying) -> None:
-    """An open, an EOF or a CLOSE may fall into a key exchange."""
+    """An open, an EOF or a CLOSE may coincide with a key exchange."""
     done = threading.Event()
 
     def stream(sock) -> None:
@@ -114,14 +114,14 @@ def test_channels_open_and_close_while_keys_change(rekeying) -> None:
                 channel.shutdown(socket.SHUT_WR)
                 assert recv_all(channel) == b"%d" % number
         done.set()
-        assert reader.result()[0] > 20 * MEGABYTE, "too little to rekey often"
+        assert reader.result()[0] > 20 * MEGABYTE, "too little data to rekey often"
 
 
-# --- Nothing accepted is lost -----------------------------------------------------------
+# --- No accepted data is lost -----------------------------------------------------------
 
 
 def read_slowly(go: threading.Event):
-    """Serve: begin to read only when told, with small buffers."""
+    """Serve: begin to read when *go* is set, with small buffers."""
 
     def serve(sock: socket.socket) -> tuple[int, str]:
         assert go.wait(4 * DEADLINE)
@@ -135,7 +135,7 @@ def read_slowly(go: threading.Event):
 
 
 def read_a_little_at_a_time(sock: socket.socket) -> tuple[int, str]:
-    """Serve: pauses much shorter than the linger, longer than it in sum."""
+    """Serve: each pause is much shorter than the linger, but all together are longer."""
     never = threading.Event()
     size, total = 0, hashlib.sha256()
     while data := sock.recv(32768):
@@ -152,7 +152,7 @@ def small_buffered(target: gateways.Target) -> gateways.Target:
 
 @pytest.mark.parametrize("how", ["close", "shutdown", "detach", "dup", "makefile", "drop"])
 def test_a_megabyte_then_the_end_arrives_whole(how: str, sshd) -> None:
-    """The target begins to read only after the end."""
+    """The target begins to read only after the end was sent."""
     data, go = payload(1_000_000), threading.Event()
     with small_buffered(gateways.Target(read_slowly(go))) as target, gateways.to(sshd) as gateway:
         channel = gateways.connect(gateway, target.address, linger=DEADLINE)
@@ -181,9 +181,9 @@ def test_a_megabyte_then_the_end_arrives_whole(how: str, sshd) -> None:
 
 
 @pytest.mark.slow
-def test_more_than_the_window_then_close_reaches_a_slow_reader(sshd, short_path) -> None:
-    """By a Unix socket, whose buffer is small: behind a TCP socket sshd is held up, and
-    goes on, by the megabyte."""
+def test_more_than_a_window_before_close_reaches_a_slow_reader(sshd, short_path) -> None:
+    """The target is a Unix socket, because its buffer is small: behind a TCP socket, sshd
+    stalls and continues by the megabyte."""
     data = payload(6_000_000)
     with (
         gateways.Target(read_a_little_at_a_time, str(short_path / "slow")) as target,
@@ -216,7 +216,7 @@ def test_a_megabyte_then_the_end_of_the_gateway_arrives_whole(sshd) -> None:
 
 
 def test_a_channel_whose_target_never_reads_ends_after_linger(sshd) -> None:
-    """Only CLOSE is left then; other channels go on."""
+    """Only CLOSE can be sent then; other channels continue."""
     go = threading.Event()
     with small_buffered(gateways.Target(read_slowly(go))) as target, gateways.to(sshd) as gateway:
         channel = gateways.connect(gateway, target.address, linger=0.1)

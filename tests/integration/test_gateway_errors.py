@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Gateways that can't be opened: the right exception, words that help, in time."""
+"""Gateways that cannot be opened: the exception, its message, and the time it takes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import gateways
 import paramiko
 import pytest
-import scripted
-from gateways import Target, closed_port, to_address
-from sshd import PrivateSshd
-from waiting import DEADLINE
 
 import sshgateway
 from sshgateway import (
@@ -25,10 +20,14 @@ from sshgateway import (
     Gateway,
     GatewayError,
 )
+from support import gateways, scripted
+from support.gateways import Target, closed_port, to_address
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE
 
 
 def failure(gateway: Gateway, expected: type[BaseException], **options) -> BaseException:
-    """What open() raises; always (errno, text) with the name of the gateway."""
+    """The exception of open(); its arguments are (errno, text) with the gateway's name."""
     start = time.monotonic()
     with pytest.raises(expected) as caught:
         gateway.open(**options)
@@ -39,7 +38,7 @@ def failure(gateway: Gateway, expected: type[BaseException], **options) -> BaseE
         isinstance(argument, kind) for argument, kind in zip(error.args, (int, str), strict=True)
     )
     assert error.errno > 0
-    assert str(gateway) in error.args[1], "the gateway is named"
+    assert str(gateway) in error.args[1], "the message must name the gateway"
     assert "\n" not in error.args[1]
     if not isinstance(error, TimeoutError):
         assert error.errno != errno.ETIMEDOUT
@@ -51,7 +50,7 @@ def failure(gateway: Gateway, expected: type[BaseException], **options) -> BaseE
 # --- Before SSH -----------------------------------------------------------------------
 
 
-def test_connection_refused() -> None:
+def test_a_refused_connection_is_reported() -> None:
     gateway = to_address(("127.0.0.1", closed_port()))
     error = failure(gateway, GatewayError)
     assert error.errno == errno.ECONNREFUSED
@@ -59,19 +58,19 @@ def test_connection_refused() -> None:
     assert "refused" in str(error)
 
 
-def test_a_name_that_does_not_exist() -> None:
+def test_an_unknown_name_is_reported() -> None:
     gateway = to_address(("no-such-host.invalid", 22))
     error = failure(gateway, GatewayError)
     assert "no-such-host.invalid" in str(error)
 
 
-def test_a_name_with_a_label_that_is_too_long() -> None:
+def test_a_name_with_a_label_that_is_too_long_is_reported() -> None:
     """The idna codec of getaddrinfo raises UnicodeError."""
     failure(to_address(("x" * 300, 22)), GatewayError)
 
 
-def test_the_systems_own_timeout_is_not_the_callers(monkeypatch) -> None:
-    """connect(2) fails with ETIMEDOUT after minutes; nobody set a deadline."""
+def test_a_timeout_of_the_kernel_is_not_a_timeouterror(monkeypatch) -> None:
+    """connect(2) fails with ETIMEDOUT after minutes, although the caller set no deadline."""
 
     class Socket(socket.socket):
         def connect(self, address):
@@ -98,18 +97,18 @@ def test_the_second_address_of_a_name_is_tried(sshd, monkeypatch) -> None:
     gateway.close()
 
 
-# --- Peers that speak no SSH, or not to the end -----------------------------------------
+# --- Peers that do not speak SSH, or stop halfway ---------------------------------------
 
 RUDE: dict[str, tuple[Callable[[socket.socket], None], str]] = {
     "closes at once": (scripted.says_and_closes(), "closed the connection"),
     "resets": (scripted.resets, "reset|closed"),
     "http": (
         scripted.says_and_closes(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
-        "it said 'Content-Length: 0', which is not SSH",
+        "it sent 'Content-Length: 0', which is not an SSH version",
     ),
     "full": (
         scripted.says_and_closes(b"Exceeded MaxStartups\r\n"),
-        "it said 'Exceeded MaxStartups', which is not SSH",
+        "is busy: it said 'Exceeded MaxStartups'; try again later",
     ),
     "half a banner": (scripted.says_and_closes(b"SSH-2.0-Ope"), "closed the connection|banner"),
     "a banner alone": (scripted.says_and_closes(scripted.BANNER), "closed the connection"),
@@ -131,7 +130,7 @@ RUDE: dict[str, tuple[Callable[[socket.socket], None], str]] = {
 
 
 @pytest.mark.parametrize("name", RUDE)
-def test_a_peer_that_is_no_ssh_server(name: str) -> None:
+def test_a_peer_that_is_not_an_ssh_server_is_reported(name: str) -> None:
     serve, words = RUDE[name]
     with Target(serve) as target:
         error = failure(to_address(target.address), GatewayError)
@@ -149,7 +148,7 @@ def test_a_peer_that_is_no_ssh_server(name: str) -> None:
     ],
     ids=["nothing", "half a banner", "mail", "banner", "ignore"],
 )
-def test_a_peer_that_says_no_more(serve) -> None:
+def test_a_peer_that_falls_silent_times_out(serve) -> None:
     with Target(serve) as target:
         gateway = to_address(target.address, timeout=60)
         start = time.monotonic()
@@ -160,8 +159,8 @@ def test_a_peer_that_says_no_more(serve) -> None:
         assert "within 0.2 s" in str(error)
 
 
-def test_a_peer_that_talks_for_ever_before_its_banner() -> None:
-    """RFC 4253 4.2 allows other lines; the deadline holds all the same."""
+def test_a_peer_that_sends_lines_before_its_banner_without_end_times_out() -> None:
+    """RFC 4253 section 4.2 allows other lines before the banner; the deadline applies to them."""
 
     def serve(sock: socket.socket) -> None:
         try:
@@ -175,8 +174,8 @@ def test_a_peer_that_talks_for_ever_before_its_banner() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 10, 45, 300, 1000, 1200, 1400])
-def test_a_connection_that_is_cut_on_the_way(sshd, size: int) -> None:
-    """In the banner, KEXINIT, the key exchange, or later."""
+def test_a_connection_that_is_cut_off_is_reported(sshd, size: int) -> None:
+    """It is cut off in the banner, in KEXINIT, in the key exchange, or later."""
     with Target(scripted.cut_after((sshd.host, sshd.port), size)) as cut:
         gateway = gateways.to(sshd, hostname=cut.address[0], port=cut.address[1],
                               strict_host_key_checking="no")  # fmt: skip
@@ -194,16 +193,18 @@ POOR = {
 
 
 @pytest.mark.parametrize("name", POOR)
-def test_no_common_algorithm_is_told(name: str) -> None:
-    options, _words = POOR[name]
+def test_the_absence_of_a_common_algorithm_is_reported(name: str) -> None:
+    options, words = POOR[name]
     with PrivateSshd(options) as server:
         error = failure(gateways.to(server), GatewayError)
-        assert "algorithm" in str(error) or "key exchange" in str(error), str(error)
+        assert "there is no common" in str(error), str(error)
+        for word in [*words, *options[list(options)[-1]].split(",")]:
+            assert word in str(error), (word, str(error))
         assert sshgateway._core.LIBSSH2_VERSION in str(error)
 
 
 @pytest.mark.skipif(sshgateway._core.LIBSSH2_NUMBER >= 0x010B00, reason="libssh2 has RSA")
-def test_a_server_with_an_rsa_host_key_only_says_what_to_do(tmp_path) -> None:
+def test_the_error_for_a_server_with_only_an_rsa_host_key_says_what_to_do(tmp_path) -> None:
     with PrivateSshd({"HostKeyAlgorithms": "rsa-sha2-512", "HostKey": rsa(tmp_path)}) as server:
         error = failure(gateways.to(server), GatewayError)
     assert "RSA" in str(error) and "1.11" in str(error)
@@ -218,7 +219,7 @@ def rsa(directory) -> str:
 # --- Login ------------------------------------------------------------------------------
 
 
-def test_a_wrong_key(sshd, tmp_path) -> None:
+def test_a_wrong_key_is_reported(sshd, tmp_path) -> None:
     path = str(tmp_path / "wrong")
     paramiko.ECDSAKey.generate().write_private_key_file(path)
     error = failure(gateways.to(sshd, key_filename=path), AuthenticationError)
@@ -229,18 +230,18 @@ def test_a_wrong_key(sshd, tmp_path) -> None:
     assert any(path in method for method in error.methods)
 
 
-def test_nothing_to_log_in_with(sshd) -> None:
+def test_the_absence_of_any_key_or_password_is_reported(sshd) -> None:
     error = failure(gateways.to(sshd, key_filename=None, password="secret"), AuthenticationError)
     assert "secret" not in str(error)
     assert error.methods == ["the server still accepts: publickey"]
 
 
-def test_an_unknown_user(sshd) -> None:
+def test_an_unknown_user_is_reported(sshd) -> None:
     failure(gateways.to(sshd, username="nobody-of-this-name"), AuthenticationError)
 
 
-def test_too_many_keys_for_the_server(tmp_path) -> None:
-    """sshd says goodbye after MaxAuthTries: that is a refusal, and told."""
+def test_too_many_keys_for_the_server_are_reported(tmp_path) -> None:
+    """sshd disconnects after MaxAuthTries; the error is that of a refused login and says so."""
     with PrivateSshd({"MaxAuthTries": "2"}) as server:
         paths = [str(tmp_path / str(number)) for number in range(5)]
         for path in paths:
@@ -266,30 +267,30 @@ def test_too_many_keys_for_the_server(tmp_path) -> None:
     ],
     ids=str,
 )
-def test_a_gateway_that_makes_no_sense(options, words: str) -> None:
+def test_invalid_parameters_are_refused(options, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Gateway(**options)
 
 
-def test_a_uri_is_no_host() -> None:
-    """Else "ssh://me" would be a user's name."""
+def test_a_uri_is_refused_as_hostname() -> None:
+    """Otherwise "ssh://me" would be taken for a user's name."""
     with pytest.raises(ValueError, match="not a host"):
         Gateway("ssh://me@bastion")
 
 
 @pytest.mark.parametrize("gateway", ["bastion", 5])
-def test_a_gateway_goes_through_a_gateway(gateway) -> None:
+def test_an_invalid_gateway_argument_is_refused(gateway) -> None:
     with pytest.raises(TypeError, match="gateway must be a Gateway"):
         Gateway("h", gateway=gateway)
 
 
 @pytest.mark.parametrize("pkey", ["/a/path", b"key", [5], Path("/a/path")])
-def test_a_key_is_no_path(pkey) -> None:
+def test_an_invalid_pkey_is_refused(pkey) -> None:
     with pytest.raises(TypeError, match=r"pkey must be a key.*key_filename"):
         Gateway("h", pkey=pkey)
 
 
 @pytest.mark.parametrize("known_hosts", ["/a/path", b"/a/path"])
-def test_known_hosts_is_several_paths(known_hosts) -> None:
+def test_a_single_known_hosts_path_is_refused(known_hosts) -> None:
     with pytest.raises(TypeError, match="known_hosts files must be a sequence"):
         Gateway("h", known_hosts=known_hosts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Host keys: unknown, changed, revoked, and the three degrees of strictness."""
+"""Host keys: unknown, changed, revoked, and the three values of strict_host_key_checking."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import os
 import stat
 import subprocess
 
-import gateways
 import pytest
-import scripted
-from sshd import PrivateSshd, make_key
 
 from sshgateway import AuthenticationError, Gateway, HostKeyError
+from support import gateways, scripted
+from support.sshd import PrivateSshd, make_key
 
 
 def fingerprint(public: str) -> str:
@@ -37,8 +36,8 @@ def file(tmp_path):
 
 
 def mistrust(gateway: Gateway, sshd: PrivateSshd) -> HostKeyError:
-    """The error, after which nothing has been tried to log in."""
-    gateways.logins(sshd)  # those of before are told
+    """The error of open(); checks that no login was attempted."""
+    gateways.logins(sshd)  # wait until the earlier logins are in the log
     before = sshd.log
     with pytest.raises(HostKeyError) as caught:
         gateway.open()
@@ -55,7 +54,7 @@ def mistrust(gateway: Gateway, sshd: PrivateSshd) -> HostKeyError:
     return error
 
 
-def test_a_known_key_is_taken(sshd) -> None:
+def test_a_known_key_is_accepted(sshd) -> None:
     with gateways.to(sshd) as gateway:
         assert gateway.is_connected
         assert gateway.methods["host_key"] == "ssh-ed25519"
@@ -78,7 +77,7 @@ def test_an_unknown_key_is_refused(sshd, file) -> None:
     assert not file.exists()
 
 
-def test_no_files_know_nothing(sshd) -> None:
+def test_without_files_no_key_is_known(sshd) -> None:
     mistrust(gateways.to(sshd, known_hosts=[]), sshd)
 
 
@@ -93,7 +92,7 @@ def test_a_changed_key_is_refused(sshd, file, other_key) -> None:
 
 
 @pytest.mark.parametrize("strict", ["yes", "accept-new", "no"])
-def test_a_revoked_key_is_refused_always(sshd, file, strict: str) -> None:
+def test_a_revoked_key_is_always_refused(sshd, file, strict: str) -> None:
     known = f"{name_of(sshd)} {sshd.host_key}\n"
     file.write_text(f"{known}@revoked * {sshd.host_key}\n")
     gateway = gateways.to(sshd, known_hosts=[file], strict_host_key_checking=strict)
@@ -102,18 +101,18 @@ def test_a_revoked_key_is_refused_always(sshd, file, strict: str) -> None:
     assert f"{file}:2" in str(error)
 
 
-def test_a_certificate_authority_is_not_enough(sshd, file) -> None:
+def test_a_certificate_authority_does_not_make_the_key_known(sshd, file) -> None:
     file.write_text(f"@cert-authority * {sshd.host_key}\n")
     error = mistrust(gateways.to(sshd, known_hosts=[file]), sshd)
     assert "certificate" in str(error)
 
 
-def test_a_key_for_the_host_is_not_for_its_ports(sshd, file) -> None:
+def test_a_key_of_the_host_does_not_count_for_its_ports(sshd, file) -> None:
     file.write_text(f"{sshd.host} {sshd.host_key}\n")
     mistrust(gateways.to(sshd, known_hosts=[file]), sshd)
 
 
-def test_the_alias_is_looked_up_instead(sshd, file) -> None:
+def test_the_alias_is_looked_up_instead_of_the_host(sshd, file) -> None:
     file.write_text(f"bastion {sshd.host_key}\n")
     with gateways.to(sshd, known_hosts=[file], host_key_alias="Bastion") as gateway:
         assert gateway.is_connected
@@ -124,7 +123,7 @@ def test_the_alias_is_looked_up_instead(sshd, file) -> None:
 # --- accept-new ---------------------------------------------------------------------------
 
 
-def test_accept_new_writes_the_key_and_strict_takes_it_then(sshd, tmp_path) -> None:
+def test_a_key_written_by_accept_new_is_accepted_by_strict_checking(sshd, tmp_path) -> None:
     file = tmp_path / "new" / "known_hosts"
     old = os.umask(0)
     try:
@@ -143,8 +142,8 @@ def test_accept_new_writes_the_key_and_strict_takes_it_then(sshd, tmp_path) -> N
     assert sshd.host_key in found.stdout
 
 
-def test_accept_new_keeps_what_is_there(sshd, file) -> None:
-    file.write_text("other.example ssh-ed25519 broken")  # without an end of line
+def test_accept_new_keeps_the_existing_lines(sshd, file) -> None:
+    file.write_text("other.example ssh-ed25519 broken")  # the last line has no newline
     with gateways.to(sshd, known_hosts=[file], strict_host_key_checking="accept-new"):
         pass
     first, second, rest = file.read_text().split("\n")
@@ -152,7 +151,7 @@ def test_accept_new_keeps_what_is_there(sshd, file) -> None:
     assert second == f"{name_of(sshd)} {sshd.host_key}"
 
 
-def test_accept_new_goes_on_when_it_cannot_write(sshd, caplog) -> None:
+def test_accept_new_continues_when_the_file_cannot_be_written(sshd, caplog) -> None:
     options = {"known_hosts": ["/proc/none/known_hosts"], "strict_host_key_checking": "accept-new"}
     with gateways.to(sshd, **options) as gateway:
         assert gateway.is_connected
@@ -162,13 +161,13 @@ def test_accept_new_goes_on_when_it_cannot_write(sshd, caplog) -> None:
 # --- no -----------------------------------------------------------------------------------
 
 
-def test_no_takes_an_unknown_key_and_writes_nothing(sshd, file) -> None:
+def test_no_accepts_an_unknown_key_and_writes_nothing(sshd, file) -> None:
     with gateways.to(sshd, known_hosts=[file], strict_host_key_checking="no") as gateway:
         assert gateway.is_connected
     assert not file.exists()
 
 
-def test_no_takes_a_changed_key(sshd, file, other_key) -> None:
+def test_no_accepts_a_changed_key(sshd, file, other_key) -> None:
     file.write_text(f"{name_of(sshd)} {other_key}\n")
     with gateways.to(sshd, known_hosts=[file], strict_host_key_checking="no") as gateway:
         assert gateway.is_connected
@@ -176,10 +175,10 @@ def test_no_takes_a_changed_key(sshd, file, other_key) -> None:
 
 
 @pytest.mark.parametrize("methods", ["password", "keyboard-interactive"])
-def test_no_sends_no_password_where_the_key_has_changed(
+def test_with_no_a_password_is_not_sent_to_a_host_whose_key_has_changed(
     sshd, file, other_key, methods: str
 ) -> None:
-    """As OpenSSH: somebody may be in between."""
+    """As in OpenSSH, because the host may be an attacker's."""
     with scripted.ParamikoServer(sshd, methods=methods, password="secret") as server:
         host, port = server.address
         file.write_text(f"[{host}]:{port} {other_key}\n")
@@ -190,15 +189,15 @@ def test_no_sends_no_password_where_the_key_has_changed(
         assert server.passwords == []
 
 
-def test_the_key_type_that_is_known_is_asked_for_first(tmp_path, file) -> None:
-    """The server has two; by default the ed25519 one would be presented."""
+def test_the_known_key_type_is_requested_first(tmp_path, file) -> None:
+    """The server has two keys; by default it would present the ed25519 key."""
     key = tmp_path / "ecdsa"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-C", "", "-f", key],
         check=True,
         stdin=subprocess.DEVNULL,
     )
-    # PrivateSshd's own HostKey wins over the option; an agent-less second one is a list.
+    # The HostKey line of PrivateSshd wins over an option, so a subclass adds the second key.
     with TwoKeys(str(key)) as server:
         file.write_text(f"{name_of(server)} {key.with_suffix('.pub').read_text()}")
         with gateways.to(server, known_hosts=[file]) as gateway:

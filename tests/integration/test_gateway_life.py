@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A gateway's life: opened once by many, closed, lost, opened again."""
+"""The life of a gateway: opened once for many threads, closed, lost, opened again."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ import time
 import weakref
 from collections.abc import Iterator
 
-import gateways
 import pytest
-import scripted
-from footprint import native_threads
-from gateways import Target
-from sshd import PrivateSshd
-from streams import fill, recv_all
-from waiting import DEADLINE, Worker, at_last, readable, until
 
 from sshgateway import AuthenticationError, Gateway, GatewayError, GatewayLostError
+from support import gateways, scripted
+from support.footprint import native_threads
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import fill, recv_all
+from support.waiting import DEADLINE, Worker, at_last, readable, until
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PrivateSshd]:
-    """One of our own: its sessions are killed."""
+    """A server of this module's own, because its sessions are killed."""
     with PrivateSshd() as server:
         yield server
 
@@ -49,7 +48,7 @@ def echoes(channel, data: bytes = b"hello") -> None:
 # --- Opening --------------------------------------------------------------------------------
 
 
-def test_what_it_says_of_itself(server) -> None:
+def test_its_attributes_and_its_repr(server) -> None:
     gateway = gateways.to(server)
     assert str(gateway) == f"{server.username}@{server.host}:{server.port}"
     assert "closed" in repr(gateway) and "open" not in repr(gateway)
@@ -64,7 +63,7 @@ def test_what_it_says_of_itself(server) -> None:
     assert not gateway.is_connected
 
 
-def test_nothing_is_connected_before_it_is_needed() -> None:
+def test_nothing_is_connected_before_the_first_use() -> None:
     with Target(scripted.says()) as target:
         gateways.to_address(target.address).close()
         assert not target._connections
@@ -88,7 +87,7 @@ def test_twenty_threads_open_one_connection(server) -> None:
     gateway.close()
 
 
-def test_twenty_threads_that_want_channels_open_one_connection(server) -> None:
+def test_twenty_threads_that_open_channels_open_one_connection(server) -> None:
     before = gateways.logins(server)
     gateway = gateways.to(server)
     with Target(gateways.echo) as target:
@@ -99,8 +98,8 @@ def test_twenty_threads_that_want_channels_open_one_connection(server) -> None:
     gateway.close()
 
 
-def test_a_failure_is_shared(sshd) -> None:
-    """Twenty threads with one wrong password are one attempt, or accounts get locked."""
+def test_threads_that_wait_for_one_open_share_its_failure(sshd) -> None:
+    """Twenty threads with one wrong password make one attempt, which keeps accounts unlocked."""
     with scripted.ParamikoServer(sshd, password="right") as server:
         gateway = server.gateway(password="wrong")
         server.hold_login.clear()
@@ -115,13 +114,15 @@ def test_a_failure_is_shared(sshd) -> None:
             errors.append(caught.value)
         assert server.passwords == ["wrong"]
         assert len({str(error) for error in errors}) == 1
-        assert len({id(error) for error in errors}) == 20, "a traceback each"
+        assert len({id(error) for error in errors}) == 20, (
+            "each thread has an exception of its own"
+        )
         with pytest.raises(AuthenticationError):
             gateway.open()
-        assert server.passwords == ["wrong"] * 2, "a later open is another attempt"
+        assert server.passwords == ["wrong"] * 2, "a later open makes another attempt"
 
 
-def test_each_waits_with_its_own_deadline() -> None:
+def test_each_thread_waits_with_its_own_deadline() -> None:
     with Target(scripted.says()) as target:
         gateway = gateways.to_address(target.address, timeout=60)
         first = Worker(gateway.open)
@@ -129,7 +130,7 @@ def test_each_waits_with_its_own_deadline() -> None:
         with pytest.raises(TimeoutError) as caught:
             gateway.open(0.1)
         assert caught.value.errno == 110 and str(gateway) in caught.value.args[1]
-        assert first.is_alive(), "which goes on"
+        assert first.is_alive(), "the first open must continue"
         for sock, _ in target._connections:
             sock.shutdown(socket.SHUT_RDWR)
         with pytest.raises(GatewayError):
@@ -140,7 +141,7 @@ def test_each_waits_with_its_own_deadline() -> None:
 # --- Closing --------------------------------------------------------------------------------
 
 
-def test_close_is_idempotent_and_ends_the_thread(server) -> None:
+def test_close_can_be_repeated_and_ends_the_thread(server) -> None:
     before = native_threads()
     gateway = gateways.to(server)
     gateway.close()
@@ -152,7 +153,7 @@ def test_close_is_idempotent_and_ends_the_thread(server) -> None:
     until(lambda: native_threads() <= before, "the thread has ended")
 
 
-def test_close_says_goodbye(server) -> None:
+def test_close_sends_a_disconnect_message(server) -> None:
     before = len(server.log)
     gateways.to(server).__enter__().close()
     until(lambda: "disconnected by user" in server.log[before:].lower()
@@ -180,7 +181,7 @@ def test_close_ends_the_channels_with_the_reason(server) -> None:
             channel.close()
 
 
-def test_it_opens_anew_after_close(server) -> None:
+def test_it_opens_again_after_close(server) -> None:
     before = gateways.logins(server)
     gateway = gateways.to(server)
     with Target(gateways.echo) as target:
@@ -191,14 +192,14 @@ def test_it_opens_anew_after_close(server) -> None:
     assert gateways.logins(server) == before + 3
 
 
-def test_twenty_threads_close_at_once(server) -> None:
+def test_twenty_threads_can_close_at_once(server) -> None:
     gateway = gateways.to(server)
     gateway.open()
     for worker in together(20, gateway.close):
         assert worker.result() is None
 
 
-def test_close_while_a_channel_is_being_opened(sshd) -> None:
+def test_close_during_the_open_of_a_channel(sshd) -> None:
     with scripted.ParamikoServer(sshd, password="x") as server:
         server.hold.clear()
 
@@ -212,7 +213,7 @@ def test_close_while_a_channel_is_being_opened(sshd) -> None:
             took = time.monotonic() - start
             with pytest.raises(GatewayLostError, match="this program closed"):
                 opener.result()
-            assert took < 0.5, "in the background"
+            assert took < 0.5, "close() must not wait for the open"
 
         at_last(close_meanwhile)
 
@@ -220,7 +221,7 @@ def test_close_while_a_channel_is_being_opened(sshd) -> None:
 # --- Loss -----------------------------------------------------------------------------------
 
 
-def test_the_servers_death_is_told_once_and_it_opens_again(server) -> None:
+def test_the_loss_of_the_server_is_reported_once_and_the_gateway_opens_again(server) -> None:
     gateway = gateways.to(server)
     with Target(gateways.echo) as target:
         waiting, idle = (gateway.open_channel("direct-tcpip", target.address) for _ in range(2))
@@ -245,7 +246,7 @@ def test_the_servers_death_is_told_once_and_it_opens_again(server) -> None:
     gateway.close()
 
 
-def test_what_arrived_before_the_loss_is_read_first(server) -> None:
+def test_data_that_arrived_before_the_loss_is_read_first(server) -> None:
     gateway = gateways.to(server)
     with Target(lambda sock: (sock.sendall(b"last words"), scripted.until_eof(sock))) as target:
         channel = gateway.open_channel("direct-tcpip", target.address)
@@ -276,8 +277,8 @@ def test_sending_after_the_loss_is_a_broken_pipe_with_the_reason(server) -> None
     gateway.close()
 
 
-def test_the_servers_words_are_told(sshd) -> None:
-    """SSH_MSG_DISCONNECT carries them."""
+def test_the_servers_disconnect_message_is_reported(sshd) -> None:
+    """SSH_MSG_DISCONNECT contains a description (RFC 4253 section 11.1)."""
     with scripted.ParamikoServer(sshd, password="x") as server:
         gateway = server.gateway()
         channel = gateway.open_channel("direct-tcpip", ("target", 22))
@@ -289,7 +290,7 @@ def test_the_servers_words_are_told(sshd) -> None:
         gateway.close()
 
 
-def test_the_end_of_the_target_is_no_loss(server) -> None:
+def test_the_end_of_a_target_is_not_a_loss(server) -> None:
     with gateways.to(server) as gateway, Target(lambda sock: sock.sendall(b"bye")) as target:
         with gateway.open_channel("direct-tcpip", target.address) as channel:
             channel.settimeout(DEADLINE)
@@ -298,8 +299,8 @@ def test_the_end_of_the_target_is_no_loss(server) -> None:
         assert gateway.is_connected
 
 
-def test_nothing_is_lost_when_the_target_has_said_all_first(server) -> None:
-    """Both ways are shut then, which looks like a close: but the channel is open."""
+def test_a_loss_after_the_targets_end_does_not_lose_data(server) -> None:
+    """Both directions are shut down, which looks like a close, but the channel is open."""
     told = threading.Event()
 
     def listen_later(sock: socket.socket) -> int:
@@ -334,10 +335,10 @@ def test_a_dropped_channel_warns_and_closes(server) -> None:
             del channel
             gc.collect()
         assert alive() is None
-        assert target.results() == [None], "the target has seen the end"
+        assert target.results() == [None], "the target must see the end"
 
 
-def test_a_channel_keeps_its_gateway(server) -> None:
+def test_a_channel_keeps_its_gateway_alive(server) -> None:
     with Target(gateways.echo) as target:
         channel = gateways.to(server).open_channel("direct-tcpip", target.address)
         gc.collect()
@@ -349,7 +350,7 @@ def test_a_channel_keeps_its_gateway(server) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-def test_a_dropped_gateway_leaves_nothing(server) -> None:
+def test_a_dropped_gateway_leaves_no_thread_and_no_descriptor(server) -> None:
     gateway = gateways.to(server)
     gateway.open()
     alive = weakref.ref(gateway)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A gateway with much to do, and what becomes of that when it is lost."""
+"""A gateway under load, and the loss of a gateway under load."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ import socket
 import threading
 import time
 
-import fresh
-import gateways
 import paramiko
 import pytest
-import scripted
-from crowd import Crowd
-from gateways import Target
-from sshd import PrivateSshd
-from streams import digest, payload, recv_exactly
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import ChannelOpenError, GatewayLostError, build_info
+from support import fresh, gateways, scripted
+from support.crowd import Crowd
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import digest, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 TARGETS = 20
 MEGABYTE = 1_000_000
-SANITIZED = fresh.PRELOAD is not None  # whose shadow and quarantine grow as they like
+# AddressSanitizer's shadow memory and quarantine grow independently of our code.
+SANITIZED = fresh.PRELOAD is not None
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def echoes(channel, data: bytes) -> None:
 
 
 def sftp_both_ways(gateway, server: PrivateSshd, path) -> None:
-    """A Paramiko session in a channel: a file there, its checksum there, and back."""
+    """A Paramiko session in a channel: put a file, compare its checksum, get it back."""
     data = random.randbytes(3 * MEGABYTE)
     path.mkdir()
     (path / "here").write_bytes(data)
@@ -122,7 +121,7 @@ def be_refused(gateway, crowd) -> None:
 @pytest.mark.slow
 @pytest.mark.limit(120)
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-def test_twenty_targets_at_once_while_channels_come_and_go(server, crowd, tmp_path) -> None:
+def test_twenty_targets_work_at_once_while_channels_come_and_go(server, crowd, tmp_path) -> None:
     over = threading.Event()
 
     def again_and_again(disturb) -> int:
@@ -152,7 +151,7 @@ def test_twenty_targets_at_once_while_channels_come_and_go(server, crowd, tmp_pa
             assert disturber.result() > 0
         gc.collect()
         until(lambda: gateway.stats.channels_open == 0, "all are closed")
-        assert gateways.logins(server) == TARGETS + 1, "one gateway served them all"
+        assert gateways.logins(server) == TARGETS + 1, "one gateway must serve all"
 
 
 # --- A target that does not answer ----------------------------------------------------------
@@ -161,8 +160,8 @@ def test_twenty_targets_at_once_while_channels_come_and_go(server, crowd, tmp_pa
 @pytest.mark.skipif(
     build_info()["libssh2"] == "pinned", reason="it costs nothing; see test_gateway_waiting.py"
 )
-def test_a_black_hole_costs_opens_their_time_and_nothing_else(server, crowd) -> None:
-    """libssh2 1.10 and 1.11 open strictly one after the other."""
+def test_a_black_hole_delays_only_later_opens(server, crowd) -> None:
+    """libssh2 1.10 and 1.11 open channels strictly one after the other."""
     with gateways.to(server) as gateway, contextlib.ExitStack() as stack:
         before = stack.enter_context(gateway.open_channel("direct-tcpip", crowd.echo))
         with scripted.black_hole() as (listener, fillers):
@@ -189,11 +188,13 @@ def test_a_black_hole_costs_opens_their_time_and_nothing_else(server, crowd) -> 
         with behind.result() as channel:
             echoes(channel, payload(100_000))
         echoes(before, payload(100_000))
-        until(lambda: gateway.stats.channels_open == 1, "nobody's channels are closed")
-        assert gateway.stats.channels_opened == 3, "with the one that came too late"
+        until(lambda: gateway.stats.channels_open == 1, "the abandoned channels are closed")
+        assert gateway.stats.channels_opened == 3, (
+            "the open that completed too late is counted too"
+        )
 
 
-def test_closing_is_a_way_out_of_a_black_hole(server, crowd) -> None:
+def test_close_ends_waiting_for_a_black_hole(server, crowd) -> None:
     with gateways.to(server) as gateway, scripted.black_hole() as (listener, _):
         with pytest.raises(TimeoutError):
             gateway.open_channel("direct-tcpip", listener.getsockname(), timeout=0.1)
@@ -202,14 +203,15 @@ def test_closing_is_a_way_out_of_a_black_hole(server, crowd) -> None:
             echoes(channel, payload(100_000))
 
 
-# --- A gateway that dies --------------------------------------------------------------------
+# --- A gateway that is lost -----------------------------------------------------------------
 
-INTERVAL, COUNT_MAX = 0.5, 4  # server_alive_...: no machine is as loaded as that
+# server_alive_interval and server_alive_count_max, long enough for a loaded machine.
+INTERVAL, COUNT_MAX = 0.5, 4
 WITHIN = INTERVAL * (COUNT_MAX + 1) + DEADLINE
 
 
 class CutRelay(Target):
-    """To *server*, until ``cut()`` resets the connections."""
+    """A relay to *server* until ``cut()`` resets its connections."""
 
     def __init__(self, server: PrivateSshd) -> None:
         super().__init__(scripted.cut_after((server.host, server.port), 1 << 40))
@@ -227,7 +229,7 @@ def read(channel) -> None:
 
 
 def write(channel) -> None:
-    channel.recv(1)  # so that errors of send are not left to recv
+    channel.recv(1)  # from the first byte on, send() raises errors too
     while channel.send(b"x" * 65536):
         pass
 
@@ -239,7 +241,7 @@ def ask_and_answer(channel) -> None:
 
 
 @pytest.mark.parametrize("way", ["killed", "stopped", "cut"])
-def test_every_channel_tells_of_the_loss_in_time(server, crowd, way: str) -> None:
+def test_every_channel_reports_the_loss_in_time(server, crowd, way: str) -> None:
     def die() -> None:
         if way == "killed":
             gateways.kill_sessions(server)
@@ -274,7 +276,9 @@ def test_every_channel_tells_of_the_loss_in_time(server, crowd, way: str) -> Non
                 worker.result()
             assert use is not read or isinstance(caught.value, GatewayLostError)
             assert str(gateway) in caught.value.args[1]
-        for channel in channels[len(busy) :]:  # idle ones, asked only now
+        for channel in channels[
+            len(busy) :
+        ]:  # idle channels, used for the first time since the loss
             with pytest.raises(GatewayLostError, match="lost"):
                 channel.recv(1)
             assert channel.recv(1) == b""
@@ -284,7 +288,7 @@ def test_every_channel_tells_of_the_loss_in_time(server, crowd, way: str) -> Non
             echoes(channel, payload(100_000))
 
 
-def test_a_fault_in_one_gateway_is_none_in_another(server, crowd) -> None:
+def test_a_fault_of_one_gateway_does_not_affect_another(server, crowd) -> None:
     with (
         PrivateSshd() as dying,
         gateways.to(server) as gateway,
@@ -301,13 +305,13 @@ def test_a_fault_in_one_gateway_is_none_in_another(server, crowd) -> None:
         assert gateway.is_connected
 
 
-# --- A server that sends little at a time ---------------------------------------------------
+# --- A server that sends single bytes -------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.limit(60)
-def test_single_bytes_to_a_reader_that_stands_still(sshd) -> None:
-    """Each is a packet; what is kept of them is the bytes."""
+def test_single_bytes_to_a_stopped_reader_use_little_memory(sshd) -> None:
+    """Each byte is a packet; only the bytes are kept, not the packets."""
     window = 40_000
 
     def send_single_bytes(server: scripted.ParamikoServer) -> None:
@@ -323,4 +327,4 @@ def test_single_bytes_to_a_reader_that_stands_still(sshd) -> None:
         done = fresh.run("gateway_single_bytes", port, size)
         sender.result()
     grown = int(done.stdout.split()[2])
-    assert SANITIZED or grown < 1024, "KiB, of which the reader's socket is none"
+    assert SANITIZED or grown < 1024, "growth in KiB, without the buffer of the reader's socket"

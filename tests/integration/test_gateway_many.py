@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Many channels on one gateway, odd sizes, and what a server does by itself."""
+"""Many channels on one gateway, odd sizes, and messages that a server sends unasked."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import select
 import socket
 import threading
 
-import gateways
 import pytest
-import scripted
-from gateways import Target
-from sshd import PrivateSshd
-from streams import digest, fill, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, readable
 
 from sshgateway import _messages
+from support import gateways, scripted
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import digest, fill, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, readable
 
 MEGABYTE = 1_000_000
 
@@ -30,7 +29,7 @@ def echoes(channel, data: bytes = b"hello") -> None:
 
 
 class SelectingEcho(Target):
-    """One thread for any number of connections."""
+    """An echo server with one thread for any number of connections."""
 
     def __init__(self) -> None:
         super().__init__(gateways.echo)
@@ -62,7 +61,7 @@ class SelectingEcho(Target):
 
 @pytest.mark.slow
 @pytest.mark.limit(60)
-def test_300_channels_at_once(sshd) -> None:
+def test_300_channels_work_at_once(sshd) -> None:
     with SelectingEcho() as target, gateways.to(sshd) as gateway:
         channels = [gateway.open_channel("direct-tcpip", target.address) for _ in range(300)]
         for round_ in range(3):
@@ -75,8 +74,8 @@ def test_300_channels_at_once(sshd) -> None:
             channel.close()
 
 
-def test_a_reader_that_stops_stops_only_its_own_channel(sshd) -> None:
-    """10 MB wait for it, unread; 20 MB pass it by, both ways."""
+def test_a_reader_that_stops_delays_only_its_own_channel(sshd) -> None:
+    """10 MB wait unread in its channel, while 20 MB pass in another, in both directions."""
 
     def flood(sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -95,7 +94,7 @@ def test_a_reader_that_stops_stops_only_its_own_channel(sshd) -> None:
         assert len(recv_all(stopped)) == 10 * MEGABYTE
 
 
-def test_a_target_that_does_not_read_stops_only_its_own_channel(sshd) -> None:
+def test_a_target_that_does_not_read_delays_only_its_own_channel(sshd) -> None:
     with (
         Target(scripted.never) as deaf,
         Target(gateways.echo) as target,
@@ -109,7 +108,7 @@ def test_a_target_that_does_not_read_stops_only_its_own_channel(sshd) -> None:
 
 @pytest.mark.parametrize("window", [1024, 100_000, 8 << 20])
 @pytest.mark.parametrize("packet", [1024, 32768, 1 << 20])
-def test_windows_and_packets_of_any_size(sshd, window: int, packet: int) -> None:
+def test_windows_and_packets_of_any_size_work(sshd, window: int, packet: int) -> None:
     size = 50_000 if window == 1024 else 3 * MEGABYTE
     with Target(gateways.echo) as target, gateways.to(sshd) as gateway:
         channel = gateway.open_channel(
@@ -119,7 +118,7 @@ def test_windows_and_packets_of_any_size(sshd, window: int, packet: int) -> None
             echoes(channel, payload(size))
 
 
-def test_single_bytes_in_both_directions(sshd) -> None:
+def test_single_bytes_pass_in_both_directions(sshd) -> None:
     with (
         Target(gateways.echo) as target,
         gateways.to(sshd) as gateway,
@@ -137,8 +136,8 @@ def test_single_bytes_in_both_directions(sshd) -> None:
         sender.result()
 
 
-def test_the_targets_end_comes_after_its_last_byte(sshd) -> None:
-    """Bytes, EOF and CLOSE in one go, over and over."""
+def test_the_end_of_the_target_comes_after_its_last_byte(sshd) -> None:
+    """Data, EOF and CLOSE arrive together, many times."""
     data = payload(100_000)
     expected = hashlib.sha256(data).hexdigest()
     with Target(lambda sock: sock.sendall(data)) as target, gateways.to(sshd) as gateway:
@@ -148,7 +147,7 @@ def test_the_targets_end_comes_after_its_last_byte(sshd) -> None:
                 assert digest(recv_all(channel)) == expected
 
 
-def test_a_target_that_resets_is_an_end(sshd) -> None:
+def test_a_reset_of_the_target_is_the_end_of_the_stream(sshd) -> None:
 
     def resets_when_asked(sock: socket.socket) -> None:
         sock.recv(1)
@@ -163,7 +162,7 @@ def test_a_target_that_resets_is_an_end(sshd) -> None:
         assert gateway.is_connected
 
 
-# --- What a server does by itself -----------------------------------------------------------
+# --- Messages that the server sends unasked ---------------------------------------------------
 
 
 @pytest.mark.slow
@@ -177,7 +176,7 @@ def test_a_target_that_resets_is_an_end(sshd) -> None:
 )
 @pytest.mark.parametrize("channels", [0, 1])
 def test_an_idle_gateway_answers_its_server(options, channels: int) -> None:
-    """libssh2 reads only when somebody calls it: nobody does on an idle one."""
+    """libssh2 reads only when it is called, and no caller reads from an idle gateway."""
     with (
         PrivateSshd(options) as server,
         Target(gateways.echo) as target,
@@ -188,7 +187,7 @@ def test_an_idle_gateway_answers_its_server(options, channels: int) -> None:
             stack.enter_context(gateway.open_channel("direct-tcpip", target.address))
             for _ in range(channels)
         ]
-        threading.Event().wait(5.5)  # the server acts each second
+        threading.Event().wait(5.5)  # the server sends one message each second
         assert gateway.is_connected
         for channel in idle:
             echoes(channel)
@@ -197,7 +196,7 @@ def test_an_idle_gateway_answers_its_server(options, channels: int) -> None:
         assert gateways.logins(server) == 1
 
 
-def test_a_banner_before_the_login_is_no_obstacle(tmp_path) -> None:
+def test_a_banner_before_the_login_is_skipped(tmp_path) -> None:
     banner = tmp_path / "banner"
     banner.write_text("Authorized use only.\n" * 200)
     with PrivateSshd({"Banner": str(banner)}) as server, gateways.to(server) as gateway:
@@ -217,7 +216,7 @@ def test_max_sessions_does_not_count_channels() -> None:
 
 
 @pytest.mark.parametrize("cipher", ["aes128-ctr", "aes256-ctr", "aes128-gcm@openssh.com"])
-def test_each_cipher_carries(cipher: str) -> None:
+def test_each_cipher_works(cipher: str) -> None:
     from sshgateway import _core
 
     if "gcm" in cipher and _core.LIBSSH2_NUMBER < 0x010B00:
@@ -232,8 +231,8 @@ def test_each_cipher_carries(cipher: str) -> None:
         echoes(channel, payload(2 * MEGABYTE))
 
 
-def test_tcps_own_timeout_of_the_connection_is_a_loss_and_no_timeout() -> None:
-    """ETIMEDOUT would be TimeoutError, which Paramiko retries for ever."""
+def test_a_tcp_timeout_of_the_connection_is_a_loss_and_not_a_timeouterror() -> None:
+    """ETIMEDOUT would be TimeoutError, which Paramiko retries without limit."""
     error = _messages.gateway_lost(110, "who@where:22", "Connection timed out")
     assert isinstance(error, ConnectionResetError)
     assert not isinstance(error, TimeoutError)

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import threading
 
-import gateways
-import logins
 import paramiko
 import pytest
 
 from sshgateway import ChannelOpenError, GatewayLostError
+from support import gateways, logins
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +17,7 @@ def where(sshd):
     return logins.settings(sshd, gateway=sshd)
 
 
-def test_connect_and_exec(perform, where) -> None:
+def test_paramiko_connects_and_executes_a_command(perform, where) -> None:
     perform("connect_and_exec", where)
 
 
@@ -28,11 +27,11 @@ def test_sftp_moves_100_mb_both_ways(perform, where) -> None:
     perform("sftp_put_and_get", where)
 
 
-def test_sftp_moves_a_little_both_ways(where) -> None:
+def test_sftp_moves_a_small_file_both_ways(where) -> None:
     logins.sftp_put_and_get(where, megabytes=3)
 
 
-def test_close_from_another_thread(perform, where) -> None:
+def test_paramiko_closes_from_another_thread(perform, where) -> None:
     perform("close_from_another_thread", where)
 
 
@@ -62,13 +61,13 @@ def test_ten_logins_at_once_through_one_gateway(where, sshd) -> None:
     assert gateways.logins(sshd) == before + 1 + 10
 
 
-def test_the_names_reach_paramiko(where, sshd) -> None:
+def test_paramiko_shows_the_names_of_the_channel(where, sshd) -> None:
     with logins.login(where) as client:
         assert client.get_transport().getpeername() == (sshd.host, sshd.port)
 
 
-def test_it_takes_the_place_of_a_paramiko_transport(where, sshd) -> None:
-    """What Fabric calls: ``gateway.open()``, then ``gateway.transport.open_channel``."""
+def test_a_gateway_replaces_a_paramiko_transport(where, sshd) -> None:
+    """Fabric calls ``gateway.open()``, then ``gateway.transport.open_channel``."""
     gateway = gateways.to(sshd)
     gateway.open()
     channel = gateway.transport.open_channel(
@@ -80,7 +79,7 @@ def test_it_takes_the_place_of_a_paramiko_transport(where, sshd) -> None:
     gateway.close()
 
 
-def test_a_refusal_comes_before_paramiko(where, sshd) -> None:
+def test_a_refused_channel_is_reported_before_paramiko_starts(where, sshd) -> None:
     with (
         pytest.raises(ChannelOpenError, match="refused"),
         logins.login(where | {"port": gateways.closed_port()}),
@@ -99,8 +98,8 @@ def test_the_loss_of_the_gateway_ends_paramikos_session(where, sshd) -> None:
             client.exec_command("echo never", timeout=logins.TIMEOUT)
 
 
-def test_the_loss_during_the_banner_is_told(where, sshd) -> None:
-    """recv raises the reason, and Paramiko hands it on."""
+def test_a_loss_during_the_banner_is_reported(where, sshd) -> None:
+    """recv() raises the reason, and Paramiko passes it on."""
     with gateways.Target(lambda sock: sock.recv(1)) as target, gateways.to(sshd) as gateway:
         channel = gateway.open_channel("direct-tcpip", target.address)
         transport = paramiko.Transport(channel)

@@ -8,14 +8,14 @@ import signal
 import socket
 from collections.abc import Iterator
 
-import gateways
 import pytest
-from gateways import Target
-from sshd import PrivateSshd
-from streams import digest, payload, recv_exactly
-from waiting import DEADLINE, Worker, readable, until
 
 from sshgateway import GatewayError, GatewayLostError, ProxyCommand, _connectors
+from support import gateways
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import digest, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, readable, until
 
 FLOODS = {
     "lines": "exec yes",

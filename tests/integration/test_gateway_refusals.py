@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Channels that can't be opened: why, and nothing else suffers."""
+"""Channels that are refused: the reason, and no effect on anything else."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterator
 
-import gateways
 import pytest
-import scripted
-from gateways import Target, closed_port
-from sshd import PrivateSshd
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import (
     ChannelOpenError,
@@ -21,8 +16,12 @@ from sshgateway import (
     GatewayLostError,
     build_info,
 )
+from support import gateways, scripted
+from support.gateways import Target, closed_port
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, Worker, until
 
-#: The system's libssh2 keeps the number of the reason alone.
+#: The system's libssh2 keeps only the number of the reason, not the description.
 SERVERS_WORDS = build_info()["libssh2"] == "pinned"
 
 
@@ -41,7 +40,7 @@ def refusal(gateway: Gateway, *target, **options) -> ChannelOpenError:
     assert len(error.args) == 2
     assert error.dest_addr == target[1]
     assert error.gateway == str(gateway)
-    assert gateway.is_connected, "a refusal is the channel's own affair"
+    assert gateway.is_connected, "a refused channel must not end the gateway"
     return error
 
 
@@ -55,7 +54,7 @@ def works(gateway: Gateway) -> None:
         assert channel.recv(10) == b"works"
 
 
-def test_a_target_that_refuses(sshd) -> None:
+def test_a_target_that_refuses_is_reported(sshd) -> None:
     with gateways.to(sshd) as gateway:
         address = ("127.0.0.1", closed_port())
         error = refusal(gateway, "direct-tcpip", address)
@@ -66,7 +65,7 @@ def test_a_target_that_refuses(sshd) -> None:
         works(gateway)
 
 
-def test_a_target_whose_name_is_unknown(sshd) -> None:
+def test_a_target_with_an_unknown_name_is_reported(sshd) -> None:
     with gateways.to(sshd) as gateway:
         error = refusal(gateway, "direct-tcpip", ("no-such-host.invalid", 22))
         assert error.reason == 2
@@ -75,7 +74,7 @@ def test_a_target_whose_name_is_unknown(sshd) -> None:
         works(gateway)
 
 
-def test_a_unix_socket_that_is_not_there(sshd, short_path) -> None:
+def test_a_missing_unix_socket_is_reported(sshd, short_path) -> None:
     path = str(short_path / "nobody")
     with gateways.to(sshd) as gateway:
         error = refusal(gateway, "direct-streamlocal@openssh.com", path)
@@ -86,7 +85,7 @@ def test_a_unix_socket_that_is_not_there(sshd, short_path) -> None:
 @pytest.mark.parametrize(
     "options", [{"PermitOpen": "none"}, {"AllowTcpForwarding": "no"}], ids=str
 )
-def test_a_gateway_that_forbids(options) -> None:
+def test_a_gateway_that_forbids_forwarding_is_reported(options) -> None:
     with PrivateSshd(options) as server, gateways.to(server) as gateway:
         error = refusal(gateway, "direct-tcpip", ("127.0.0.1", server.port))
         assert error.reason == 1
@@ -94,17 +93,17 @@ def test_a_gateway_that_forbids(options) -> None:
         assert "AllowTcpForwarding" in str(error) and "PermitOpen" in str(error)
 
 
-def test_a_gateway_that_forbids_unix_sockets(forbidding, short_path) -> None:
+def test_a_gateway_that_forbids_unix_sockets_is_reported(forbidding, short_path) -> None:
     path = str(short_path / "any")
     with gateways.to(forbidding) as gateway:
         assert refusal(gateway, "direct-streamlocal@openssh.com", path).reason in (
             1,
             2,
-        )  # OpenSSH says 2
+        )  # OpenSSH's reason is 2
 
 
 @pytest.mark.parametrize("reason", [1, 2, 3, 4])
-def test_each_reason_of_rfc_4254(sshd, reason: int) -> None:
+def test_each_reason_of_rfc_4254_is_reported(sshd, reason: int) -> None:
     with scripted.ParamikoServer(sshd, password="x") as server:
         server.refusal = reason
         with server.gateway() as gateway:
@@ -113,7 +112,7 @@ def test_each_reason_of_rfc_4254(sshd, reason: int) -> None:
             gateway.open_channel("direct-tcpip", ("target", 22)).close()
 
 
-def test_a_gateway_that_dies_while_a_channel_is_opened(sshd) -> None:
+def test_a_gateway_that_is_lost_while_a_channel_is_opened(sshd) -> None:
     with scripted.ParamikoServer(sshd, password="x") as server:
         server.hold.clear()
         gateway = server.gateway()
@@ -157,10 +156,10 @@ BAD_CALLS = {
 
 
 @pytest.mark.parametrize("name", BAD_CALLS)
-def test_a_bad_argument_is_told_without_connecting(name: str) -> None:
+def test_an_invalid_argument_is_reported_without_connecting(name: str) -> None:
     kind, words, call = BAD_CALLS[name]
     with Target(scripted.says()) as target:
         gateway = gateways.to_address(target.address, timeout=0.3)
         with pytest.raises(kind, match=words):
             call(gateway)
-        assert not target._connections, "nothing was connected"
+        assert not target._connections, "the gateway must not connect"

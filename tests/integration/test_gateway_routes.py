@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Ways to a gateway: through other gateways, a ProxyCommand, a socket."""
+"""Routes to a gateway: through other gateways, a ProxyCommand, or a socket."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-import fresh
-import gateways
 import paramiko
 import pytest
-import scripted
-from gateways import Target, closed_port
-from sshd import PrivateSshd
-from streams import digest, payload, recv_exactly
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import (
     ChannelOpenError,
@@ -27,6 +20,11 @@ from sshgateway import (
     HostKeyError,
     ProxyCommand,
 )
+from support import fresh, gateways, scripted
+from support.gateways import Target, closed_port
+from support.sshd import PrivateSshd
+from support.streams import digest, payload, recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +59,17 @@ def chain(servers: list[PrivateSshd]) -> list[Gateway]:
     return hops
 
 
-def test_three_gateways_in_a_chain(three) -> None:
+def test_three_gateways_form_a_chain(three) -> None:
     hops = chain(three)
     hops[-1].open()
-    assert all(hop.is_connected for hop in hops), "the ones before are opened by the last"
+    assert all(hop.is_connected for hop in hops), "the last gateway must open those before it"
     carries(hops[-1], 3_000_000)
     for hop in reversed(hops):
         hop.close()
         assert not hop.is_connected
 
 
-def test_a_chain_closed_from_the_wrong_end(three) -> None:
+def test_a_chain_may_be_closed_from_the_front(three) -> None:
     hops = chain(three)
     with Target(gateways.echo) as target:
         channel = hops[-1].open_channel("direct-tcpip", target.address)
@@ -94,8 +92,8 @@ def test_a_chain_opens_again(three) -> None:
         hop.close()
 
 
-def test_what_breaks_in_a_chain_is_named(three) -> None:
-    """Each error names the gateway that it is of."""
+def test_the_error_names_the_gateway_that_failed(three) -> None:
+    """Each error names the gateway that it belongs to."""
     first, second, _ = chain(three)
     with first, pytest.raises(HostKeyError) as caught:
         gateways.to(three[1], gateway=first, known_hosts=[]).open()
@@ -115,7 +113,7 @@ def test_what_breaks_in_a_chain_is_named(three) -> None:
     assert caught.value.gateway == str(lost)
 
 
-def test_the_deadline_holds_for_the_whole_chain(three) -> None:
+def test_one_deadline_covers_the_whole_chain(three) -> None:
     with Target(scripted.says()) as silent:
         dead = gateways.to_address(silent.address, timeout=60)
         gateway = gateways.to(three[1], gateway=dead)
@@ -124,7 +122,7 @@ def test_the_deadline_holds_for_the_whole_chain(three) -> None:
         assert caught.value.errno == 110
 
 
-def test_the_loss_of_the_first_is_the_reason_of_the_last(three) -> None:
+def test_the_loss_of_the_first_gateway_is_the_reason_of_the_last(three) -> None:
     hops = chain(three[:2])
     with Target(gateways.echo) as target:
         channel = hops[-1].open_channel("direct-tcpip", target.address)
@@ -132,7 +130,9 @@ def test_the_loss_of_the_first_is_the_reason_of_the_last(three) -> None:
         gateways.kill_sessions(three[0])
         with pytest.raises(GatewayLostError) as caught:
             channel.recv(1)
-        assert str(hops[0]) in str(caught.value), "the inner stream's reason"
+        assert str(hops[0]) in str(caught.value), (
+            "the reason must be that of the stream it went through"
+        )
         channel.close()
     for hop in reversed(hops):
         hop.close()
@@ -151,7 +151,7 @@ def test_a_gateway_through_a_proxy_command(three) -> None:
         carries(gateway)
 
 
-def test_a_gateway_through_ssh(three) -> None:
+def test_a_gateway_through_ssh_as_proxy_command(three) -> None:
     command = shlex.join(three[0].ssh_forward(three[1].host, three[1].port))
     with through(command, three[1]) as gateway:
         carries(gateway)
@@ -165,7 +165,7 @@ def test_a_gateway_through_ssh(three) -> None:
         ("echo SSH-2.0-x; read line; echo half way >&2; exit 3", ["half way", "status 3"]),
     ],
 )
-def test_the_words_of_a_failing_proxy_are_in_the_error(three, script: str, words) -> None:
+def test_the_stderr_of_a_failing_proxy_is_in_the_error(three, script: str, words) -> None:
     gateway = through(["sh", "-c", script], three[0])
     with pytest.raises(GatewayError) as caught:
         gateway.open()
@@ -176,7 +176,7 @@ def test_the_words_of_a_failing_proxy_are_in_the_error(three, script: str, words
 
 @pytest.mark.parametrize("script", ["exit 0", "echo no entry >&2; exit 9"])
 def test_a_proxy_that_has_ended_before_the_first_byte(three, script: str) -> None:
-    """Our first send fails, but what recv tells is the reason."""
+    """Our first send fails, but the reason is the one that recv() raises."""
     sock = ProxyCommand(["sh", "-c", script])
     until(lambda: sock.returncode is not None, "exit")
     gateway = gateways.to(three[0], sock=sock)
@@ -187,7 +187,7 @@ def test_a_proxy_that_has_ended_before_the_first_byte(three, script: str) -> Non
     assert expected in str(caught.value)
 
 
-def test_a_proxy_that_dies_later_is_the_reason_of_the_loss(three) -> None:
+def test_a_proxy_that_ends_later_is_the_reason_of_the_loss(three) -> None:
     server = three[0]
     script = f"socat - TCP:{server.host}:{server.port}; echo the cable broke >&2; exit 4"
     with Target(gateways.echo) as target:
@@ -216,7 +216,7 @@ def test_a_gateway_through_a_plain_socket(three) -> None:
     assert str(gateway) in str(caught.value)
 
 
-def test_the_name_looked_up_is_that_of_the_host_with_a_socket_too(three, tmp_path) -> None:
+def test_with_a_socket_the_host_key_of_the_hostname_is_looked_up(three, tmp_path) -> None:
     server = three[0]
     known = tmp_path / "known_hosts"
     known.write_text(f"[bastion.example]:2022 {server.host_key}\n")
@@ -226,7 +226,7 @@ def test_the_name_looked_up_is_that_of_the_host_with_a_socket_too(three, tmp_pat
         assert gateway.is_connected
 
 
-def test_what_is_no_socket_is_refused() -> None:
+def test_an_invalid_sock_argument_is_refused() -> None:
     near, far = socket.socketpair()
     with near, far:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -236,7 +236,7 @@ def test_what_is_no_socket_is_refused() -> None:
             for sock in (wrapped, far.fileno(), "socket", paramiko.Channel(0)):
                 with pytest.raises(TypeError, match="sock must be"):
                     Gateway("h", sock=sock)
-        with pytest.raises(ValueError, match="two ways"):
+        with pytest.raises(ValueError, match="either sock= or gateway="):
             Gateway("h", sock=far, gateway=Gateway("g"))
 
 
@@ -247,7 +247,7 @@ import os, sys
 sys.addaudithook(lambda event, args: event in FORBIDDEN and os._exit(77))
 FORBIDDEN = {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"}
 import json
-from footprint import children
+from support.footprint import children
 from sshgateway import Gateway
 settings, host, port = json.loads(sys.argv[1])
 with Gateway(**settings) as gateway:
@@ -259,8 +259,8 @@ print("done")
 """
 
 
-def test_no_program_is_needed(three, tmp_path) -> None:
-    """Neither ssh nor a netcat: PATH is empty, and nothing is executed."""
+def test_no_program_is_executed(three, tmp_path) -> None:
+    """No ssh and no netcat: PATH is empty, and starting a process ends the test."""
     script = tmp_path / "bare.py"
     script.write_text(BARE)
     arguments = json.dumps([gateways.settings(three[0]), three[1].host, three[1].port])

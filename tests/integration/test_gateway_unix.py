@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Unix sockets, reached by direct-streamlocal@openssh.com."""
+"""Unix sockets, reached through channels of the type direct-streamlocal@openssh.com."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 
-import gateways
 import pytest
-from streams import digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker
 
 from sshgateway import DirectTcpipChannel, Gateway
+from support import gateways
+from support.streams import digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_a_unix_socket_server_is_reached(gateway, short_path) -> None:
         assert channel.recv(1) == b""
 
 
-def test_a_unix_socket_is_reached_by_the_name_of_its_kind(gateway, short_path) -> None:
+def test_a_unix_socket_is_reached_by_the_channel_type(gateway, short_path) -> None:
     path = short_path / "server"
     with gateways.Target(lambda sock: sock.sendall(b"here"), str(path)):
         channel = DirectTcpipChannel(gateway, path, kind="direct-streamlocal@openssh.com")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Deadlines of opens, abandoned opens, and Ctrl-C while something waits."""
+"""Deadlines of opens, abandoned opens, and Ctrl-C during a call that waits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 
-import gateways
 import pytest
-import scripted
-from gateways import Target
-from sshd import PrivateSshd
-from waiting import DEADLINE, Worker, readable, until, until_blocked
 
 from sshgateway import ChannelOpenError, GatewayError, build_info
+from support import gateways, scripted
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, Worker, readable, until, until_blocked
 
 OPENS_MANY = build_info()["libssh2"] == "pinned"
 
@@ -57,16 +56,16 @@ def times_out(gateway, address, timeout: float) -> None:
 # --- Deadlines ------------------------------------------------------------------------------
 
 
-def test_a_target_that_does_not_answer(server) -> None:
-    """A black hole: its queue is full.  The caller's deadline is the caller's."""
+def test_a_target_that_does_not_answer_times_out(server) -> None:
+    """The target's listen queue is full.  The deadline is the one that the caller gave."""
     with scripted.black_hole() as (listener, _), gateways.to(server) as gateway:
         times_out(gateway, listener.getsockname(), 0.2)
         assert gateway.is_connected
 
 
 @pytest.mark.slow
-def test_the_abandoned_open_is_finished_and_closed(server) -> None:
-    """Room is made for it: the connection comes, and is closed by nobody's wish but ours."""
+def test_an_abandoned_open_is_finished_and_closed(server) -> None:
+    """The test makes room in the queue, so the open succeeds late and is then closed."""
     with scripted.black_hole() as (listener, fillers), gateways.to(server) as gateway:
         times_out(gateway, listener.getsockname(), 0.2)
         for _ in fillers:
@@ -74,13 +73,13 @@ def test_the_abandoned_open_is_finished_and_closed(server) -> None:
         late, _ = listener.accept()
         with late:
             late.settimeout(4 * DEADLINE)
-            assert late.recv(1) == b"", "nobody wants it any more"
+            assert late.recv(1) == b"", "the abandoned channel must be closed"
         works(gateway)
 
 
 @pytest.mark.slow
-def test_opens_behind_a_black_hole_come_when_it_is_over(server) -> None:
-    """The system's libssh2 opens strictly one after the other."""
+def test_opens_behind_a_black_hole_succeed_when_it_is_over(server) -> None:
+    """The system's libssh2 opens channels strictly one after the other."""
     with scripted.black_hole() as (listener, fillers), gateways.to(server) as gateway:
         times_out(gateway, listener.getsockname(), 0.2)
         with Target(gateways.echo) as target:
@@ -116,7 +115,7 @@ def test_opens_do_not_wait_for_a_black_hole(server) -> None:
 
 @pinned_only
 def test_opens_are_answered_in_any_order(server) -> None:
-    """Black holes, refusals and targets that answer, all at the same time."""
+    """Black holes, refusals and targets that answer are opened at the same time."""
     with (
         scripted.black_hole() as (listener, _),
         gateways.to(server) as gateway,
@@ -147,7 +146,7 @@ def test_opens_are_answered_in_any_order(server) -> None:
         works(gateway)
 
 
-def test_channels_go_on_while_an_open_waits(server) -> None:
+def test_channels_continue_while_an_open_waits(server) -> None:
     with (
         scripted.black_hole() as (listener, _),
         gateways.to(server) as gateway,
@@ -166,7 +165,7 @@ def test_channels_go_on_while_an_open_waits(server) -> None:
 
 @pytest.mark.parametrize("refusal", [0, 2], ids=["late confirmation", "late failure"])
 def test_a_late_answer_does_not_disturb_the_next_open(sshd, refusal: int) -> None:
-    """libssh2 gives a confirmation that nobody took to the next open (#671)."""
+    """libssh2 gives an unclaimed confirmation to the next open (libssh2#671)."""
     with scripted.ParamikoServer(sshd, password="x") as server, server.gateway() as gateway:
         server.hold.clear()
         times_out(gateway, ("late", 1), 0.1)
@@ -182,7 +181,7 @@ def test_a_late_answer_does_not_disturb_the_next_open(sshd, refusal: int) -> Non
 
 
 @pytest.mark.skipif(OPENS_MANY, reason="there are no turns")
-def test_an_open_that_was_given_up_before_its_turn_is_never_sent(sshd) -> None:
+def test_an_open_that_timed_out_in_the_queue_is_never_sent(sshd) -> None:
     with scripted.ParamikoServer(sshd, password="x") as server, server.gateway() as gateway:
         server.hold.clear()
         first = Worker(gateway.open_channel, "direct-tcpip", ("first", 1))
@@ -195,7 +194,7 @@ def test_an_open_that_was_given_up_before_its_turn_is_never_sent(sshd) -> None:
         assert server.opened == [("first", 1), ("last", 9)]
 
 
-def test_channel_timeout_is_the_default(sshd) -> None:
+def test_channel_timeout_is_the_default_of_an_open(sshd) -> None:
     with scripted.ParamikoServer(sshd, password="x") as server:
         gateway = server.gateway(channel_timeout=0.1)
         gateway.open()
@@ -207,7 +206,7 @@ def test_channel_timeout_is_the_default(sshd) -> None:
         gateway.close()
 
 
-def test_close_during_a_black_hole_is_quick(server) -> None:
+def test_close_does_not_wait_for_a_black_hole(server) -> None:
     with scripted.black_hole() as (listener, _):
         gateway = gateways.to(server)
         gateway.open()
@@ -225,7 +224,7 @@ def test_close_during_a_black_hole_is_quick(server) -> None:
 
 @pytest.fixture
 def interrupt() -> Iterator:
-    """Called from a thread, it sends us SIGINT, whose handler raises."""
+    """A function for a thread to call: it sends SIGINT to us, whose handler raises."""
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield lambda: os.kill(os.getpid(), signal.SIGINT)
     signal.signal(signal.SIGINT, previous)
@@ -233,9 +232,10 @@ def interrupt() -> Iterator:
 
 @contextlib.contextmanager
 def interrupted_when(condition, interrupt, blocked: bool = True) -> Iterator[None]:
-    """KeyboardInterrupt comes out of the block, soon after *condition* holds.
+    """The block raises KeyboardInterrupt soon after *condition* holds.
 
-    blocked: and the main thread waits in a system call by then; not for a lock.
+    With *blocked* the signal is sent only when the main thread waits in a system call,
+    and not for a lock.
     """
     main = threading.main_thread()
 
@@ -268,7 +268,7 @@ def test_ctrl_c_interrupts_the_handshake(interrupt, serve) -> None:
         assert not gateway.is_connected
 
 
-def test_ctrl_c_interrupts_a_handshake_with_a_peer_that_never_stops(interrupt) -> None:
+def test_ctrl_c_interrupts_a_handshake_with_a_peer_that_sends_without_end(interrupt) -> None:
     def serve(sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -295,7 +295,7 @@ def test_ctrl_c_interrupts_connect(interrupt) -> None:
             gateway.open()
 
 
-def test_ctrl_c_interrupts_the_login_and_another_takes_over(interrupt, sshd) -> None:
+def test_ctrl_c_interrupts_the_login_and_another_thread_takes_over(interrupt, sshd) -> None:
     with scripted.ParamikoServer(sshd, password="x") as server:
         server.hold_login.clear()
         gateway = server.gateway(timeout=None)
@@ -315,7 +315,7 @@ def test_ctrl_c_interrupts_the_login_and_another_takes_over(interrupt, sshd) -> 
         for other in others:
             other.result()
         assert gateway.is_connected
-        assert len(server.passwords) == 2, "one of the three, for all"
+        assert len(server.passwords) == 2, "one of the other threads must log in, for all of them"
         gateway.close()
 
 
@@ -359,8 +359,8 @@ def test_ctrl_c_interrupts_recv(interrupt, server, timeout) -> None:
         assert channel.recv(10) == b"unharmed"
 
 
-def test_a_signal_that_does_not_raise_changes_nothing(alarm, server) -> None:
-    """Handlers run; the handshake, the login and the open go on."""
+def test_a_signal_whose_handler_returns_changes_nothing(alarm, server) -> None:
+    """Handlers run, and the handshake, the login and the open continue."""
     ticks = []
     signal.signal(signal.SIGALRM, lambda *_: ticks.append(1))
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a channel lets its peer send, seen from the peer; and the counters."""
+"""The window that a channel grants, as its peer sees it, and the counters."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import contextlib
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
-import gateways
 import pytest
-import scripted
-from gateways import Target
-from sshd import PrivateSshd
-from streams import digest, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker, at_last, until
+
+from support import delay_relay, gateways, scripted
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import digest, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker, at_last, until
 
 KIB, MIB = 1024, 1024 * 1024
 
 
 class Peer(scripted.ParamikoServer):
-    """A server whose channels do nothing by themselves; ``.channels``."""
+    """A server whose channels do nothing by themselves; the test finds them in ``.channels``."""
 
     def __init__(self, sshd) -> None:
         super().__init__(sshd, password="x")
@@ -39,7 +38,7 @@ def peer(sshd):
 
 
 def opened(peer: Peer, **options):
-    """Our channel, and the peer's."""
+    """Our channel, and the peer's channel object."""
     ours = gateways.connect(peer.client, ("target", 22), **options)
     ours.settimeout(4 * DEADLINE)
     number = peer.client.stats.channels_opened
@@ -48,25 +47,25 @@ def opened(peer: Peer, **options):
 
 
 def window(theirs) -> int:
-    """What the peer may send now."""
+    """The number of bytes that the peer may send now."""
     return theirs.out_window_size
 
 
-def test_two_mebibytes_to_begin_with(peer) -> None:
+def test_the_window_is_two_mebibytes_at_first(peer) -> None:
     ours, theirs = opened(peer)
     until(lambda: window(theirs) == 2 * MIB, "the window is open")
     ours.close()
 
 
 @pytest.mark.parametrize("size", [1024, 100_000, 32 * MIB])
-def test_what_the_caller_asks_for(peer, size: int) -> None:
+def test_window_size_is_obeyed(peer, size: int) -> None:
     ours, theirs = opened(peer, window_size=size)
     until(lambda: window(theirs) == size, "the window is open")
     ours.close()
 
 
-def test_the_first_words_need_not_wait_for_the_window(peer) -> None:
-    """An open tells 4 KiB at once: enough for the banner and the first packet of SSH."""
+def test_the_first_kilobytes_need_no_window_adjustment(peer) -> None:
+    """An open grants 4 KiB at once, enough for the banner and the first packet of SSH."""
     seen = []
     theirs_on_open = peer._echo
     peer._echo = lambda channel: (seen.append(window(channel)), theirs_on_open(channel))
@@ -76,7 +75,7 @@ def test_the_first_words_need_not_wait_for_the_window(peer) -> None:
 
 
 def flood(ours, theirs, megabytes: int) -> int:
-    """The largest window that the peer sees while it sends so much."""
+    """The largest window that the peer sees while it sends *megabytes*."""
     largest = 0
     for _ in range(10 * megabytes):
         sender = Worker(theirs.sendall, bytes(100_000))
@@ -86,10 +85,10 @@ def flood(ours, theirs, megabytes: int) -> int:
     return largest
 
 
-def test_it_does_not_grow_where_the_round_trip_is_short(sshd) -> None:
-    """There it can't be what holds the sender up, and a server may pay for it."""
+def test_the_window_does_not_grow_over_a_short_round_trip(sshd) -> None:
+    """With a short round trip the window does not limit the sender, and memory would be wasted."""
 
-    def it_stays() -> None:  # if the peer, a thread of ours, answers at once
+    def it_stays() -> None:  # true only if the peer, a thread of this process, answers at once
         with Peer(sshd) as peer, peer.gateway() as peer.client:
             ours, theirs = opened(peer)
             largest = flood(ours, theirs, 10)
@@ -101,9 +100,8 @@ def test_it_does_not_grow_where_the_round_trip_is_short(sshd) -> None:
 
 @contextlib.contextmanager
 def distant(address, delay: float):
-    """A port that leads to *address*, *delay* seconds away."""
-    script = Path(__file__).parents[1] / "support" / "delay.py"
-    command = [sys.executable, str(script), str(address[1]), str(delay)]
+    """A port that leads to *address* with a delay of *delay* seconds each way."""
+    command = [sys.executable, delay_relay.__file__, str(address[1]), str(delay)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as relay:
         assert relay.stdin is not None and relay.stdout is not None
         yield "127.0.0.1", int(relay.stdout.readline())
@@ -131,13 +129,13 @@ def largest_window_over(sshd, delay: float) -> int:
 
 
 @pytest.mark.slow
-def test_it_grows_over_a_long_round_trip_while_the_reader_keeps_up(sshd) -> None:
-    """Longer, for a machine that is too busy to fill two mebibytes in the shorter one."""
+def test_the_window_grows_over_a_long_round_trip_while_the_reader_keeps_up(sshd) -> None:
+    """A busy machine may not fill two mebibytes in the shorter delay, hence the longer one."""
     assert any(largest_window_over(sshd, delay) >= 4 * MIB for delay in (0.1, 0.5))
 
 
-def test_it_does_not_grow_for_a_reader_that_stops(peer) -> None:
-    """What was granted comes, and no more; and every byte of it when it is read."""
+def test_the_window_does_not_grow_for_a_reader_that_stops(peer) -> None:
+    """The peer can send the granted bytes and no more; all of them arrive when they are read."""
     ours, theirs = opened(peer)
     until(lambda: window(theirs) == 2 * MIB, "the window is open")
     theirs.setblocking(False)
@@ -146,7 +144,7 @@ def test_it_does_not_grow_for_a_reader_that_stops(peer) -> None:
     with contextlib.suppress(TimeoutError):
         while True:
             sent += theirs.send(data[sent : sent + 32768])
-    # What the socket of the stream holds has been read, as far as we know.
+    # The session has read at least as much as the socket of the stream holds.
     ends = socket.socketpair()
     with ends[0] as probe, ends[1]:
         held = 2 * probe.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
@@ -159,7 +157,7 @@ def test_it_does_not_grow_for_a_reader_that_stops(peer) -> None:
     ours.close()
 
 
-def test_many_channels_begin_with_less(peer) -> None:
+def test_many_channels_have_smaller_windows_at_first(peer) -> None:
     pairs = [opened(peer) for _ in range(200)]
     until(lambda: window(pairs[0][1]) == 2 * MIB, "the first window is open")
     until(lambda: window(pairs[-1][1]) > 4 * KIB, "the last window is open")
@@ -168,8 +166,8 @@ def test_many_channels_begin_with_less(peer) -> None:
         ours.close()
 
 
-def test_the_reserve_of_a_window_arrives_too(peer) -> None:
-    """The peer uses its window to the last byte, and says no more."""
+def test_data_that_uses_the_window_to_the_last_byte_arrives(peer) -> None:
+    """The peer then sends nothing more."""
     for size in (1024, 5000, 100_000):
         ours, theirs = opened(peer, window_size=size)
         until(lambda: window(theirs) == size, "the window is open")  # noqa: B023
@@ -185,7 +183,7 @@ def test_the_reserve_of_a_window_arrives_too(peer) -> None:
 # --- Counters -------------------------------------------------------------------------------
 
 
-def test_a_gateway_that_was_never_open(sshd) -> None:
+def test_the_counters_of_a_gateway_that_was_never_open_are_0(sshd) -> None:
     stats = gateways.to(sshd).stats
     assert stats.bytes_sent == stats.bytes_received == stats.channels_opened == stats.rekeys == 0
     assert stats.round_trip is None
@@ -193,10 +191,10 @@ def test_a_gateway_that_was_never_open(sshd) -> None:
     assert stats.libssh2_version[0] == "1"
 
 
-def test_what_is_counted(sshd) -> None:
+def test_bytes_and_channels_are_counted(sshd) -> None:
     with Target(gateways.echo) as target, gateways.to(sshd) as gateway:
         fresh = gateway.stats
-        assert fresh.bytes_sent > 500 < fresh.bytes_received, "the handshake counts"
+        assert fresh.bytes_sent > 500 < fresh.bytes_received, "the handshake must be counted"
         assert (fresh.channels_open, fresh.channels_opened, fresh.rekeys) == (0, 0, 0)
         assert fresh.cipher.startswith("aes") and fresh.mac and fresh.kex and fresh.host_key
         assert fresh.server_version.startswith("SSH-2.0-OpenSSH")
@@ -216,13 +214,15 @@ def test_what_is_counted(sshd) -> None:
         ):
             assert len(data) < after - before < 1.1 * len(data) + 2000
         first.close()
-        until(lambda: gateway.stats.channels_open == 1, "it is counted off")
+        until(lambda: gateway.stats.channels_open == 1, "the closed channel is no longer counted")
         with contextlib.suppress(OSError):
             gateway.open_channel("direct-tcpip", ("127.0.0.1", gateways.closed_port()))
-        assert gateway.stats.channels_opened == 2, "a refused one was never open"
+        assert gateway.stats.channels_opened == 2, "a refused channel must not be counted"
         second.close()
-    until(lambda: gateway.stats.channels_open == 0, "all are counted off")
-    assert gateway.stats.bytes_sent >= now.bytes_sent, "the last connection is remembered"
+    until(lambda: gateway.stats.channels_open == 0, "no channel is counted")
+    assert gateway.stats.bytes_sent >= now.bytes_sent, (
+        "the counters of the last connection must be kept"
+    )
 
 
 def test_rekeys_are_counted() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The shorter way: plain send and recv use the program's pipes themselves."""
+"""The loan: plain send() and recv() use the program's pipes themselves."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from waiting import DEADLINE, Worker, gone, until, until_blocked
 
 from sshgateway import ProxyCommand, ProxyCommandError
+from support.waiting import DEADLINE, Worker, gone, until, until_blocked
 
 
 def waits_of_others() -> int:
-    """How often the threads that are not this one have gone to sleep."""
+    """The number of times that threads other than this one have gone to sleep."""
     total = 0
     for task in Path("/proc/self/task").iterdir():
         if int(task.name) != threading.get_native_id():
@@ -51,7 +51,7 @@ def test_an_echo_wakes_no_thread_of_ours_until_the_descriptor_is_seen() -> None:
         assert waits_of_others() - before >= 50
 
 
-def test_what_is_on_its_way_stays_in_order_when_the_descriptor_is_seen() -> None:
+def test_data_on_its_way_stays_in_order_when_the_descriptor_is_seen() -> None:
     data = os.urandom(50_000)
     with ProxyCommand("cat") as sock:
         sock.settimeout(DEADLINE)
@@ -86,7 +86,7 @@ ENDINGS: dict[str, Callable[[ProxyCommand], object]] = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_no_byte_overtakes_another_at_whatever_moment_the_loan_ends(ending: str) -> None:
+def test_no_byte_overtakes_another_at_any_moment_of_the_end_of_the_loan(ending: str) -> None:
     dice = random.Random(ending)
     for _ in range(25):
         data = dice.randbytes(dice.choice([100_000, 700_000, 2_000_000]))
@@ -111,8 +111,8 @@ def test_no_byte_overtakes_another_at_whatever_moment_the_loan_ends(ending: str)
             assert receiver.result() == data
 
 
-def let_the_loop_go_round() -> None:
-    """All proxies share one: what happened before is noticed when this one has ended."""
+def let_the_loop_turn() -> None:
+    """All proxies share one loop, so after this the loop has handled all earlier events."""
     with ProxyCommand(["true"]) as other:
         other.settimeout(DEADLINE)
         assert other.recv(1) == b""
@@ -133,12 +133,12 @@ SENDERS: dict[str, Callable[[ProxyCommand], object]] = {
 
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("status", [0, 3])
-def test_who_sends_to_a_dead_program_is_told_at_once(sender: str, status: int) -> None:
+def test_sending_to_a_dead_program_fails_at_once(sender: str, status: int) -> None:
     with ProxyCommand(["sh", "-c", f"printf x; echo the reason >&2; exit {status}"]) as sock:
         sock.settimeout(DEADLINE)
         assert sock.recv(1) == b"x"
         until(lambda: sock.returncode == status, "exit")
-        let_the_loop_go_round()
+        let_the_loop_turn()
         with pytest.raises(BrokenPipeError) as caught:
             SENDERS[sender](sock)
         assert isinstance(caught.value, ProxyCommandError) == (status != 0)
@@ -146,7 +146,7 @@ def test_who_sends_to_a_dead_program_is_told_at_once(sender: str, status: int) -
         assert sock.bytes_sent == 0
 
 
-def test_who_waits_for_room_is_refused_when_another_thread_shuts_down() -> None:
+def test_a_sender_that_waits_for_room_fails_when_another_thread_shuts_down() -> None:
     with ProxyCommand(["sleep", "1000"], linger=0) as sock:
         sender = Worker(sock.sendall, bytes(4_000_000))
         until_blocked(sender)
@@ -155,8 +155,8 @@ def test_who_waits_for_room_is_refused_when_another_thread_shuts_down() -> None:
             sender.result()
 
 
-def test_who_waits_for_room_finds_some_when_the_descriptor_is_seen() -> None:
-    """In the socket pair: a program that reads nothing takes no more with a relay."""
+def test_a_sender_that_waits_for_room_finds_some_when_the_descriptor_is_seen() -> None:
+    """The relay's socket pair has room, although the program reads nothing."""
     with ProxyCommand(["sleep", "1000"], linger=0) as sock:
         sender = Worker(sock.sendall, bytes(330_000))
         until_blocked(sender)
@@ -164,7 +164,7 @@ def test_who_waits_for_room_finds_some_when_the_descriptor_is_seen() -> None:
         sender.result()
 
 
-def test_a_zombie_is_reaped_while_nobody_reads_what_it_left() -> None:
+def test_a_zombie_is_reaped_although_its_output_is_not_read() -> None:
     with ProxyCommand(["sh", "-c", "echo words"], stderr=None) as sock:
         gone(sock.pid)
         assert sock.returncode == 0

@@ -7,12 +7,12 @@ import os
 import shlex
 import signal
 
-import logins
 import paramiko
 import pytest
 
 import sshgateway.paramiko
 from sshgateway import ProxyCommand
+from support import logins
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def where(sshd):
     return logins.settings(sshd)
 
 
-def test_connect_and_exec(perform, where) -> None:
+def test_paramiko_connects_and_executes_a_command(perform, where) -> None:
     perform("connect_and_exec", where)
 
 
@@ -36,7 +36,7 @@ def test_twenty_connections_at_once(perform, where) -> None:
     perform("twenty_at_once", where)
 
 
-def test_close_from_another_thread(perform, where) -> None:
+def test_paramiko_closes_from_another_thread(perform, where) -> None:
     perform("close_from_another_thread", where)
 
 
@@ -65,7 +65,7 @@ def test_a_login_through_a_shell(where, monkeypatch) -> None:
 
 
 def test_a_login_through_an_http_proxy(where, http_proxy) -> None:
-    """As on networks that let nothing but HTTP through: CONNECT by a real tinyproxy."""
+    """As in networks that allow only HTTP: CONNECT through a real tinyproxy."""
     command = (
         f"ncat --proxy {http_proxy.host}:{http_proxy.port} --proxy-type http "
         f"{where['host']} {where['port']}"
@@ -74,13 +74,13 @@ def test_a_login_through_an_http_proxy(where, http_proxy) -> None:
     assert f"CONNECT {where['host']}:{where['port']}" in http_proxy.log
 
 
-def test_a_login_through_a_socket_handed_over(where) -> None:
+def test_a_login_through_a_passed_socket(where) -> None:
     sock = ProxyCommand(f"nc -F {where['host']} {where['port']}", fdpass=True, timeout=10)
     with logins.login(where, sock) as client:
         assert logins.run(client, "echo hello") == b"hello\n"
 
 
-def test_libraries_that_call_paramikos_class_get_ours(where) -> None:
+def test_libraries_that_call_paramikos_class_get_ours_after_install(where) -> None:
     sshgateway.paramiko.install()
     try:
         sock = paramiko.ProxyCommand(where["command"])
@@ -91,13 +91,13 @@ def test_libraries_that_call_paramikos_class_get_ours(where) -> None:
         sshgateway.paramiko.uninstall()
 
 
-def test_the_names_reach_paramiko(where) -> None:
+def test_paramiko_shows_the_names_of_the_stream(where) -> None:
     name = (where["host"], where["port"])
     with logins.login(where, ProxyCommand(where["command"], peername=name)) as client:
         assert client.get_transport().getpeername() == name
 
 
-# --- What the user sees when it fails -----------------------------------------------
+# --- The exception that the user sees ------------------------------------------------
 
 
 def connect_error(where, command: str) -> paramiko.SSHException:
@@ -125,8 +125,8 @@ def test_the_reason_is_in_the_exception(where, script: str, words) -> None:
         assert word in str(error)
 
 
-def test_what_ssh_says_is_in_the_exception(where, sshd) -> None:
-    """The gateway does not accept the key: ssh's own words, not "EOF"."""
+def test_the_message_of_ssh_is_in_the_exception(where, sshd) -> None:
+    """The gateway does not accept the key: the exception has ssh's message, not "EOF"."""
     command = logins.through_ssh(sshd, None, "-o", "PubkeyAuthentication=no")
     assert "Permission denied" in str(connect_error(where, command))
 
@@ -136,8 +136,8 @@ def test_an_unreachable_target_is_in_the_exception(where, sshd) -> None:
     assert "refused" in str(connect_error(where, command)).lower()
 
 
-def test_the_gateways_death_ends_the_session(where) -> None:
-    """ssh is killed under a session: Paramiko's thread ends, commands fail."""
+def test_the_end_of_ssh_ends_the_session(where) -> None:
+    """ssh is killed during a session: Paramiko's thread ends, and commands fail."""
     sock = ProxyCommand(where["command"])
     with logins.login(where, sock) as client:
         assert logins.run(client, "echo hello") == b"hello\n"

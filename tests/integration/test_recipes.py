@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The code on the pages of docs/recipes does what they say."""
+"""The code on the pages of docs/recipes works as the pages say."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import fresh
-import gateways
 import pytest
-from sshd import PrivateSshd
-from web import BODY
 
 import sshgateway
+from support import fresh, gateways
+from support.sshd import PrivateSshd
+from support.web import BODY
 
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 PAGES = Path(__file__).parents[2] / "docs" / "recipes"
@@ -32,7 +31,7 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture
 def peers(monkeypatch) -> None:
-    """Libraries that live beside the venv."""
+    """Put the libraries that are installed beside the virtual environment on the path."""
     if not PEERS.is_dir():
         pytest.skip(f"no {PEERS}: tools/bootstrap.sh could not install the libraries")
     monkeypatch.syspath_prepend(PEERS)
@@ -52,7 +51,7 @@ def target(targets) -> PrivateSshd:
 @pytest.fixture
 def gateway(sshd) -> Iterator[sshgateway.Gateway]:
     before = gateways.logins(sshd)
-    gateway = gateways.to(sshd)  # opened by whoever goes through it
+    gateway = gateways.to(sshd)  # its first user opens it
     yield gateway
     gateway.close()
     assert gateways.logins(sshd) == before + 1
@@ -60,7 +59,7 @@ def gateway(sshd) -> Iterator[sshgateway.Gateway]:
 
 @pytest.fixture
 def ssh_config(sshd, target, tmp_path) -> Path:
-    """With ProxyJump to the gateway for the target, "db1"."""
+    """An ssh_config with a ProxyJump to the gateway for the target, "db1"."""
     path = tmp_path / "ssh_config"
     way = "Host db1 127.*\n ProxyJump sshd\n"
     path.write_text(way + target.ssh_config.read_text() + sshd.ssh_config.read_text())
@@ -90,7 +89,9 @@ def device(target) -> dict[str, object]:
     }
 
 
-def test_netmiko_takes_a_socket(peers, monkeypatch, sshd, target, device, ssh_config) -> None:
+def test_netmiko_connects_through_a_socket(
+    peers, monkeypatch, sshd, target, device, ssh_config
+) -> None:
     recipe = load("use_netmiko")
     create_connection = sshgateway.create_connection
     monkeypatch.setattr(
@@ -104,7 +105,7 @@ def test_netmiko_takes_a_socket(peers, monkeypatch, sshd, target, device, ssh_co
     sshgateway.close_all()
 
 
-def test_netmiko_by_its_ssh_config_file(peers, sshd, target, device, ssh_config) -> None:
+def test_netmiko_connects_by_its_ssh_config_file(peers, sshd, target, device, ssh_config) -> None:
     recipe = load("use_netmiko")
     before = gateways.logins(sshd)
     try:
@@ -118,7 +119,7 @@ def test_netmiko_by_its_ssh_config_file(peers, sshd, target, device, ssh_config)
 # --- asyncssh, asyncio --------------------------------------------------------------------
 
 
-def test_asyncssh(peers, gateway, target) -> None:
+def test_asyncssh_connects_through_a_channel(peers, gateway, target) -> None:
     import asyncio
 
     recipe = load("use_asyncssh")
@@ -134,7 +135,9 @@ def test_asyncssh(peers, gateway, target) -> None:
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
-def test_asyncio(gateway, contexts, http_address, https_address, is_secure) -> None:
+def test_asyncio_streams_connect_through_a_channel(
+    gateway, contexts, http_address, https_address, is_secure
+) -> None:
     import asyncio
 
     recipe = load("use_asyncio")
@@ -155,7 +158,9 @@ def test_asyncio(gateway, contexts, http_address, https_address, is_secure) -> N
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
-def test_http_client(gateway, contexts, http_address, https_address, is_secure) -> None:
+def test_http_client_connects_through_a_channel(
+    gateway, contexts, http_address, https_address, is_secure
+) -> None:
     recipe = load("use_http_client")
     options = {"context": contexts[1]} if is_secure else {}
     _, port = https_address if is_secure else http_address
@@ -167,7 +172,9 @@ def test_http_client(gateway, contexts, http_address, https_address, is_secure) 
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
-def test_urllib3(peers, gateway, contexts, http_address, https_address, is_secure) -> None:
+def test_urllib3_connects_through_a_channel(
+    peers, gateway, contexts, http_address, https_address, is_secure
+) -> None:
     recipe = load("use_urllib3")
     options = {"ssl_context": contexts[1]} if is_secure else {}
     scheme, (_, port) = ("https", https_address) if is_secure else ("http", http_address)
@@ -190,7 +197,7 @@ def options(target, ssh_config) -> dict[str, object]:
     }
 
 
-def test_fabric(gateway, target, options) -> None:
+def test_fabric_connects_through_a_gateway(gateway, target, options) -> None:
     import fabric
 
     recipe = load("use_fabric")
@@ -200,7 +207,7 @@ def test_fabric(gateway, target, options) -> None:
     assert sorted(":".join(line.split()[2:]) for line in said) == hosts
 
 
-def test_fabric_by_ssh_config(sshd, target, options) -> None:
+def test_fabric_connects_by_ssh_config(sshd, target, options) -> None:
     recipe = load("use_fabric")
     before = gateways.logins(sshd)
     hosts = [f"{address}:{target.port}" for address in target.addresses]
@@ -210,7 +217,7 @@ def test_fabric_by_ssh_config(sshd, target, options) -> None:
     sshgateway.close_all()
 
 
-def test_fab_classic(tmp_path, sshd, target) -> None:
+def test_fab_classic_connects_through_a_gateway(tmp_path, sshd, target) -> None:
     folders = [str(Path(sys.prefix, name)) for name in ("fab-classic", "paramiko-ng")]
     if not all(Path(folder).is_dir() for folder in folders):
         pytest.skip("tools/bootstrap.sh could not install fab-classic")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""create_connection: the way that ssh_config or the caller tells, against real servers."""
+"""create_connection() on real servers: routes from ssh_config or from the caller."""
 
 from __future__ import annotations
 
@@ -14,13 +14,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import gateways
 import pytest
-import scripted
-from gateways import Target, closed_port
-from sshd import PrivateSshd
-from streams import recv_exactly
-from waiting import DEADLINE, Worker, until
 
 import sshgateway
 from sshgateway import (
@@ -36,6 +30,11 @@ from sshgateway import (
     create_connection,
 )
 from sshgateway.route import find_way
+from support import gateways, scripted
+from support.gateways import Target, closed_port
+from support.sshd import PrivateSshd
+from support.streams import recv_exactly
+from support.waiting import DEADLINE, Worker, until
 
 NAMES = ("first", "second", "third", "target")
 LONG = 4 * DEADLINE
@@ -60,7 +59,7 @@ def closed_after() -> Iterator[None]:
 
 @pytest.fixture
 def write(servers, tmp_path):
-    """Write an ssh_config that knows all servers, with more for some; its path."""
+    """Write an ssh_config that names all servers, with extra lines for some; its path."""
 
     def write(top: str = "", **more: str) -> Path:
         path = tmp_path / "ssh_config"
@@ -76,7 +75,7 @@ def logins(servers) -> list[int]:
 
 
 def by_ssh(servers, config: Path, host: str = "target") -> tuple[int, list[int]]:
-    """What ssh(1) comes to: its exit status, and who of the four was logged in to."""
+    """The result of ssh(1): its exit status, and which of the four servers it logged in to."""
     before = logins(servers)
     done = subprocess.run(
         ["ssh", "-F", config, host, "exit 7"], check=False, capture_output=True, timeout=30,
@@ -87,14 +86,14 @@ def by_ssh(servers, config: Path, host: str = "target") -> tuple[int, list[int]]
 
 
 def by_us(servers, config: Path, host: str = "target") -> tuple[int, list[int]]:
-    """The same: we go the way, ssh(1) logs in at its end."""
+    """The same when create_connection() follows the route and ssh(1) logs in at its end."""
     before = logins(servers)
     try:
         sock = create_connection((host, None), LONG, ssh_config=config)
     except OSError:
         return 255, [0, 0, 0, 0]
     with sock:
-        # ssh through what we opened, by a proxy command that relays two descriptors.
+        # ssh uses the connection through a proxy command that relays two descriptors.
         code = relay_to_ssh(sock, config, host)
     after = [now - then for now, then in zip(logins(servers), before, strict=True)]
     return code, after
@@ -136,7 +135,7 @@ def greeting(sock) -> bytes:
         return recv_exactly(sock, 8)
 
 
-# --- As ssh goes, on the same file -----------------------------------------------------------
+# --- The same file for ssh and for us --------------------------------------------------------
 
 FILES = {
     "three jumps, one of them by a proxy command": {
@@ -169,7 +168,7 @@ FILES = {
 @pytest.mark.slow
 @pytest.mark.limit(90)
 @pytest.mark.parametrize("name", FILES)
-def test_as_ssh_on_the_same_file(servers, write, tmp_path, name: str) -> None:
+def test_the_same_servers_are_used_as_by_ssh(servers, write, tmp_path, name: str) -> None:
     more = {host: text.replace("%d", str(tmp_path)) for host, text in FILES[name].items()}
     config = write(**more)
     (tmp_path / "x").write_text(config.read_text())
@@ -177,10 +176,10 @@ def test_as_ssh_on_the_same_file(servers, write, tmp_path, name: str) -> None:
     assert by_ssh(servers, config)[0] == 7
 
 
-# --- What comes back -------------------------------------------------------------------------
+# --- The returned stream ---------------------------------------------------------------------
 
 
-def test_a_plain_socket_when_nothing_is_said(servers, write) -> None:
+def test_without_a_proxy_a_plain_socket_is_returned(servers, write) -> None:
     sock = create_connection(("target", None), LONG, ssh_config=write())
     assert type(sock) is socket.socket
     assert sock.getpeername() == (servers["target"].host, servers["target"].port)
@@ -188,7 +187,7 @@ def test_a_plain_socket_when_nothing_is_said(servers, write) -> None:
     assert greeting(sock) == b"SSH-2.0-"
 
 
-def test_a_channel_through_jumps(servers, write) -> None:
+def test_through_jumps_a_channel_is_returned(servers, write) -> None:
     config = write(target="ProxyJump first,second\n")
     before = logins(servers)
     for _ in range(3):
@@ -197,7 +196,9 @@ def test_a_channel_through_jumps(servers, write) -> None:
         assert sock.getpeername() == (servers["target"].host, servers["target"].port)
         assert sock.gettimeout() == LONG
         assert greeting(sock) == b"SSH-2.0-"
-    assert logins(servers) == [before[0] + 1, before[1] + 1, before[2], before[3]], "shared"
+    assert logins(servers) == [before[0] + 1, before[1] + 1, before[2], before[3]], (
+        "the gateways must be shared"
+    )
 
 
 def test_a_proxy_command_from_the_file_runs_in_a_shell(servers, write) -> None:
@@ -209,8 +210,8 @@ def test_a_proxy_command_from_the_file_runs_in_a_shell(servers, write) -> None:
     assert greeting(sock) == b"SSH-2.0-"
 
 
-def test_fdpass_from_the_file(servers, write) -> None:
-    """ncat hands over a connected socket and ends."""
+def test_fdpass_from_the_file_is_obeyed(servers, write) -> None:
+    """ncat passes a connected socket to us and ends."""
     config = write(target="ProxyCommand nc -F %h %p\nProxyUseFdpass yes\n")
     with create_connection(("target", None), LONG, ssh_config=config) as sock:
         assert type(sock) is ProxyCommand
@@ -226,7 +227,7 @@ def test_the_port_of_the_caller_wins(servers, write) -> None:
             assert sock.getpeername() == target.address
 
 
-def test_no_file_at_all() -> None:
+def test_ssh_config_false_reads_no_file() -> None:
     with (
         Target(gateways.echo) as target,
         create_connection(target.address, ssh_config=False) as sock,
@@ -235,7 +236,7 @@ def test_no_file_at_all() -> None:
         assert sock.gettimeout() is None
 
 
-# --- Who wins --------------------------------------------------------------------------------
+# --- Precedence ------------------------------------------------------------------------------
 
 
 def test_an_explicit_gateway_beats_the_files_jump(servers, write) -> None:
@@ -261,7 +262,7 @@ def test_gateway_none_cancels_the_files_jump(servers, write) -> None:
     sock.close()
 
 
-def test_proxy_command_and_gateway_are_the_proxy_command_and_a_warning(servers, write) -> None:
+def test_a_proxy_command_wins_over_a_gateway_with_a_warning(servers, write) -> None:
     gateway = Gateway("nobody@nowhere")
     config = write()
     with pytest.warns(UserWarning) as caught:
@@ -277,7 +278,7 @@ def test_proxy_command_and_gateway_are_the_proxy_command_and_a_warning(servers, 
     assert warning.filename == __file__
 
 
-def test_the_files_proxy_command_and_a_gateway_too(servers, write) -> None:
+def test_the_files_proxy_command_wins_over_a_gateway_with_a_warning_too(servers, write) -> None:
     config = write(target="ProxyCommand socat - TCP:%h:%p\n")
     with pytest.warns(UserWarning, match="ssh_config"):
         sock = create_connection(("target", None), LONG, gateway="first", ssh_config=config)
@@ -304,7 +305,7 @@ def test_an_explicit_proxy_command_beats_the_file_silently(servers, write) -> No
 
 
 def test_an_explicit_proxy_command_is_split_and_then_expanded(tmp_path) -> None:
-    """Nothing in a value becomes an argument, and there is no shell."""
+    """No part of a value becomes an argument of its own, because there is no shell."""
     config = tmp_path / "config"
     config.write_text("Host h\nHostName 10.0.0.1\nUser a\n")
     way = find_way(("h", 2222), proxy_command="x '%h %%' %r $HOME %n:%p", ssh_config=config)
@@ -312,7 +313,7 @@ def test_an_explicit_proxy_command_is_split_and_then_expanded(tmp_path) -> None:
     assert way.proxy.command == ("x", "10.0.0.1 %", "a", "$HOME", "h:2222")
 
 
-def test_the_user_who_will_log_in_decides(tmp_path) -> None:
+def test_match_user_sees_the_user_of_the_caller(tmp_path) -> None:
     config = tmp_path / "config"
     config.write_text("Match user deploy\nProxyCommand nc %r\n")
     way = find_way(("h", 22), ssh_config=config, username="deploy")
@@ -320,10 +321,10 @@ def test_the_user_who_will_log_in_decides(tmp_path) -> None:
     assert find_way(("h", 22), ssh_config=config, username="x").proxy is None
 
 
-# --- What goes wrong ---------------------------------------------------------------------------
+# --- Errors ------------------------------------------------------------------------------------
 
 
-def test_each_hop_s_failure_names_it(servers, write) -> None:
+def test_the_error_of_each_hop_names_it(servers, write) -> None:
     config = write("Host second\nPort 1\n", target="ProxyJump first,second,third\n")
     with pytest.raises(ChannelOpenError) as refused:
         create_connection(("target", None), LONG, ssh_config=config)
@@ -351,13 +352,13 @@ def test_each_hop_s_failure_names_it(servers, write) -> None:
         create_connection(("target", None), LONG, ssh_config=config)
 
 
-def test_a_circle_is_no_endless_way(write) -> None:
+def test_a_circular_route_is_an_error(write) -> None:
     config = write(target="ProxyJump first\n", first="ProxyJump target\n")
     with pytest.raises(ConfigError, match="circle"):
         create_connection(("target", None), LONG, ssh_config=config)
 
 
-def test_one_deadline_for_all_hops(servers, write) -> None:
+def test_one_deadline_covers_all_hops(servers, write) -> None:
     with Target(scripted.says()) as silent:
         host, port = silent.address
         config = write(
@@ -373,7 +374,7 @@ def test_one_deadline_for_all_hops(servers, write) -> None:
 
 @pytest.mark.parametrize("jump", ["first,second", "second,third"])
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_the_connect_timeout_of_a_hop_is_that_of_the_file(servers, write, jump, timeout) -> None:
+def test_the_connect_timeout_of_a_hop_is_read_from_the_file(servers, write, jump, timeout) -> None:
     with Target(scripted.says()) as silent:
         host, port = silent.address
         config = write(
@@ -387,7 +388,7 @@ def test_the_connect_timeout_of_a_hop_is_that_of_the_file(servers, write, jump, 
         assert f"{host}:{port}" in str(caught.value)
 
 
-def test_timeouts_are_those_of_socket() -> None:
+def test_timeouts_are_checked_as_by_socket() -> None:
     with Target(gateways.echo) as target:
         for timeout in (LONG, Fraction(9, 2), 3):
             with create_connection(target.address, timeout, ssh_config=False) as sock:
@@ -404,25 +405,25 @@ def test_timeouts_are_those_of_socket() -> None:
         ("h", 5, "gateway must be a Gateway or a str"),
     ],
 )
-def test_what_is_of_a_wrong_type_is_named(host, gateway, words: str) -> None:
+def test_an_argument_of_a_wrong_type_is_named(host, gateway, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         create_connection((host, 22), gateway=gateway, ssh_config=False)
 
 
-def test_a_refused_port_is_an_oserror_of_two(write) -> None:
+def test_a_refused_port_is_an_oserror_with_two_arguments(write) -> None:
     with pytest.raises(ConnectionRefusedError) as caught:
         create_connection(("127.0.0.1", closed_port()), LONG, ssh_config=False)
     assert len(caught.value.args) == 2
 
 
-def test_a_plain_target_that_does_not_answer() -> None:
+def test_a_plain_target_that_does_not_answer_times_out() -> None:
     with scripted.black_hole() as (hole, _):
         with pytest.raises(TimeoutError) as caught:
             create_connection(hole.getsockname(), 0.2, ssh_config=False)
         assert caught.value.errno == 110 and len(caught.value.args) == 2
 
 
-def test_the_kernels_own_timeout_is_not_the_callers(monkeypatch) -> None:
+def test_a_timeout_of_the_kernel_is_not_a_timeouterror(monkeypatch) -> None:
     def times_out(*_: object) -> None:
         raise TimeoutError(110, "Connection timed out")
 
@@ -432,7 +433,7 @@ def test_the_kernels_own_timeout_is_not_the_callers(monkeypatch) -> None:
     assert not isinstance(caught.value, TimeoutError)
 
 
-# --- In the place of socket.create_connection ---------------------------------------------------
+# --- As a replacement of socket.create_connection -----------------------------------------------
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -445,7 +446,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_http_client(servers, write) -> None:
+def test_http_client_connects_through_create_connection(servers, write) -> None:
     config = write("Host web\nHostName 127.0.0.1\nProxyJump first\n")
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
@@ -463,7 +464,7 @@ def test_http_client(servers, write) -> None:
             thread.join()
 
 
-def test_hops_times_and_changes_are_logged_and_no_secrets(servers, write, caplog) -> None:
+def test_hops_times_and_changes_are_logged_without_secrets(servers, write, caplog) -> None:
     caplog.set_level("DEBUG", "sshgateway")
     config = write(
         target="ProxyJump first,second\n", first="ProxyCommand socat -  TCP:%h:%p # hunter2\n"
@@ -496,14 +497,14 @@ def test_a_gateway_that_did_not_open_is_logged_without_arguments(write, caplog) 
 
 
 @pytest.mark.parametrize("way", ["password", "passphrase"])
-def test_credentials_are_in_no_log(servers, caplog, way: str) -> None:
+def test_credentials_are_not_logged(servers, caplog, way: str) -> None:
     caplog.set_level("DEBUG", "sshgateway")
     gateway = sshgateway.shared_gateway(**gateways.settings(servers["first"]), **{way: "hunter2"})
     gateway.open()
     assert "hunter2" not in caplog.text + repr(gateway) + str(gateway)
 
 
-def test_a_gateway_whose_proxy_command_hands_over_a_socket(servers, write) -> None:
+def test_the_proxy_command_of_a_gateway_may_pass_a_socket(servers, write) -> None:
     config = write(
         target="ProxyJump first\n", first="ProxyCommand nc -F %h %p\nProxyUseFdpass yes\n"
     )
@@ -512,7 +513,7 @@ def test_a_gateway_whose_proxy_command_hands_over_a_socket(servers, write) -> No
     assert greeting(sock) == b"SSH-2.0-"
 
 
-def test_a_proxy_command_of_a_gateway_starts_anew_after_a_loss(write) -> None:
+def test_the_proxy_command_of_a_gateway_is_started_again_after_a_loss(write) -> None:
     with PrivateSshd(name="mortal") as mortal:
         config = write(
             f"Host mortal\nUserKnownHostsFile {mortal.known_hosts}\nPort {mortal.port}\n"
@@ -528,7 +529,7 @@ def test_a_proxy_command_of_a_gateway_starts_anew_after_a_loss(write) -> None:
             sock.close()
 
 
-def test_an_ipv6_address() -> None:
+def test_an_ipv6_address_is_connected_to() -> None:
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One gateway for all who want the same one: the cache of shared gateways."""
+"""shared_gateway(): callers that ask for the same gateway get the same object."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ import threading
 import time
 from collections.abc import Iterator
 
-import fresh
-import gateways
 import paramiko
 import pytest
-import scripted
-from gateways import Target
-from sshd import PrivateSshd
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import Gateway, GatewayError, GatewayLostError, close_all, shared, shared_gateway
+from support import fresh, gateways, scripted
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, Worker, until
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +46,19 @@ def echoes(channel) -> None:
 # --- The same, or another -------------------------------------------------------------------
 
 
-def test_who_asks_for_the_same_gets_the_same(server) -> None:
+def test_the_same_parameters_give_the_same_gateway(server) -> None:
     first = to(server)
     assert isinstance(first, Gateway)
     assert to(server) is first
-    assert to(server, timeout=1, channel_timeout=2) is first, "what concerns the caller alone"
+    assert to(server, timeout=1, channel_timeout=2) is first, (
+        "timeouts must not make another gateway"
+    )
     assert shared_gateway("a@B.example") is shared_gateway(hostname="b.example", username="a")
     assert shared_gateway("a@h:22") is shared_gateway("a@h", known_hosts=None, port=22)
     assert shared_gateway("a@h", password="x") is shared_gateway("a@h", password="x")
 
 
-def test_nothing_is_connected_before_it_is_needed() -> None:
+def test_nothing_is_connected_before_the_first_use() -> None:
     with Target(scripted.says()) as target:
         shared_gateway(hostname=target.address[0], port=target.address[1])
         assert not target._connections
@@ -94,7 +94,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_whatever_decides_what_the_connection_is_makes_another(name: str, monkeypatch) -> None:
+def test_each_parameter_of_the_connection_makes_another_gateway(name: str, monkeypatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
     usual = {"hostname": "h", "username": "a", "password": "secret", "key_filename": "/k1"}
     first = shared_gateway(**usual)
@@ -105,7 +105,7 @@ def test_whatever_decides_what_the_connection_is_makes_another(name: str, monkey
     assert other not in rest
 
 
-def test_the_agent_is_that_of_the_environment_now(monkeypatch) -> None:
+def test_the_agent_is_that_of_the_current_environment(monkeypatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/one")
     first = shared_gateway("h")
     monkeypatch.setenv("SSH_AUTH_SOCK", "/two")
@@ -119,14 +119,14 @@ def test_a_paramiko_key_loaded_twice_is_one_credential(server) -> None:
     assert shared_gateway("h", pkey=one) is not shared_gateway("h", pkey=[one, one])
 
 
-def test_no_secret_can_be_read_in_the_key() -> None:
+def test_the_cache_key_contains_no_readable_secret() -> None:
     key = shared.key_of("h", {"password": "hunter2", "passphrase": "correct horse"})
     for text in (repr(key), str(key)):
         assert "hunter2" not in text and "horse" not in text
 
 
 @pytest.mark.parametrize("wrong", [{"strict_host_key_checking": "x"}, {"port": 70000}])
-def test_what_gateway_refuses_is_refused(wrong) -> None:
+def test_parameters_that_gateway_refuses_are_refused(wrong) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match=r"must be"):
             shared_gateway("h", **wrong)
@@ -138,7 +138,7 @@ def test_what_gateway_refuses_is_refused(wrong) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_threads_that_ask_for_a_cold_gateway_are_one_login(server) -> None:
+def test_a_hundred_threads_that_use_a_closed_gateway_make_one_login(server) -> None:
     before = gateways.logins(server)
     barrier = threading.Barrier(100)
 
@@ -153,7 +153,7 @@ def test_a_hundred_threads_that_ask_for_a_cold_gateway_are_one_login(server) -> 
     assert gateways.logins(server) == before + 1
 
 
-def test_it_stays_open_while_nobody_has_it(server) -> None:
+def test_it_stays_open_while_it_is_unreferenced(server) -> None:
     before = gateways.logins(server)
     for _ in range(3):
         to(server).open()
@@ -161,7 +161,7 @@ def test_it_stays_open_while_nobody_has_it(server) -> None:
     assert gateways.logins(server) == before + 1
 
 
-def test_it_is_forgotten_when_it_is_closed_and_nobody_has_it(server) -> None:
+def test_it_is_forgotten_when_it_is_closed_and_unreferenced(server) -> None:
     to(server).open()
     assert len(shared._cache._gateways) >= 1
     close_all()
@@ -170,7 +170,7 @@ def test_it_is_forgotten_when_it_is_closed_and_nobody_has_it(server) -> None:
           "forgotten")  # fmt: skip
 
 
-def test_it_dies_and_comes_back() -> None:
+def test_it_is_opened_again_after_a_loss() -> None:
     with PrivateSshd() as server, Target(gateways.echo) as target:
         gateway = to(server)
         channel = gateway.open_channel("direct-tcpip", target.address)
@@ -188,11 +188,11 @@ def test_it_dies_and_comes_back() -> None:
     for _ in range(3):
         with pytest.raises(GatewayError, match="refused"):
             gateway.open_channel("direct-tcpip", target.address)
-    assert time.monotonic() - start < DEADLINE, "clearly and quickly"
+    assert time.monotonic() - start < DEADLINE, "the failures must be quick"
     assert shared_gateway(**settings) is gateway
 
 
-def test_close_all_closes_all_and_they_open_anew(server) -> None:
+def test_close_all_closes_all_gateways_and_they_can_be_opened_again(server) -> None:
     first, second = to(server), to(server, strict_host_key_checking="accept-new")
     behind = to(server, gateway=first)
     for gateway in (first, second, behind):
@@ -205,7 +205,7 @@ def test_close_all_closes_all_and_they_open_anew(server) -> None:
     assert first.is_connected and behind.is_connected and not second.is_connected
 
 
-def test_closed_when_it_is_idle(server, monkeypatch) -> None:
+def test_an_idle_gateway_is_closed(server, monkeypatch) -> None:
     monkeypatch.setattr(shared, "IDLE_TIMEOUT", 0.2)
     before = gateways.logins(server)
     gateway = to(server)
@@ -218,7 +218,7 @@ def test_closed_when_it_is_idle(server, monkeypatch) -> None:
             with channel.dup() as detached:
                 channel.close()
                 end = time.monotonic() + 0.5
-                until(lambda: time.monotonic() > end, "as long with a descriptor of it")
+                until(lambda: time.monotonic() > end, "half a second with only a duplicate open")
                 assert gateway.is_connected
                 echoes(detached)
         until(lambda: not gateway.is_connected, "closed")
@@ -228,7 +228,7 @@ def test_closed_when_it_is_idle(server, monkeypatch) -> None:
     assert gateways.logins(server) == before + 2
 
 
-def test_one_that_is_being_opened_is_not_idle(sshd, monkeypatch) -> None:
+def test_a_gateway_that_is_being_opened_is_not_idle(sshd, monkeypatch) -> None:
     monkeypatch.setattr(shared, "IDLE_TIMEOUT", 0.1)
     with scripted.ParamikoServer(sshd, password="x") as server:
         plain = server.gateway()
@@ -252,8 +252,8 @@ def test_one_that_is_being_opened_is_not_idle(sshd, monkeypatch) -> None:
 
 FORK = """
 import json, os, sys, threading, warnings
-import gateways
-from gateways import Target
+from support import gateways
+from support.gateways import Target
 from sshgateway import close_all, shared, shared_gateway
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 settings = json.loads(sys.argv[1])
@@ -294,13 +294,15 @@ print("done")
 
 
 @pytest.mark.slow
-def test_a_child_connects_for_itself_and_leaves_the_parents_alone(server, tmp_path) -> None:
+def test_a_forked_child_connects_anew_and_leaves_the_parents_connection_alone(
+    server, tmp_path
+) -> None:
     before = gateways.logins(server)
     script = tmp_path / "fork.py"
     script.write_text(FORK)
     done = fresh.run(script, json.dumps(gateways.settings(server)))
     assert done.stdout == "done\n"
-    assert gateways.logins(server) == before + 3, "the parent, and two children"
+    assert gateways.logins(server) == before + 3, "the parent and two children must log in"
 
 
 EXIT = """
@@ -315,7 +317,7 @@ print("leaving", flush=True)
 """
 
 
-def test_exit_closes_them_silently_and_at_once(server, tmp_path) -> None:
+def test_exit_closes_all_gateways_silently_and_at_once(server, tmp_path) -> None:
     script = tmp_path / "exit.py"
     script.write_text(EXIT)
     before = len(server.log)

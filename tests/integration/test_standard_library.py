@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""asyncio, ssl, http.client, selectors and file objects over both kinds of stream."""
+"""asyncio, ssl, http.client, selectors and file objects on both kinds of stream."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import gateways
 import pytest
-import web
-from streams import digest, open_proxycommand, payload, recv_all, recv_exactly
-from waiting import DEADLINE, Worker
 
 from sshgateway import Gateway, ProxyCommand
+from support import gateways, web
+from support.streams import digest, open_proxycommand, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, Worker
 
 Connect = Callable[[tuple[str, int]], Any]
 
@@ -34,7 +33,7 @@ def gateway(sshd) -> Iterator[Gateway]:
 
 @pytest.fixture(params=["ProxyCommand", "DirectTcpipChannel"])
 def connect(request, gateway) -> Connect:
-    """A stream to an address, by each road."""
+    """A stream to an address: through a proxy command, or through a gateway."""
 
     def connect(address: tuple[str, int]) -> Any:
         if request.param == "ProxyCommand":
@@ -51,25 +50,25 @@ def connect(request, gateway) -> Connect:
 
 
 class Connection(http.client.HTTPConnection):
-    """http.client asks for a connection and sets TCP_NODELAY on it."""
+    """An HTTPConnection; http.client calls the factory and sets TCP_NODELAY."""
 
     def __init__(self, address: tuple[str, int], connect: Connect) -> None:
         super().__init__("localhost", address[1])
         self._create_connection = lambda *_args, **_options: connect(address)
 
 
-def test_http_client_talks_over_it(connect, http_address) -> None:
+def test_http_client_works_on_it(connect, http_address) -> None:
     connection = Connection(http_address, connect)
     web.exchange(connection)
     connection.close()
 
 
-def test_https_over_it(connect, https_address, contexts) -> None:
+def test_https_works_on_it(connect, https_address, contexts) -> None:
     sock = connect(https_address)
     connection = http.client.HTTPConnection("localhost")
     connection.sock = contexts[1].wrap_socket(sock, server_hostname="localhost")
     assert connection.sock.version().startswith("TLS")
-    assert sock.fileno() == -1, "wrap_socket has taken the descriptor over"
+    assert sock.fileno() == -1, "wrap_socket must take the descriptor"
     web.exchange(connection)
     connection.close()
 
@@ -81,13 +80,13 @@ def test_a_wrapped_stream_outlives_our_object(connect, https_address, contexts) 
         assert recv_all(wrapped).endswith(web.BODY[-1000:])
 
 
-def test_ssl_finds_a_wrong_name(connect, https_address, contexts) -> None:
+def test_ssl_detects_a_wrong_name(connect, https_address, contexts) -> None:
     with connect(https_address) as sock, pytest.raises(ssl.SSLCertVerificationError):
         contexts[1].wrap_socket(sock, server_hostname="other.example")
 
 
-def test_ssl_over_memory_leaves_the_object_alone(connect, https_address, contexts) -> None:
-    """SSLObject: no descriptor is taken over; what recv returns is fed in."""
+def test_ssl_over_memory_does_not_use_the_descriptor(connect, https_address, contexts) -> None:
+    """SSLObject takes no descriptor; the test passes it the bytes that recv() returns."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = contexts[1].wrap_bio(incoming, outgoing, server_hostname="localhost")
     with connect(https_address) as sock:
@@ -108,7 +107,7 @@ def run(coroutine):
     return asyncio.run(asyncio.wait_for(coroutine, 4 * DEADLINE))
 
 
-def test_asyncio_streams_over_it() -> None:
+def test_asyncio_streams_work_on_it() -> None:
     async def talk() -> None:
         sock = ProxyCommand("cat")
         sock.setblocking(False)
@@ -125,7 +124,7 @@ def test_asyncio_streams_over_it() -> None:
     run(talk())
 
 
-def test_asyncio_moves_much_both_ways(connect) -> None:
+def test_asyncio_moves_much_data_both_ways(connect) -> None:
     async def talk(address: tuple[str, int]) -> None:
         sock = connect(address)
         sock.setblocking(False)
@@ -150,7 +149,7 @@ def test_asyncio_moves_much_both_ways(connect) -> None:
         run(talk(target.address))
 
 
-def test_asyncio_tells_the_reason_of_the_end() -> None:
+def test_asyncio_reports_the_reason_of_the_end() -> None:
     async def fail() -> None:
         sock = ProxyCommand(["sh", "-c", "read x; echo the reason >&2; exit 255"])
         sock.setblocking(False)
@@ -165,7 +164,7 @@ def test_asyncio_tells_the_reason_of_the_end() -> None:
     run(fail())
 
 
-def test_asyncio_low_level_calls_take_it() -> None:
+def test_asyncio_low_level_calls_accept_it() -> None:
     async def talk() -> None:
         loop = asyncio.get_running_loop()
         with ProxyCommand("cat") as sock:
@@ -200,7 +199,7 @@ def test_asyncio_starts_tls_on_it(connect, https_address, contexts) -> None:
 
 
 def test_one_selector_serves_many_streams(connect) -> None:
-    """On one connection, too: a packet of one channel must not hide those of another."""
+    """On one connection, too: a packet for one channel must not hide those for another."""
     with gateways.Target(gateways.echo) as target, selectors.DefaultSelector() as selector:
         wanted, sent, got = {}, {}, {}
         for number in range(30):
@@ -211,7 +210,7 @@ def test_one_selector_serves_many_streams(connect) -> None:
             selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
         while any(got[sock] != data for sock, data in wanted.items()):
             ready = selector.select(DEADLINE)
-            assert ready, "nothing is ready"
+            assert ready, "a stream must be ready"
             for key, events in ready:
                 sock, data = key.fileobj, wanted[key.fileobj]
                 if events & selectors.EVENT_WRITE:
@@ -238,13 +237,13 @@ def test_a_file_reads_lines_while_another_thread_writes() -> None:
         writer.result()
 
 
-# --- What outlives our object ---------------------------------------------------------
+# --- Descriptors that outlive our object -----------------------------------------------
 
 
 def test_a_detached_descriptor_outlives_the_object() -> None:
     pair = open_proxycommand()
     plain = socket.socket(fileno=pair.sock.detach())
-    pair.sock = plain  # the last reference to our object is gone
+    pair.sock = plain  # that was the last reference to our object
     data = payload(1_000_000)
     reader = Worker(recv_exactly, pair.peer, len(data))
     plain.sendall(data)

@@ -16,17 +16,15 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import fresh
-import gateways
 import pytest
-import scripted
-from gateways import Target, closed_port
-from sshd import PrivateSshd
-from streams import payload, recv_exactly
-from terminal import Terminal
-from waiting import DEADLINE, Worker, exited, until
 
 import sshgateway
+from support import fresh, gateways, scripted
+from support.gateways import Target, closed_port
+from support.sshd import PrivateSshd
+from support.streams import payload, recv_exactly
+from support.terminal import Terminal
+from support.waiting import DEADLINE, Worker, exited, until
 
 LONG = 8 * DEADLINE
 COMMAND = [sys.executable, "-W", "error", "-m", "sshgateway"]
@@ -80,7 +78,7 @@ def as_proxy_command(config: Path, gateway: str) -> list[str]:
     return ["ssh", "-F", str(config), "-o", "ProxyJump=none", "-o", f"ProxyCommand={tool}"]
 
 
-def test_openssh_goes_through_us(servers, write) -> None:
+def test_openssh_logs_in_through_our_w_option(servers, write) -> None:
     config = write(second="ProxyJump first\n")
     before = [gateways.logins(server) for server in servers.values()]
     done = subprocess.run(
@@ -94,7 +92,7 @@ def test_openssh_goes_through_us(servers, write) -> None:
 
 @pytest.mark.slow
 @pytest.mark.limit(120)
-def test_openssh_carries_500_megabytes_through_us(write) -> None:
+def test_openssh_moves_500_megabytes_through_our_w_option(write) -> None:
     size = 250_000_000
     ssh = [*as_proxy_command(write(), "first"), "target"]
     up = subprocess.Popen(
@@ -134,7 +132,7 @@ def test_the_end_of_input_is_a_half_close(write) -> None:
 
 
 def test_the_end_of_the_target_is_the_end_of_output(write) -> None:
-    """The other direction goes on, as with ssh -W."""
+    """The other direction continues, as with ssh -W."""
 
     def say_and_listen(sock: socket.socket) -> bytes:
         sock.sendall(b"bye")
@@ -154,7 +152,7 @@ def test_the_end_of_the_target_is_the_end_of_output(write) -> None:
         assert target.results() == [b"still listening?"]
 
 
-def test_it_ends_when_nobody_reads_the_output(write) -> None:
+def test_it_ends_when_the_output_is_closed(write) -> None:
     def talk(sock: socket.socket) -> None:
         try:
             while True:
@@ -186,7 +184,7 @@ def test_a_signal_ends_it_without_a_traceback(servers, write, number: int) -> No
         until(lambda: servers["first"].log.count("disconnect") > before, "it said goodbye")
 
 
-def test_a_signal_while_it_connects(write) -> None:
+def test_a_signal_while_it_connects_ends_it(write) -> None:
     with Target(scripted.says()) as silent:
         config = write(f"Host silent\nHostName 127.0.0.1\nPort {silent.address[1]}\n")
         with start("-F", config, "-W", "x:1", "silent") as tool:
@@ -197,7 +195,7 @@ def test_a_signal_while_it_connects(write) -> None:
             assert (tool.wait(), tool.stderr.read()) == (130, b"")
 
 
-def test_a_gateway_that_dies_is_told(tmp_path) -> None:
+def test_the_loss_of_the_gateway_is_reported(tmp_path) -> None:
     with PrivateSshd(name="mortal") as mortal, Target(scripted.says(b"hello")) as target:
         with start("-F", mortal.ssh_config, "-W", to(target.address), "mortal") as tool:
             assert tool.stdout and tool.stderr
@@ -209,7 +207,7 @@ def test_a_gateway_that_dies_is_told(tmp_path) -> None:
         assert said.count("\n") == 1
 
 
-def test_descriptors_that_somebody_made_non_blocking(write) -> None:
+def test_non_blocking_standard_descriptors_are_supported(write) -> None:
     ours, its = socket.socketpair()
     its.setblocking(False)
     its.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -228,8 +226,8 @@ def test_descriptors_that_somebody_made_non_blocking(write) -> None:
             assert tool.wait(LONG) == 0
 
 
-def test_without_a_standard_input(write) -> None:
-    """Nothing of ours may take its number."""
+def test_a_closed_standard_input_is_supported(write) -> None:
+    """None of our descriptors may get its number."""
     with Target(scripted.says_and_closes(b"hello")) as target:
         words = [*COMMAND, "-F", str(write()), "-W", to(target.address), "first"]
         done = subprocess.run(
@@ -251,7 +249,7 @@ def test_without_a_standard_input(write) -> None:
         (["-i", "/not/there", "-W", "127.0.0.1:1", "first"], "refused a channel"),
     ],
 )
-def test_failures_are_one_line_and_255(write, words, cause: str) -> None:
+def test_a_failure_is_one_line_and_status_255(write, words, cause: str) -> None:
     done = run("-F", write(), *words)
     assert done.returncode == 255
     assert done.stdout == ""
@@ -259,7 +257,7 @@ def test_failures_are_one_line_and_255(write, words, cause: str) -> None:
     assert cause in done.stderr
 
 
-def test_the_timeout_is_for_all_of_it(write) -> None:
+def test_the_timeout_covers_everything(write) -> None:
     with Target(scripted.says()) as silent:
         config = write(f"Host silent\nHostName 127.0.0.1\nPort {silent.address[1]}\n")
         done = run("-F", config, "--timeout", "0.5", "-W", "x:1", "silent")
@@ -273,20 +271,20 @@ def test_the_timeout_is_for_all_of_it(write) -> None:
      ["-p", "x", "-W", "h:1", "g"], ["--timeout", "-1", "-W", "h:1", "g"], ["route"],
      ["route", "a b:c:d]"], ["demo", "x"], ["--nonsense"]],
 )  # fmt: skip
-def test_wrong_usage_is_2(words) -> None:
+def test_wrong_usage_is_status_2(words) -> None:
     done = run(*words)
     assert done.returncode == 2
     assert "usage:" in done.stderr and done.stdout == ""
 
 
 @pytest.mark.parametrize("words", [["-v", "route", "h"], ["-F", "x", "route", "--try", "h"]])
-def test_options_before_a_command_are_told_their_place(words) -> None:
+def test_options_before_a_command_are_refused_with_their_place(words) -> None:
     done = run(*words)
     assert done.returncode == 2
-    assert "route comes first, and its options after it" in done.stderr
+    assert "put route first, and its options after it" in done.stderr
 
 
-def test_help_and_version() -> None:
+def test_help_and_version_are_printed() -> None:
     done = run("--help")
     assert done.returncode == 0
     for word in ("-W", "route", "demo", "exit status"):
@@ -299,7 +297,7 @@ def test_help_and_version() -> None:
     assert f"libssh2 version: {sshgateway._core.LIBSSH2_VERSION}\n" in done.stdout
 
 
-def test_verbose_tells_hops_and_times_on_stderr(write) -> None:
+def test_verbose_prints_hops_and_times_on_stderr(write) -> None:
     with Target(scripted.says_and_closes(b"x")) as target:
         config = write(second="ProxyJump first\n")
         done = run("-v", "-F", config, "-W", to(target.address), "second", input="")
@@ -332,7 +330,7 @@ def test_it_asks_for_a_passphrase_on_the_terminal(servers, write, tmp_path) -> N
 # --- route ------------------------------------------------------------------------------------
 
 
-def test_the_way_is_told_without_going_it(servers, write) -> None:
+def test_the_route_is_printed_without_following_it(servers, write) -> None:
     def connections() -> list[int]:
         return [server.log.count("Connection from") for server in servers.values()]
 
@@ -360,7 +358,7 @@ def test_the_way_is_told_without_going_it(servers, write) -> None:
         ("Host x\nInclude {}/more\nHost *\nProxyCommand a %h\n", 4),
     ],
 )
-def test_which_line_decided(tmp_path, text: str, line) -> None:
+def test_the_deciding_line_is_named(tmp_path, text: str, line) -> None:
     (tmp_path / "more").write_text("\nProxyCommand a %h\n")
     config = tmp_path / "config"
     config.write_text(text.format(tmp_path))
@@ -371,7 +369,7 @@ def test_which_line_decided(tmp_path, text: str, line) -> None:
     assert (decided["file"], decided["line"]) == expected
 
 
-def test_a_way_that_works(servers, write) -> None:
+def test_a_route_that_works_is_reported(servers, write) -> None:
     config = write(target="ProxyJump first,second\n")
     done = run("route", "-F", config, "--try", "target")
     assert (done.returncode, done.stderr) == (0, "")
@@ -396,7 +394,7 @@ WRONG = {
     "a dumb hop": (
         "Host second\nPort {silent}\nConnectTimeout 1", "second", ["did not answer", "firewall"],
     ),
-    "a name nobody knows": (
+    "an unknown name": (
         "Host first\nHostName nowhere.invalid", "first", ["nowhere.invalid", "HostName"],
     ),
     "a broken proxy command": (
@@ -412,7 +410,9 @@ WRONG = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
-def test_where_it_stops_the_cause_and_the_cure_in_one_screen(write, name: str) -> None:
+def test_a_failure_is_reported_with_its_place_cause_and_cure_on_one_screen(
+    write, name: str
+) -> None:
     top, place, words = WRONG[name]
     with Target(scripted.says()) as silent:
         config = write(
@@ -433,7 +433,7 @@ def test_where_it_stops_the_cause_and_the_cure_in_one_screen(write, name: str) -
     assert words[0] in facts["text"]
 
 
-def test_a_host_that_is_reached_directly_or_by_a_proxy_command(servers, write) -> None:
+def test_direct_hosts_and_proxy_commands_are_reported(servers, write) -> None:
     done = run("route", "-F", write(), "--try", "target")
     assert done.returncode == 0
     assert "directly" in done.stdout and "+ answers" in done.stdout
@@ -445,7 +445,7 @@ def test_a_host_that_is_reached_directly_or_by_a_proxy_command(servers, write) -
     assert done.returncode == 1 and "ConnectionRefusedError" in done.stdout
 
 
-def test_a_way_that_can_not_be_told(write) -> None:
+def test_a_route_that_cannot_be_found_is_reported(write) -> None:
     done = run("route", "-F", "/not/there", "x")
     assert done.returncode == 1 and "No such file" in done.stdout
     done = run("route", "-F", "none", "-J", "a,b", "no;good", "--json")
@@ -453,10 +453,11 @@ def test_a_way_that_can_not_be_told(write) -> None:
     assert json.loads(done.stdout)["stopped"]["error"] == "ConfigError"
 
 
-# --- The rest -----------------------------------------------------------------------------------
+# --- Other commands -----------------------------------------------------------------------------
 
 
-def test_the_demo(servers) -> None:  # whose /run/sshd it needs, when run by root
+def test_the_demo(servers) -> None:
+    # Run by root, the demo needs /run/sshd, which exists while the fixture's servers run.
     before = set(os.listdir("/tmp"))
     done = run("demo")
     assert (done.returncode, done.stderr) == (0, "")
@@ -464,7 +465,7 @@ def test_the_demo(servers) -> None:  # whose /run/sshd it needs, when run by roo
     assert not {name for name in set(os.listdir("/tmp")) - before if name in done.stdout}
 
 
-def test_the_console_script_is_that_main() -> None:
+def test_the_console_script_calls_that_main() -> None:
     project = Path(__file__).parents[2] / "pyproject.toml"
     name = tomllib.loads(project.read_text())["project"]["scripts"]["sshgateway"]
     module, _, function = name.partition(":")

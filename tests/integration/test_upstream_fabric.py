@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Fabric's and fab-classic's own tests, after our install hooks.
 
-Their sources, and the tools that their tests want, come from the package index
-when the test runs, into a folder that pytest removes; without an index it is skipped.
+Their sources, and the tools that their tests need, come from the package index while the
+test runs, into a directory that pytest removes.  Without an index the tests are skipped.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import re
 import socket
 import subprocess
 import sys
-import tarfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import fresh
 import pytest
+
+from support import fresh
 
 pytestmark = [pytest.mark.slow, pytest.mark.limit(400)]
 
@@ -45,14 +45,14 @@ def call_pip(*arguments: object, path: Sequence[Path] = ()) -> None:
 
 
 def get_source(requirement: str, folder: Path) -> Path:
-    """Its sdist, unpacked."""
+    """Download the sdist and unpack it; return its directory."""
     call_pip(
         "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation",
         "-d", folder, requirement,
     )  # fmt: skip
     (archive,) = folder.glob("*.tar.gz")
-    with tarfile.open(archive) as opened:
-        opened.extractall(folder, filter="data")
+    # extractall() of tarfile has its filter since 3.11.4, and 3.12 warns without it.
+    subprocess.run(["tar", "-xzf", archive, "-C", folder], check=True)
     (source,) = (path for path in folder.iterdir() if path.is_dir())
     return source
 
@@ -119,7 +119,7 @@ nose.main()
 
 
 def lasting_port() -> int:
-    """A free port that the kernel gives to nobody: it is bound anew for each test."""
+    """A free port outside of the kernel's range, because each test binds it again."""
     while True:
         port = random.randrange(10_000, 30_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -127,7 +127,7 @@ def lasting_port() -> int:
 
 
 def prepare_classic(source: Path, name: str) -> Path:
-    """The tests, with a port and a log file of their own."""
+    """Copy the tests, with a port and a log file of their own; return the directory."""
     port = str(lasting_port())
     tests = source.with_name(name)
     for path in (source / "tests").rglob("*"):
@@ -148,7 +148,7 @@ def outcomes(said: str) -> dict[str, str]:
 
 
 def test_fab_classics_own_tests_of_its_network(tmp_path) -> None:
-    """Some fail with today's Paramiko anyway: what passes without us passes with us."""
+    """Some fail with current Paramiko anyway; those that pass without us must pass with us."""
     folders = [Path(sys.prefix, "fab-classic"), Path(sys.prefix, "paramiko-ng")]
     if not all(folder.is_dir() for folder in folders):
         pytest.skip("tools/bootstrap.sh could not install fab-classic")
@@ -156,7 +156,7 @@ def test_fab_classics_own_tests_of_its_network(tmp_path) -> None:
     tools, old = tmp_path / "tools", tmp_path / "old"
     call_pip("install", "--target", tools, "pynose")
     call_pip("install", "--target", old, "setuptools<58", "wheel")
-    # It is written for Python 2, and translated when it is installed.
+    # fudge is written for Python 2, and setuptools < 58 translates it.
     call_pip("install", "--no-build-isolation", "--target", tools, "fudge", path=[old])
     path = [tools, *folders]
     command = ["our_hooks.py", "-v", "test_network.py"]
@@ -166,7 +166,7 @@ def test_fab_classics_own_tests_of_its_network(tmp_path) -> None:
     passed = {name for name, outcome in expected.items() if outcome == "ok"}
     assert len(passed) > 40, expected
     worse = {name for name in passed if found.get(name) != "ok"}
-    if worse:  # their server is in a hurry, and both ran at once
+    if worse:  # the server of these tests has short timeouts, and both runs were at once
         again = outcomes(finish(run([*command, "--ours"], prepare_classic(source, "again"), path)))
         worse = {name for name in worse if again.get(name) != "ok"}
     assert not worse, (worse, found)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Gateways and channels leave nothing: descriptors, threads, memory, processor time."""
+"""Gateways and channels leave nothing: no descriptor, thread, memory or CPU use."""
 
 from __future__ import annotations
 
-import fresh
 import pytest
 
-# A sanitizer's quarantine and shadow grow as it likes.
+from support import fresh
+
+# AddressSanitizer's quarantine and shadow memory grow independently of our code.
 SANITIZED = fresh.PRELOAD is not None
 
 
@@ -37,5 +38,5 @@ def test_no_state_of_a_gateway_costs_cpu() -> None:
 
 @pytest.mark.slow
 @pytest.mark.limit(120)
-def test_close_races_with_everything() -> None:
+def test_close_in_a_race_with_every_other_call() -> None:
     fresh.run("gateway_races", "60", timeout=100)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""fork, and exit with gateways open: no hang, no crash, no word but ResourceWarnings."""
+"""fork, and exit with open gateways: no hang, no crash, only ResourceWarnings."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import re
 import subprocess
 import time
 
-import fresh
-import gateways
 import pytest
-import scripted
-from gateways import Target
-from waiting import DEADLINE, at_last
 
-LIMIT = 2.0  # seconds an exit may take, the quickest of three
+from support import fresh, gateways, scripted
+from support.gateways import Target
+from support.waiting import DEADLINE, at_last
+
+LIMIT = 2.0  # seconds that the quickest of three exits may take
 
 
 @pytest.mark.slow
@@ -24,7 +23,7 @@ def test_a_forks_child_cannot_touch_the_parents_gateway() -> None:
 
 
 def leave(way: str, sshd, target: Target, *more: str) -> str:
-    """Run gateway_leave.py; its stderr."""
+    """Run gateway_leave.py and return its stderr."""
     said = ""
 
     def attempt() -> None:
@@ -64,7 +63,7 @@ def leave_once(way: str, sshd, target: Target, *more: str) -> tuple[float, str]:
 
 
 def only_resource_warnings(said: str) -> bool:
-    """Each warning may be followed by its source line and where it was made."""
+    """Each warning may be followed by its source line and the place of the allocation."""
     lines = [line for line in said.splitlines() if not re.match(r"  |Object allocated at", line)]
     return all(
         re.search(r"ResourceWarning: (unclosed|Enable tracemalloc)", line) for line in lines
@@ -72,7 +71,7 @@ def only_resource_warnings(said: str) -> bool:
 
 
 @pytest.mark.parametrize("way", ["exit", "end", "thread", "cycle", "gateway-closed", "atexit"])
-def test_exit_with_gateways_open_is_quick_and_warns_only_of_them(way: str, sshd) -> None:
+def test_exit_with_open_gateways_is_quick_and_only_warns_about_them(way: str, sshd) -> None:
     with Target(gateways.echo) as target:
         said = leave(way, sshd, target)
     assert only_resource_warnings(said), said
@@ -89,7 +88,7 @@ def test_exit_while_a_channel_is_being_opened_is_quick(sshd) -> None:
     assert only_resource_warnings(said), said
 
 
-def test_exit_with_data_on_its_way_to_a_target_that_does_not_read_is_bounded(sshd) -> None:
+def test_exit_with_unsent_data_for_a_target_that_does_not_read_is_bounded(sshd) -> None:
     def greet_and_wait(sock) -> None:
         sock.sendall(sock.recv(5))
         scripted.never(sock)

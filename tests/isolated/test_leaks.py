@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Nothing stays: processes, descriptors, threads, memory, processor time."""
+"""Streams leave nothing: no process, descriptor, thread, memory or CPU use."""
 
 from __future__ import annotations
 
-import fresh
 import pytest
 
-# A sanitizer's quarantine and shadow grow as it likes.
-SANITIZED = fresh.PRELOAD is not None  # whose quarantine keeps freed memory
+from support import fresh
+
+# AddressSanitizer's quarantine and shadow memory grow independently of our code.
+SANITIZED = fresh.PRELOAD is not None
 
 
 @pytest.mark.slow
 @pytest.mark.limit(120)
 @pytest.mark.parametrize(("cycles", "beside"), [("2000", "alone"), ("500", "beside")])
 def test_2000_cycles_leave_nothing_and_memory_does_not_grow(cycles: str, beside: str) -> None:
-    """Alone, each cycle starts and ends the engine's thread as well."""
+    """Without another stream beside it, each cycle also starts and ends the engine's thread."""
     said = fresh.run("cycles", cycles, beside, timeout=100).stdout.split()
     if not SANITIZED:
         assert int(said[2]) < 1024, "KiB of growth"
@@ -31,23 +32,23 @@ def test_500_streams_at_once_beyond_1024_descriptors() -> None:
 
 
 @pytest.mark.parametrize("rounds", [60])
-def test_close_races_with_everything(rounds: int) -> None:
+def test_close_in_a_race_with_every_other_call(rounds: int) -> None:
     fresh.run("races", str(rounds))
 
 
 @pytest.mark.slow
 def test_no_state_of_a_stream_costs_cpu() -> None:
-    """One of them: a child has exited and its output is unread."""
+    """One of the states is a child that has exited and whose output is unread."""
     fresh.run("idle")
 
 
 @pytest.mark.parametrize("beside", ["alone", "beside"])
 @pytest.mark.parametrize("way", ["pipes", "inherited", "own-session", "fdpass"])
-def test_emfile_at_every_step_is_told_and_leaks_nothing(way: str, beside: str) -> None:
+def test_emfile_at_every_step_is_reported_and_leaks_nothing(way: str, beside: str) -> None:
     fresh.run("emfile", way, beside)
 
 
 @pytest.mark.parametrize("who", ["ignored", "another"])
-def test_children_reaped_by_somebody_else_end_cleanly(who: str) -> None:
-    """SIGCHLD is ignored, so the kernel reaps; or another thread calls os.wait()."""
+def test_streams_whose_children_were_reaped_elsewhere_end_cleanly(who: str) -> None:
+    """SIGCHLD is ignored, so the kernel reaps, or another thread calls os.wait()."""
     fresh.run("reaped", who)

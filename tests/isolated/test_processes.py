@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""fork, subinterpreters, exit with streams open, and what is delivered then."""
+"""fork, subinterpreters, exit with open streams, and the data delivered at exit."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import re
 import subprocess
 import time
 
-import fresh
 import pytest
-from waiting import DEADLINE, at_last, exited
+
+from support import fresh
+from support.waiting import DEADLINE, at_last, exited
 
 
 def test_a_forks_child_cannot_touch_the_parents_stream() -> None:
     fresh.run("fork")
 
 
-def test_a_signal_handler_may_fork_while_we_wait() -> None:
+def test_a_signal_handler_may_fork_during_a_call_that_waits() -> None:
     fresh.run("fork_in_handler")
 
 
-def test_what_was_detached_is_kept_by_a_forks_child() -> None:
+def test_a_forked_child_keeps_detached_and_duplicated_descriptors() -> None:
     fresh.run("fork_detached")
 
 
@@ -37,7 +38,7 @@ def test_a_subinterpreter_cannot_import_it() -> None:
 
 
 def leave(way: str, kind: str) -> tuple[float, str]:
-    """Run leave.py; how long it took from its last line, and its stderr."""
+    """Run leave.py; return the time that it took after its last line, and its stderr."""
     process = subprocess.Popen(
         fresh.command(fresh.SCRIPTS / "leave.py", way, kind, warnings="default"),
         env=fresh.environment(),
@@ -55,12 +56,12 @@ def leave(way: str, kind: str) -> tuple[float, str]:
         took = time.monotonic() - start
     assert process.returncode == 0, said
     for pid in pids:
-        assert exited(pid), f"child {pid} outlives the program"
+        assert exited(pid), f"child {pid} has outlived the program"
     return took, said
 
 
 def only_resource_warnings(said: str) -> bool:
-    """Each warning may be followed by its source line and where it was made."""
+    """Each warning may be followed by its source line and the place of the allocation."""
     lines = [line for line in said.splitlines() if not re.match(r"  |Object allocated at", line)]
     return all(
         re.search(r"ResourceWarning: (unclosed|Enable tracemalloc)", line) for line in lines
@@ -74,20 +75,20 @@ def leaves_quickly(way: str, kind: str) -> str:
         nonlocal said
         took, said = leave(way, kind)
         assert only_resource_warnings(said), said
-        assert took < 5, "generous: it should be 2 s at most"
+        assert took < 5, "exit must take 2 s at most; 5 s allow for a busy machine"
 
     at_last(attempt, 3)
     return said
 
 
 @pytest.mark.parametrize("way", ["exit", "end", "cycle", "raise", "thread", "atexit"])
-def test_exit_with_streams_open_is_quick_and_warns_only_of_them(way: str) -> None:
+def test_exit_with_open_streams_is_quick_and_only_warns_about_them(way: str) -> None:
     leaves_quickly(way, "cat")
 
 
 @pytest.mark.parametrize("kind", ["stubborn", "stopped", "own-session"])
 @pytest.mark.parametrize("way", ["exit", "thread", "closed"])
-def test_exit_ends_children_that_do_not_want_to(way: str, kind: str) -> None:
+def test_exit_ends_children_that_resist(way: str, kind: str) -> None:
     """They ignore HUP and TERM, are stopped, or lead a session."""
     leaves_quickly(way, kind)
 
@@ -97,7 +98,7 @@ def test_exit_after_close_is_silent() -> None:
     assert said == ""
 
 
-def test_exit_with_data_on_its_way_to_stopped_children_is_bounded() -> None:
+def test_exit_with_unsent_data_for_stopped_children_is_bounded() -> None:
     assert leaves_quickly("data", "stopped") == ""
 
 
@@ -108,7 +109,7 @@ def test_exit_with_data_on_its_way_to_stopped_children_is_bounded() -> None:
 )
 @pytest.mark.parametrize("how", ["close", "shutdown", "detach", "dup", "makefile"])
 def test_a_megabyte_reaches_a_slow_reader_after_the_end(how: str, tmp_path) -> None:
-    """Once more and ten times as slowly if the reader has paused for longer than it should."""
+    """If a busy machine made a pause too long, try again ten times as slowly."""
     log = tmp_path / "log"
     pauses = iter(["0.03", "0.3"])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""In a terminal: whom Ctrl-C reaches, and who may prompt."""
+"""In a terminal: the signals of the keyboard, and prompts of a proxy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import os
 import subprocess
 
-import fresh
 import pytest
-from terminal import Terminal
+
+from support import fresh
+from support.terminal import Terminal
 
 
 def in_terminal(*arguments: str) -> Terminal:
@@ -19,7 +20,7 @@ def in_terminal(*arguments: str) -> Terminal:
 
 
 @pytest.mark.parametrize(("way", "key"), [("ctrl-c", "\x03"), ("quit", "\x1c")])
-def test_the_keyboards_signals_reach_the_program_and_not_the_proxy(way: str, key: str) -> None:
+def test_signals_of_the_keyboard_reach_the_program_and_not_the_proxy(way: str, key: str) -> None:
     with in_terminal(way) as terminal:
         terminal.expect("ready")
         terminal.type(key)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A target for a thousand connections: one process with one thread.
+"""A target for thousands of connections: one process with one thread.
 
-``with Crowd() as crowd: ... crowd.echo ... crowd.flood`` are two addresses: the
-one sends back what comes, the other sends zeros for ever.
+``with Crowd() as crowd`` provides two addresses: a server at ``crowd.echo`` that sends
+back the bytes it gets, and one at ``crowd.flood`` that sends zeros without end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PIECE = memoryview(bytes(65536))
 
 @contextlib.contextmanager
 def many_descriptors(count: int) -> Iterator[None]:
-    """So many for us, and for the servers that are started meanwhile."""
+    """Allow *count* open descriptors to this process, and to servers started meanwhile."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
         raise OSError(f"{count} descriptors are needed: ulimit -Hn is {hard}")
@@ -34,7 +34,7 @@ def many_descriptors(count: int) -> Iterator[None]:
 
 
 class Crowd:
-    """Start it with the descriptors it will need."""
+    """The process.  Start it under the limit of descriptors that it will need."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -56,7 +56,7 @@ class Crowd:
 
 
 class Connection:
-    """Served a piece at a time, so that one that is stuck holds up nobody."""
+    """One connection, served a piece at a time, so that it never blocks the others."""
 
     def __init__(self, poller: select.epoll, listener: socket.socket, floods: bool) -> None:
         self._poller = poller
@@ -69,7 +69,7 @@ class Connection:
         poller.register(self.fd, select.EPOLLOUT if floods else select.EPOLLIN)
 
     def serve(self, events: int) -> bool:
-        """False when there is nobody any more."""
+        """Serve once; returns False when the connection has ended."""
         with contextlib.suppress(OSError):
             if events & select.EPOLLIN:
                 self._unsent = memoryview(self._sock.recv(65536))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The program fab of fab-classic: ``fab.py ARGUMENT...``."""
+"""The program ``fab`` of fab-classic: ``fab.py ARGUMENT...``."""
 
 import fabric.main
 

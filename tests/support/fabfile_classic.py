@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A fabfile for Fabric 1.  WHERE, in the environment, is JSON: what to put in env,
-and what else the tasks need.
+"""A fabfile for Fabric 1.
 
-As a program it is ``fab -f`` itself: ``fabfile_classic.py ARGUMENT...``
+The environment variable WHERE is JSON: the settings for env, and the other values that
+the tasks need.  Run as a program this file is ``fab -f`` itself:
+``fabfile_classic.py ARGUMENT...``
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ import fabric.main
 import fabric.network
 import fabric.state
 import fabric.tasks
-import gateways
 from fabric.api import env, hide, parallel, run, settings, task
 
 import sshgateway.fabric_classic
+from support import gateways
 
 WHERE: dict[str, Any] = json.loads(os.environ["WHERE"])
 
 
 def answer(prompt: str, stream: object) -> str:
-    """In the place of a person at the terminal."""
+    """Answer a prompt with the next of WHERE["answers"]; replaces fab-classic's own prompt."""
     sys.stdout.write(f"asked {prompt}\n")
     return str(WHERE["answers"].pop(0))
 
@@ -40,7 +41,7 @@ if __name__ != "__main__":
 
 
 def reach() -> str:
-    """Run a command, and print where it ran."""
+    """Run a command, and print the address and port of the server on which it ran."""
     with hide("everything"):
         place = ":".join(run("echo $SSH_CONNECTION", pty=False).split()[2:])
     sys.stdout.write(f"reached {place}\n")
@@ -56,7 +57,7 @@ def serially() -> None:
 @task
 @parallel(pool_size=8)
 def at_once() -> None:
-    """Two hosts in each process: the host of the task, and always the same other."""
+    """Use two hosts in each process: the task's host, and one that all processes share."""
     reach()
     with settings(host_string=WHERE["other"]):
         reach()
@@ -74,7 +75,8 @@ def disconnected_between() -> None:
 
 @task
 def after_a_loss() -> None:
-    """The sessions of the gateway's sshd are killed: WHERE["keeper"] is its keeper."""
+    """Kill the sessions of the gateway's sshd between two commands; WHERE["keeper"] is the
+    process id of its keeper."""
     reach()
     keeper = SimpleNamespace(pid=WHERE["keeper"])
     gateways.kill_sessions(SimpleNamespace(_keeper=keeper))  # type: ignore[arg-type]
@@ -85,9 +87,9 @@ def after_a_loss() -> None:
 
 @task
 def without_us_again() -> None:
-    """uninstall() gives back what was there."""
+    """uninstall() restores the original functions."""
     ours = sshgateway.fabric_classic
-    sshgateway.fabric_classic.install()  # a second time is no time
+    sshgateway.fabric_classic.install()  # a second install() changes nothing
     for module in (fabric.network, fabric.main, fabric.tasks):
         assert module.disconnect_all is ours._disconnect_all
     sshgateway.fabric_classic.uninstall()
@@ -96,13 +98,13 @@ def without_us_again() -> None:
     for name in ("connect", "get_gateway"):
         assert getattr(fabric.network, name).__module__ == "fabric.network"
     reach()
-    ours._disconnect_all()  # by somebody who holds it still
+    ours._disconnect_all()  # a caller may have kept a reference to it
     assert not fabric.state.connections
 
 
 @task
 def parameters() -> None:
-    """What env becomes, as JSON."""
+    """Print the parameters of Gateway that env becomes, as JSON."""
     given = sshgateway.fabric_classic._parameters(env.gateway)
     given["pkey"] = given["pkey"] and given["pkey"].get_base64()
     sys.stdout.write(f"parameters {json.dumps(given)}\n")

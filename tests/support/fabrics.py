@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What Fabric does with our gateways: unmodified, the newest and 2.6.
+"""Flows of unmodified Fabric, the newest and 2.6, with our gateways.
 
-As a program, ``fabrics.py FLOW SETTINGS`` does it in a process of its own.
+The functions run in the test's process or, for Fabric 2.6, in another process:
+``fabrics.py FLOW SETTINGS``.
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fabric
-import gateways
 import paramiko
+
+from support import gateways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sshd import PrivateSshd
+    from support.sshd import PrivateSshd
 
-#: Seconds to wait for what Paramiko does in the background.
+#: Seconds to wait for the background threads of Paramiko.
 TIMEOUT = 20.0
 
 
 def settings(gateway: PrivateSshd, targets: Sequence[PrivateSshd]) -> dict[str, Any]:
-    """What the flows need, as JSON takes it."""
+    """The settings of the flows, as values that JSON can represent."""
     return {
         "gateway": gateways.settings(gateway),
         "hosts": [f"{address}:{sshd.port}" for sshd in targets for address in sshd.addresses],
@@ -44,7 +46,7 @@ def make_gateway(where: dict[str, Any]) -> Any:
 
 
 def config(**overrides: Any) -> fabric.Config:
-    """Without the user's own ssh_config."""
+    """A configuration without the user's own ssh_config."""
     return fabric.Config(overrides={"load_ssh_configs": False, **overrides})
 
 
@@ -94,7 +96,7 @@ def put_and_get(where: dict[str, Any]) -> None:
 
 
 def group(where: dict[str, Any], kind: str = "ThreadingGroup") -> None:
-    """All hosts at once through a gateway that nobody has opened yet."""
+    """Connect to all hosts at once through a gateway that is not yet open."""
     gateway = make_gateway(where)
     members = getattr(fabric, kind)(
         *where["hosts"],
@@ -117,7 +119,7 @@ def serial_group(where: dict[str, Any]) -> None:
 
 
 def gateway_in_the_configuration(where: dict[str, Any]) -> None:
-    """Invoke copies and clones what it finds there: it stays the same gateway."""
+    """Invoke copies and clones the configuration; the gateway must stay the same object."""
     with make_gateway(where) as gateway:
         given = config(gateway=gateway)
         cloned = given.clone()
@@ -128,7 +130,7 @@ def gateway_in_the_configuration(where: dict[str, Any]) -> None:
 
 
 def refusal(where: dict[str, Any]) -> None:
-    """A target that nobody serves: the reason, in the first exception."""
+    """Connect to a closed port; the first exception contains the reason."""
     from sshgateway import ChannelOpenError
 
     where = where | {"hosts": [f"127.0.0.1:{gateways.closed_port()}"]}
@@ -142,7 +144,7 @@ def refusal(where: dict[str, Any]) -> None:
 
 
 def default_timeout(where: dict[str, Any]) -> None:
-    """Fabric gives no timeout to the open: the gateway's own is used."""
+    """Fabric opens channels without a timeout, so the gateway's own applies."""
     from sshgateway import Gateway
 
     with Gateway(**where["gateway"] | {"channel_timeout": 0.2}) as gateway:
@@ -156,7 +158,7 @@ def default_timeout(where: dict[str, Any]) -> None:
 
 
 def reopened(where: dict[str, Any]) -> None:
-    """The gateway is closed under a connection; the next one opens it again."""
+    """Close the gateway under a connection; the next use opens it again."""
     gateway = make_gateway(where)
     with connection(where, gateway=gateway) as one:
         assert say(one, "one") == "one"
@@ -181,7 +183,7 @@ def ours(where: dict[str, Any], host: str, given: Any = None, **options: Any) ->
 
 
 def by_ssh_config(where: dict[str, Any]) -> None:
-    """where["wanted"]: the host to name, and where that is."""
+    """where["wanted"]: the host to connect to, and its expected address and port."""
     name, place = where["wanted"]
     with ours(where, name) as one:
         said = say(one, "$SSH_CONNECTION")

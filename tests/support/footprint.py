@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a process holds: descriptors, children, threads.
+"""The resources of a process: descriptors, children, threads, memory.
 
-``Snapshot.take()`` before, ``leftovers()`` after: the autouse guard in
-``tests/conftest.py`` and the scripts in ``tests/isolated`` use the same eyes.
+Call ``Snapshot.take()`` before and ``leftovers()`` afterwards.  The autouse guard in
+``tests/conftest.py`` and the scripts in ``tests/isolated`` both use it.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import threading
 import time
 from dataclasses import dataclass
 
-import waiting
+from support import waiting
 
 
 def descriptors() -> dict[int, str]:
-    """Open descriptors of this process and what each of them is."""
+    """Open descriptors of this process: number -> the file it refers to."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:  # listdir's own, or closed meanwhile
+        except FileNotFoundError:  # the descriptor of listdir, or one that was closed meanwhile
             continue
     return found
 
 
 def native_threads() -> set[int]:
-    """Thread ids as the kernel counts them, with those without Python."""
+    """Ids of all threads that the kernel counts, including those without Python."""
     return {int(name) for name in os.listdir("/proc/self/task")}
 
 
 def _children_of(pid: int) -> list[int]:
-    """Children by /proc/PID/task/*/children, or by a scan where that is absent."""
+    """Children according to /proc/PID/task/*/children, or by a scan of /proc without that file."""
     pids: list[int] = []
     try:
         for tid in os.listdir(f"/proc/{pid}/task"):
@@ -53,7 +53,7 @@ def _children_of(pid: int) -> list[int]:
 
 
 def children(pid: int | None = None) -> dict[int, str]:
-    """Children, zombies included: pid -> "state (name)"."""
+    """Children, including zombies: pid -> "state (name)"."""
     found = {}
     for child in _children_of(os.getpid() if pid is None else pid):
         try:
@@ -82,10 +82,10 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def allocated_kib() -> int:
-    """What malloc has handed out, in KiB; where it does not tell, resident memory.
+    """Memory that malloc has handed out, in KiB; resident memory without mallinfo2().
 
-    Resident memory goes up and down by megabytes as threads come and go, each
-    with an arena of malloc for itself.
+    Resident memory goes up and down by megabytes as threads start and end, because each
+    thread has an arena of malloc.
     """
     try:
         mallinfo2 = ctypes.CDLL(None).mallinfo2
@@ -97,7 +97,7 @@ def allocated_kib() -> int:
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process, of all its threads."""
+    """Processor time of this process, all its threads included."""
     return time.process_time()
 
 
@@ -118,7 +118,7 @@ class Snapshot:
         )
 
     def leftovers(self) -> list[str]:
-        """What is here now and was not then, in words."""
+        """Descriptions of what exists now and did not exist in the snapshot."""
         left = [
             f"descriptor {fd} -> {what}"
             for fd, what in sorted(descriptors().items())
@@ -138,12 +138,11 @@ class Snapshot:
         return left
 
     def wait_clean(self, timeout: float = waiting.DEADLINE) -> list[str]:
-        """Leftovers that are still there after at most *timeout* seconds.
+        """Wait until nothing is left over; return what is left after *timeout* seconds.
 
-        The engine's thread ends, and closes its descriptors, a moment after the
-        last child has been reaped.  No event says so outside of the engine (a
-        pidfd of a thread needs Linux 6.9), hence the short bounded waits; the
-        ends of children are waited for by pidfd first.
+        The engine's thread ends and closes its descriptors a moment after the last child was
+        reaped.  Outside of the engine no event reports that (a pidfd of a thread needs Linux
+        6.9), hence the short bounded waits.  The ends of children are awaited by pidfd first.
         """
         end = time.monotonic() + timeout
         for pid in set(children()) - self.children:

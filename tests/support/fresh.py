@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Running a script in a fresh interpreter, and judging it from the outside."""
+"""Runs a script in a fresh interpreter and checks its exit status."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from pathlib import Path
 
 import sshgateway
 
-#: A sanitizer that is preloaded (make test-asan) is for interpreters that load
-#: our extension, and not for the programs that tests start: it changes how they
-#: take signals.
+#: The preloaded sanitizer of make test-asan.  Only interpreters that load our extension
+#: need it.  It is taken out of the environment of all other programs that tests start,
+#: because it changes how they handle signals.
 PRELOAD = os.environ.pop("LD_PRELOAD", None)
 
 SUPPORT = Path(__file__).parent
-SCRIPTS = SUPPORT.parent / "isolated" / "scripts"
+TESTS = SUPPORT.parent
+SCRIPTS = TESTS / "isolated" / "scripts"
 
 
 def environment(*first: str, **extra: str) -> dict[str, str]:
-    """Ours, with *first*, our helpers and the sshgateway under test on the path."""
+    """Our environment, with *first*, the tests and the sshgateway under test on the path."""
     package = Path(sshgateway.__file__).parents[1]
-    path = [*first, str(SUPPORT), str(package)]
+    path = [*first, str(TESTS), str(package)]
     path += filter(None, [os.environ.get("PYTHONPATH")])
     preload = {"LD_PRELOAD": PRELOAD} if PRELOAD else {}
     return {**os.environ, **preload, "PYTHONPATH": os.pathsep.join(path), **extra}
@@ -42,7 +43,7 @@ def run(
     path: Sequence[str] = (),
     **extra: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script of tests/isolated/scripts; fail unless it exits as expected."""
+    """Run a script of tests/isolated/scripts; fail unless it exits with *expected*."""
     if isinstance(script, str):
         script = SCRIPTS / f"{script}.py"
     done = subprocess.run(

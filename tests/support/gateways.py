@@ -12,23 +12,22 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-import waiting
-from footprint import children
+from support import waiting
+from support.footprint import children
 
 if TYPE_CHECKING:
-    from sshd import PrivateSshd
-
     from sshgateway import Gateway
+    from support.sshd import PrivateSshd
 
-#: Seconds to connect and log in, on a loaded machine too.
+#: Seconds allowed for connecting and logging in, on a loaded machine too.
 OPEN = 4 * waiting.DEADLINE
 
-#: The one gateway that all tests of the contract share (see ``share``).
+#: The gateway that all tests in tests/contract share (see ``share``).
 _shared: list[Gateway] = []
 
 
 def settings(sshd: PrivateSshd) -> dict[str, Any]:
-    """Parameters of a Gateway to *sshd*, as JSON takes them."""
+    """Parameters of a Gateway to *sshd*, as values that JSON can represent."""
     return {
         "hostname": sshd.host,
         "port": sshd.port,
@@ -43,14 +42,14 @@ def settings(sshd: PrivateSshd) -> dict[str, Any]:
 
 
 def to(sshd: PrivateSshd, **options: Any) -> Gateway:
-    """A Gateway to *sshd*, with its key and its host key unless told otherwise."""
+    """A Gateway to *sshd*, with its key and host key unless *options* say otherwise."""
     from sshgateway import Gateway
 
     return Gateway(**(settings(sshd) | options))
 
 
 def to_address(address: tuple[str, int], **options: Any) -> Gateway:
-    """A Gateway to what listens at *address*, which it does not know."""
+    """A Gateway to *address*, whose host key is unknown."""
     from sshgateway import Gateway
 
     given: dict[str, Any] = {
@@ -73,10 +72,11 @@ def shared() -> Gateway:
 
 
 def logins(sshd: PrivateSshd) -> int:
-    """How many have logged in to *sshd* so far.
+    """The number of logins to *sshd* so far.
 
-    A client may know of its login before sshd's monitor has told it.  So what becomes
-    of each connection is waited for; not for long, as it may be meant to wait itself.
+    A client may know of its login before sshd has logged it, so wait until the log shows
+    the outcome of each connection.  Wait for 2 s at most, because the test may hold a
+    connection before its login.
     """
 
     def is_decided() -> bool:
@@ -91,9 +91,10 @@ def logins(sshd: PrivateSshd) -> int:
 
 
 class Target:
-    """A listening TCP socket that a gateway reaches; ``serve`` runs in a thread.
+    """A listening TCP socket, or Unix socket at *path*; *serve* handles each connection.
 
     ``with Target(lambda sock: sock.sendall(b"hello")) as target: ... target.address``
+    Each connection is served in a thread of its own.
     """
 
     def __init__(self, serve: Callable[[socket.socket], Any], path: str | None = None) -> None:
@@ -114,7 +115,7 @@ class Target:
         while True:
             try:
                 sock, _ = self._listener.accept()
-            except OSError:  # shut down
+            except OSError:  # __exit__ has shut the listener down
                 return
             sock.settimeout(4 * waiting.DEADLINE)
             self._connections.append((sock, waiting.Worker(self._serve_one, sock)))
@@ -124,9 +125,10 @@ class Target:
             return self._serve(sock)
 
     def results(self) -> list[Any]:
-        """What ``serve`` returned for each connection so far, when it has.
+        """Wait for the connections so far to end; return what *serve* returned for each.
 
-        At least one: a connection may be sshd's before it is accepted here.
+        Waits for at least one connection, because sshd may have connected before this
+        side has accepted.
         """
         waiting.until(lambda: self._connections, "a connection")
         return [worker.result() for _, worker in self._connections]
@@ -150,19 +152,19 @@ class Target:
 
 
 def echo(sock: socket.socket) -> None:
-    """Send back what comes, up to the end of it."""
+    """Send back all data, up to its end."""
     while data := sock.recv(65536):
         sock.sendall(data)
 
 
 def closed_port() -> int:
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def kill_sessions(sshd: PrivateSshd, signal_number: int = signal.SIGKILL) -> None:
-    """End every connection of *sshd* rudely, or stop it; it goes on to listen."""
+    """Send a signal to the sessions of *sshd*, which continues to listen."""
     assert sshd._keeper is not None
     for listening in children(sshd._keeper.pid):
         for session in children(listening):
@@ -174,7 +176,7 @@ def kill_sessions(sshd: PrivateSshd, signal_number: int = signal.SIGKILL) -> Non
 
 
 def connect(gateway: Gateway, address: Any, **options: Any) -> Any:
-    """A channel made by its class, which takes all parameters."""
+    """A channel made by the constructor of its class, which takes all parameters."""
     from sshgateway import DirectTcpipChannel
 
     return DirectTcpipChannel(gateway, address, **options)

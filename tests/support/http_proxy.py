@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A private HTTP proxy on loopback that knows CONNECT: tinyproxy."""
+"""A private HTTP proxy on loopback that supports CONNECT: tinyproxy."""
 
 from __future__ import annotations
 
-from server import Server, find_program
+from support.server import Server, find_program
 
 
 class HttpProxy(Server):
     """``with HttpProxy() as proxy: ... f"ncat --proxy {proxy.host}:{proxy.port}" ...``
 
-    CONNECT is allowed to every port, from loopback only. .log tells who
-    connected whereto.
+    CONNECT is allowed to every port, from loopback only.  .log names the client and
+    the destination of each connection.
     """
 
     ready = "Starting main loop"

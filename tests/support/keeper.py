@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Keeps one server, and leaves nothing of it behind.
+"""Runs one server, and removes everything of it afterwards.
 
-A process of its own: ``python keeper.py DIRECTORY SHARED READY COMMAND...``
-starts COMMAND, writes what it says to DIRECTORY/log, and prints "ready" as
-soon as READY was said ("ended" if the command ended before that). When its
-standard input ends, because the parent closed it or died in whatever way, it
-kills COMMAND and all that it started, daemons too, and removes DIRECTORY.
+It is a process of its own: ``python keeper.py DIRECTORY SHARED READY COMMAND...`` starts
+COMMAND and appends its output to DIRECTORY/log.  It prints "ready" as soon as the log
+contains READY, or "ended" if the command ended before that.  When its standard input
+ends, because the parent closed it or died, it kills COMMAND and all its descendants,
+daemons included, and removes DIRECTORY.
 
-SHARED, if not empty, is a directory that several such servers need: made when
-missing, removed by the last of them.
+SHARED, if not empty, is a directory that several such servers need.  The first makes it,
+the last removes it.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 
-PAUSE = 5  # ms between two looks into a log that is a file
+PAUSE = 5  # milliseconds between two reads of the log, which is a file
 
-# The mode by which we know a shared directory as made by one of us.
+# A shared directory with this mode was made by a keeper.
 OURS = 0o700
 
 
 def take_shared(path: Path) -> int:
-    """Make the directory unless it is there; a descriptor that keeps it."""
+    """Make the directory unless it exists; return a descriptor whose lock keeps it."""
     while True:
         with suppress(FileExistsError):
             path.mkdir(OURS)
         with suppress(FileNotFoundError):
             kept = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(kept, fcntl.LOCK_SH)
-            if os.fstat(kept).st_nlink > 0:  # not removed before we had the lock
+            if os.fstat(kept).st_nlink > 0:  # it was not removed before we had the lock
                 return kept
             os.close(kept)
 
 
 def drop_shared(path: Path, kept: int) -> None:
-    """Remove the directory if it is ours and nobody else keeps it."""
+    """Remove the directory if a keeper made it and no other keeper uses it."""
     with suppress(OSError):
         fcntl.flock(kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(kept).st_mode & 0o777 == OURS:
@@ -62,12 +62,12 @@ def adopt_orphans() -> None:
 
 
 def children() -> list[int]:
-    """Our children: those we started and those we adopted."""
+    """The ids of our children: those we started and those we adopted."""
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
             pid = int(entry.name)
-            # After the name, which may hold spaces and parentheses: state, ppid.
+            # The state and the parent follow the name, which may contain spaces and parentheses.
             parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             if int(parent) == os.getpid():
                 found.append(pid)
@@ -75,7 +75,7 @@ def children() -> list[int]:
 
 
 def kill_descendants() -> None:
-    """Kill children until there are none: a dead one leaves us its own."""
+    """Kill children until there are none; the children of a dead child become ours."""
     with suppress(ChildProcessError):
         while True:
             for pid in children():
@@ -84,7 +84,7 @@ def kill_descendants() -> None:
 
 
 def tell_when_ready(server: subprocess.Popen[bytes], log: Path, ready: bytes) -> None:
-    """Unless standard input ends before."""
+    """Report on stdout that the server is ready or has ended, unless stdin ends first."""
     poller = select.poll()
     poller.register(0, select.POLLIN)
     while True:
@@ -103,7 +103,7 @@ def tell_when_ready(server: subprocess.Popen[bytes], log: Path, ready: bytes) ->
 def serve(directory: Path, ready: str, command: tuple[str, ...]) -> None:
     """Run the command until standard input ends."""
     adopt_orphans()
-    # A file and no pipe: what it has said before it answered somebody is there then.
+    # The log is a file, not a pipe, so the server's output is there before its answers.
     path = directory / "log"
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Logins with Paramiko, through a stream that a caller supplies.
+"""Flows of logins with Paramiko, through a stream.
 
-The functions run in the test's process, and, for a Paramiko of another
-version, in a process of their own: ``python logins.py NAME SETTINGS``.
+The functions run in the test's process or, for another version of Paramiko, in a process
+of their own: ``python logins.py NAME SETTINGS``.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of cryptography, about older Paramikos
+    warnings.simplefilter("ignore")  # cryptography warns about older Paramikos
     import paramiko
 
-import gateways
+from support import gateways
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sshd import PrivateSshd
+    from support.sshd import PrivateSshd
 
 MEGABYTE = 1_000_000
-TIMEOUT = 60.0  # seconds; generous, for loaded machines
+TIMEOUT = 60.0  # seconds, enough for loaded machines
 
 
 def settings(
     sshd: PrivateSshd, command: str | None = None, gateway: PrivateSshd | None = None
 ) -> dict[str, Any]:
-    """What a login needs, as JSON takes it; *command* carries the bytes, or *gateway* does."""
+    """The settings of a login; *command* or *gateway* provides the stream."""
     return {
         "gateway": gateway and gateways.settings(gateway),
         "host": sshd.host,
@@ -51,7 +51,7 @@ def settings(
 
 
 def through_ssh(gateway: PrivateSshd, target: PrivateSshd | None = None, *options: str) -> str:
-    """``ssh -W target gateway``, as a ProxyCommand."""
+    """The line of a ProxyCommand: ``ssh -W target gateway``."""
     target = target or gateway
     program, *rest = gateway.ssh_forward(target.host, target.port)
     return shlex.join([program, *options, *rest])
@@ -59,7 +59,7 @@ def through_ssh(gateway: PrivateSshd, target: PrivateSshd | None = None, *option
 
 @contextmanager
 def way(where: dict[str, Any]) -> Iterator[Any]:
-    """A stream to where the login is."""
+    """A stream to the host of the login."""
     from sshgateway import Gateway, ProxyCommand
 
     if where["gateway"] is None:
@@ -71,7 +71,7 @@ def way(where: dict[str, Any]) -> Iterator[Any]:
 
 @contextmanager
 def login(where: dict[str, Any], sock: Any = None) -> Iterator[paramiko.SSHClient]:
-    """A client that is logged in through *sock*, or a stream of ours."""
+    """A client that is logged in through *sock*, or through a stream of ours."""
     with (
         way(where) if sock is None else nullcontext(sock) as stream,
         paramiko.SSHClient() as client,
@@ -121,11 +121,11 @@ def sftp_put_and_get(where: dict[str, Any], megabytes: int = 100) -> None:
 
 
 def _get(sftp: paramiko.SFTPClient, remote: str, local: str) -> None:
-    """As sftp.get(), but all requests are sent before the first answer is read.
+    """Like sftp.get(), but send all requests before reading the first answer.
 
-    Paramiko (2.12, and 5.1 still) takes a prefetch for done as soon as no request
-    is unanswered.  When the thread that sends them falls behind, on a loaded
-    machine, the rest is read one request at a time: 1 MB/s instead of 50.
+    Paramiko 2.12 to 5.1 considers a prefetch finished as soon as no request is unanswered.
+    When its sending thread falls behind on a loaded machine, the rest is read one request
+    at a time: 1 MB/s instead of 50.
     """
     with open(local, "wb") as target, sftp.open(remote, "rb") as source:
         before = set(threading.enumerate())
@@ -161,7 +161,7 @@ def twenty_at_once(where: dict[str, Any], count: int = 20) -> None:
 
 
 def close_from_another_thread(where: dict[str, Any]) -> None:
-    """The client is closed while a command runs and a thread waits for its output."""
+    """Close the client while a command runs and a thread waits for its output."""
     with login(where) as client:
         transport = client.get_transport()
         stdin, stdout, stderr = client.exec_command("echo started; exec sleep 60")
@@ -181,7 +181,7 @@ def close_from_another_thread(where: dict[str, Any]) -> None:
 
 
 def failure_is_told(where: dict[str, Any]) -> None:
-    """The proxy's own words are in the exception that Paramiko's user sees."""
+    """The exception of Paramiko contains the stderr and the exit status of the proxy."""
     try:
         with login(where | {"command": "sh -c 'echo the gateway is on fire >&2; exit 255'"}):
             raise AssertionError("connected")

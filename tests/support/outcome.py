@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Compare what a call does with what it does on a plain socket."""
+"""Compares the outcome of a call with that of the same call on a plain socket."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def outcome(call: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
-    """What *call* did, as something that compares: a result, or an exception.
+    """The result or the exception of *call*, in a form that can be compared.
 
-    Exceptions compare by exact type, arguments and errno; objects that a call
-    makes (files, sockets) by their type.
+    Exceptions compare by exact type, arguments and errno, and objects that the call makes
+    (files, sockets) by their type.
     """
     try:
         value = call(*args)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Servers that are no sshd: rude ones, a proxy that cuts, and Paramiko's."""
+"""Servers that misbehave, a relay that cuts connections, and Paramiko's server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import paramiko
-import waiting
-from gateways import Target, to_address
+
+from support import waiting
+from support.gateways import Target, to_address
 
 if TYPE_CHECKING:
-    from sshd import PrivateSshd
-
     from sshgateway import Gateway
+    from support.sshd import PrivateSshd
 
 SUCCESS: int = paramiko.AUTH_SUCCESSFUL
 FAILURE: int = paramiko.AUTH_FAILED
@@ -32,14 +32,14 @@ def until_eof(sock: socket.socket) -> None:
 
 
 def never(sock: socket.socket) -> None:
-    """Read nothing, until the other side is gone altogether."""
+    """Serve: read nothing until the other side has closed or reset the connection."""
     poller = select.poll()
-    poller.register(sock, 0)  # POLLHUP and POLLERR alone
+    poller.register(sock, 0)  # reports only POLLHUP and POLLERR
     poller.poll(4 * waiting.DEADLINE * 1000)
 
 
 def says(*pieces: bytes) -> Callable[[socket.socket], None]:
-    """Serve: say the pieces, then listen until the other side is gone."""
+    """Serve: send the pieces, then read until the other side has closed."""
 
     def serve(sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -51,7 +51,7 @@ def says(*pieces: bytes) -> Callable[[socket.socket], None]:
 
 
 def says_and_closes(*pieces: bytes) -> Callable[[socket.socket], None]:
-    """Serve: say the pieces and close, in peace: what came in has been read."""
+    """Serve: send the pieces and close in order, having read everything."""
 
     def serve(sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -64,12 +64,12 @@ def says_and_closes(*pieces: bytes) -> Callable[[socket.socket], None]:
 
 
 def resets(sock: socket.socket) -> None:
-    """Serve: a reset, as from a firewall."""
+    """Serve: reset the connection, as a firewall may."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def packet(payload: bytes) -> bytes:
-    """A packet of RFC 4253 section 6, before any keys."""
+    """A packet of RFC 4253 section 6, as sent before the first key exchange."""
     padding = 8 - (len(payload) + 5) % 8
     padding += 8 if padding < 4 else 0
     return struct.pack(">IB", len(payload) + padding + 1, padding) + payload + bytes(padding)
@@ -84,7 +84,7 @@ def disconnect(reason: int, text: str) -> bytes:
 
 
 def cut_after(address: tuple[str, int], size: int) -> Callable[[socket.socket], None]:
-    """Serve: relay to the server at *address*, but close after *size* bytes from it."""
+    """Serve: relay to the server at *address*, and close after *size* bytes from it."""
 
     def serve(sock: socket.socket) -> None:
         with socket.create_connection(address) as server:
@@ -109,18 +109,18 @@ def pump(source: socket.socket, sink: socket.socket, size: int) -> None:
 
 
 class ParamikoServer(paramiko.ServerInterface, Target):  # type: ignore[misc]
-    """An SSH server whose answers a test decides; channels lead to an echo.
+    """An SSH server whose answers the test decides; its channels echo.
 
-    ``.refusal``: what an open is refused with (RFC 4254's reason), or 0.
-    ``.hold``, ``.hold_login``: opens, passwords are answered only when it is set.
-    ``.opened``, ``.answered``: the targets that were asked for.  ``.answers``,
-    ``.passwords``: what was given.
+    ``.refusal``: the reason code of RFC 4254 with which opens are refused, or 0.
+    ``.hold``, ``.hold_login``: opens and passwords are answered only while it is set.
+    ``.opened``, ``.answered``: the targets of the opens received, and of those answered.
+    ``.answers``, ``.passwords``: the answers to prompts, and the passwords, received.
     """
 
     def __init__(
         self, sshd: PrivateSshd, *, methods: str = "password", password: str = ""
     ) -> None:
-        """It borrows the host key of *sshd*."""
+        """The server uses the host key of *sshd*."""
         Target.__init__(self, self._serve_ssh)
         self._host_key = paramiko.Ed25519Key.from_private_key_file(
             str(sshd.directory / "host_key")
@@ -140,7 +140,7 @@ class ParamikoServer(paramiko.ServerInterface, Target):  # type: ignore[misc]
         self.transports: list[paramiko.Transport] = []
 
     def gateway(self, **options: Any) -> Gateway:
-        """A Gateway to here, with the password."""
+        """A Gateway to this server, with its password."""
         given = {"strict_host_key_checking": "no", "password": self._password}
         return to_address(self.address, **(given | options))
 
@@ -167,7 +167,7 @@ class ParamikoServer(paramiko.ServerInterface, Target):  # type: ignore[misc]
                 channel.sendall(data)
 
     def disconnect(self, text: str) -> None:
-        """SSH_MSG_DISCONNECT to all, with these words."""
+        """Send SSH_MSG_DISCONNECT with this description on all connections."""
         for transport in self.transports:
             message = paramiko.Message()
             message.add_byte(b"\1")
@@ -215,9 +215,9 @@ class ParamikoServer(paramiko.ServerInterface, Target):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[tuple[socket.socket, list[socket.socket]]]:
-    """A listener whose queue is full, so that connecting to it takes for ever.
+    """A listener whose queue is full, so that connecting to it takes without end.
 
-    Accepting makes room, and who waits gets through at its next try (1 s, 3 s).
+    Accepting makes room; a waiting client connects at its next retry (after 1 s, 3 s).
     """
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
@@ -225,7 +225,7 @@ def black_hole() -> Iterator[tuple[socket.socket, list[socket.socket]]]:
         listener.listen(0)
         fillers = []
         refused = 0
-        while refused < 2:  # once may be a busy machine
+        while refused < 2:  # a single time-out may be due to a busy machine
             filler = stack.enter_context(socket.socket())
             filler.settimeout(0.1)
             try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A throwaway server on a loopback port of its own, run by keeper.py.
+"""A temporary server on a free port of loopback, run by keeper.py.
 
-Nothing outlives the ``with`` block, nor this process however it ends: no
-process, no port, no file.
+After the ``with`` block, or after the end of this process, no process, port or file of
+the server is left.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Self
 
 HOST = "127.0.0.1"
 
-# A port found free may be taken before the server binds it.
+# Another program may take a free port before the server binds it.
 PORT_ATTEMPTS = 20
 
-# Sanitizers preloaded into a test run are for our code, not for the peers.
+# Preloaded sanitizers are for our code, not for the servers.
 NOT_INHERITED = ("LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 
 
 class ServerError(RuntimeError):
-    """A server did not start; the text says why."""
+    """A server did not start; the text gives the reason."""
 
 
 def find_program(name: str) -> str:
-    """The absolute path of name, also where only root's PATH leads."""
+    """The absolute path of a program, found also in the directories of root's PATH."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
     found = shutil.which(name, path=path)
     if found is None:
@@ -39,7 +39,7 @@ def find_program(name: str) -> str:
 
 
 def peer_environment() -> dict[str, str]:
-    """This process's environment, less what is meant for our own code only."""
+    """This process's environment, without the variables that are for our code only."""
     return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
 
 
@@ -51,11 +51,11 @@ def free_port() -> int:
 
 
 class Server:
-    """Base of the throwaway servers: a context manager with .host, .port, .log.
+    """Base of the temporary servers: a context manager with .host, .port, .log.
 
-    A subclass gives `ready` (what the server says once it listens), `taken`
-    (what it says when the port is in use) and `command()`; if it needs one,
-    `shared_directory` (see keeper.py).
+    A subclass provides `command()`, `ready` (the text that the server logs once it
+    listens), `taken` (the text that it logs when the port is in use) and, if it needs
+    one, `shared_directory` (see keeper.py).
     """
 
     host = HOST
@@ -69,19 +69,19 @@ class Server:
         self._keeper: subprocess.Popen[str] | None = None
 
     def prepare(self) -> None:
-        """Write into self.directory what the server needs, the port apart."""
+        """Write the server's files into self.directory; self.port is set."""
 
     def command(self) -> list[str]:
-        """The command that serves on self.port and stays in the foreground."""
+        """The command of a server on self.port that stays in the foreground."""
         raise NotImplementedError
 
     @property
     def log(self) -> str:
-        """What the server has said so far."""
+        """The output of the server so far."""
         return (self.directory / "log").read_text(errors="backslashreplace")
 
     def start(self) -> Self:
-        """Start, and return as soon as connections are accepted."""
+        """Start the server; return when it accepts connections."""
         for _ in range(PORT_ATTEMPTS):
             self.directory = Path(tempfile.mkdtemp(prefix="sshgateway-"))
             self.port = free_port()
@@ -90,7 +90,7 @@ class Server:
         raise ServerError(f"no free port in {PORT_ATTEMPTS} attempts")
 
     def _try_to_start(self) -> bool:
-        """True if it listens; False if the port was taken meanwhile."""
+        """Returns True if the server listens, False if another program took the port."""
         try:
             self.prepare()
             command = self.command()
@@ -101,7 +101,7 @@ class Server:
                 stdout=subprocess.PIPE,
                 text=True,
                 env=peer_environment(),
-                start_new_session=True,  # Ctrl-C in a terminal is for us
+                start_new_session=True,  # Ctrl-C in a terminal is for this process only
             )  # fmt: skip
             assert self._keeper.stdout is not None
             if self._keeper.stdout.readline() == "ready\n":
@@ -116,7 +116,7 @@ class Server:
         raise ServerError(f"{command[0]} did not start; it said:\n{log}")
 
     def stop(self) -> None:
-        """End the server and all that it started, and remove its files."""
+        """End the server and its descendants, and remove its files."""
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from server import find_program, peer_environment
-from waiting import readable
+from support.server import find_program, peer_environment
+from support.waiting import readable
 
 
 class SshAgent:
@@ -43,7 +43,7 @@ class SshAgent:
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
-        assert readable(self._process.stdout)  # it prints the path when it listens
+        assert readable(self._process.stdout)  # it prints its path when it listens
         return self
 
     def __exit__(self, *_: object) -> None:

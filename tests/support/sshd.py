@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A private OpenSSH server on loopback.
 
-It has its own host key, accepts one key made for it, serves the user who runs
-it, and needs no privilege; run by root it serves root.
+It has its own host key, accepts one key made for it, serves the user that runs it, and
+needs no privileges.  Run by root, it serves root.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from server import HOST, Server, ServerError, find_program
+from support.server import HOST, Server, ServerError, find_program
 
 NO_LOGIN = ("nologin", "false")
 
-# Where an sshd run by root locks its unprivileged half in. The path is built
-# in, and distributions make it only when their own daemon starts.
+# The chroot directory of an sshd run by root (privilege separation). The path is
+# compiled in, and distributions make the directory only when their own sshd starts.
 PRIVSEP_DIRECTORY = "/run/sshd"
 
 
@@ -31,13 +31,13 @@ def openssh_version() -> tuple[int, int]:
 
 
 def root_is_locked() -> bool:
-    """True if sshd would refuse root for a "!" in /etc/shadow unless PAM decides."""
+    """True if sshd would refuse root because of a "!" in /etc/shadow, unless PAM decides."""
     with open("/etc/shadow") as shadow:
         return any(line.startswith("root:!") for line in shadow)
 
 
 def make_key(path: Path) -> str:
-    """Make an ed25519 key pair at path; the public key as "ssh-ed25519 AAAA..."."""
+    """Make an ed25519 key pair at path; return the public key as "ssh-ed25519 AAAA..."."""
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path],
         check=True,
@@ -49,22 +49,22 @@ def make_key(path: Path) -> str:
 class PrivateSshd(Server):
     """``with PrivateSshd() as sshd: subprocess.run(sshd.ssh("uname -a"))``
 
-    name: what the server is called in .ssh_config.
-    options: sshd_config lines that win over those here, for example
+    name: the name of the server in .ssh_config.
+    options: sshd_config lines that win over the defaults here, for example
     ``{"AllowTcpForwarding": "no"}``; a list repeats the keyword.
-    environment: variables of the sessions. HOME is an empty directory, so that
-    the user's own shell files are neither run nor written.
-    addresses: where to listen, 127.0.0.1 and more of 127.0.0.0/8: as many hosts
-    as are wanted, up to the 16 that an sshd can listen on.
+    environment: variables of the sessions.  HOME is an empty directory, so that the
+    user's own shell files are neither run nor written.
+    addresses: the addresses to listen on, 127.0.0.1 and others of 127.0.0.0/8, up to the
+    16 that an sshd can listen on.
 
     .host .port .username   where to log in
     .user_key               path of the private key that is accepted
     .host_key               the server's public key, "ssh-ed25519 AAAA..."
     .known_hosts            path of a file that names .host_key
-    .ssh_config             path of a file with which ssh(1) trusts this server,
-                            logs in, and asks nobody: ``ssh -F FILE NAME``
+    .ssh_config             path of a file with which ssh(1) trusts this server and
+                            logs in without prompts: ``ssh -F FILE NAME``
     .home                   HOME of the sessions
-    .log                    what the server has said so far
+    .log                    the server's output so far
     """
 
     ready = "Server listening on"
@@ -127,9 +127,9 @@ class PrivateSshd(Server):
 
     def _server_config(self) -> str:
         options: dict[str, str | Sequence[str]] = {
+            "HostKey": str(self.directory / "host_key"),
             **self._options,
             "ListenAddress": [f"{address}:{self.port}" for address in self.addresses],
-            "HostKey": str(self.directory / "host_key"),
             "AuthorizedKeysFile": str(self.directory / "authorized_keys"),
             "PidFile": "none",
             "SetEnv": " ".join(
@@ -151,7 +151,7 @@ class PrivateSshd(Server):
             "Subsystem": "sftp internal-sftp",
         }
         if openssh_version() >= (9, 8):
-            # Tests fail to log in on purpose, all from one address.
+            # Some tests fail to log in on purpose, and all come from one address.
             defaults["PerSourcePenalties"] = "no"
         given = {name.lower() for name in options}
         options |= {name: value for name, value in defaults.items() if name.lower() not in given}
@@ -163,13 +163,13 @@ class PrivateSshd(Server):
         return "".join(lines)
 
     def command(self) -> list[str]:
-        # sshd starts itself again for each connection, so it wants a full path.
+        # sshd executes itself again for each connection, so it requires a full path.
         return [find_program("sshd"), "-D", "-e", "-f", str(self.directory / "sshd_config")]
 
     def ssh(self, *words: str) -> list[str]:
-        """An ssh(1) command line to here: ``sshd.ssh("uname -a")``."""
+        """An ssh(1) command line to this server: ``sshd.ssh("uname -a")``."""
         return ["ssh", "-F", str(self.ssh_config), self.name, *words]
 
     def ssh_forward(self, host: str, port: int) -> list[str]:
-        """An ssh(1) command line that is a proxy command to host:port by way of here."""
+        """An ssh(1) command line that serves as ProxyCommand to host:port through this server."""
         return ["ssh", "-F", str(self.ssh_config), "-W", f"{host}:{port}", self.name]

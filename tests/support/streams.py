@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The kinds of stream under test, and bytes to move through them.
+"""The kinds of stream under test, and functions that move bytes through them.
 
-A kind is a function that returns a connected ``Stream``: ``sock`` is the object
-under test, ``peer`` a plain socket on the far side.  To add one, write a
-function and put it into ``KINDS``; every test of the contract then runs on it.
+A kind is a function that returns a connected ``Stream``: ``sock`` is the object under
+test, ``peer`` a plain socket at the far end.  To add one, write a function and add it to
+``KINDS``; every test in tests/contract then runs on it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import gateways
-import waiting
+from support import gateways, waiting
 
-#: Lengths that cross every boundary of interest: nothing, one byte, small,
-#: around a SSH packet, more than a pipe or a socket buffer.
+#: Lengths around every boundary: nothing, one byte, small, an SSH packet, more than a
+#: pipe or a socket buffer.
 SIZES = (0, 1, 2, 100, 32_700, 200_000, 1_000_000)
 
-#: Copies both ways and closes its stdout when the far side ends; a plain ``-``
-#: would keep it open until stdin ends too, or for the 30 s of ``-t30``.
-SOCAT = "socat -t30 -b65536 -,shut-close"
+#: Copies in both directions and closes its stdout when the peer ends.  A plain ``-`` would
+#: keep stdout open until stdin ends too, or for the 30 s of ``-t30``.  The option must be
+#: given for stdout alone, because socat 1.8 does not apply that of ``-,shut-close`` to it.
+SOCAT = "socat -t30 -b65536 -!!-,shut-close"
 
 ORACLE = "socketpair"
 
@@ -44,7 +44,7 @@ class Stream:
         return self.kind == ORACLE
 
     def close(self) -> None:
-        """Close both ends and wait for the far end's processes to be gone."""
+        """Close both ends and wait until the child processes have been reaped."""
         self.sock.close()
         self.peer.close()
         for pid in self.pids:
@@ -52,7 +52,7 @@ class Stream:
 
 
 def open_socketpair() -> Stream:
-    """The oracle: what a stream socket of the standard library does."""
+    """The oracle: a stream socket of the standard library."""
     sock, peer = socket.socketpair()
     peer.settimeout(waiting.DEADLINE)
     return Stream(ORACLE, sock, peer)
@@ -79,7 +79,7 @@ def open_proxycommand(**options: Any) -> Stream:
 
 
 def open_relayed(**options: Any) -> Stream:
-    """The same when its descriptor has been seen: by way of the relay (csrc/engine/loan.h)."""
+    """The same after fileno(), so that the relay carries the bytes (csrc/engine/loan.h)."""
     stream = open_proxycommand(**options)
     stream.sock.fileno()
     return stream
@@ -88,8 +88,8 @@ def open_relayed(**options: Any) -> Stream:
 def open_channel(**options: Any) -> Stream:
     """A channel of the shared gateway to a listening TCP socket.
 
-    Its receive buffer is bounded, or the kernel's own tuning would take more
-    than the tests send to find a stream full.
+    The peer's receive buffer is bounded, because the kernel would otherwise enlarge it
+    beyond the data that the tests send to fill a stream.
     """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -125,7 +125,7 @@ def digest(data: bytes | bytearray) -> str:
 
 
 def recv_exactly(sock: Any, size: int) -> bytes:
-    """Read *size* bytes; fewer only if the stream ends."""
+    """Read *size* bytes, or fewer if the stream ends before."""
     data = bytearray()
     while len(data) < size:
         chunk = sock.recv(min(65536, size - len(data)))
@@ -144,10 +144,10 @@ def recv_all(sock: Any) -> bytes:
 
 
 def fill(sock: Any, chunk: bytes = b"x" * 65536) -> int:
-    """Send until a non-blocking *sock* takes no more; return how much it took.
+    """Send until *sock* is full; return how many bytes it accepted.
 
-    A relay behind the socket makes room again as it moves bytes on, so "full"
-    means refused for a while, with everything behind it full as well.
+    The relay behind the socket makes room as it moves bytes on, so "full" means that
+    there was no room for 50 ms, because everything behind the relay is full too.
     """
     old = sock.gettimeout()
     total = 0

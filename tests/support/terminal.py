@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A pseudo-terminal with a program in it, and somebody at the keyboard."""
+"""A pseudo-terminal with a program in it, and a keyboard for the test."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from waiting import DEADLINE, readable
+from support.waiting import DEADLINE, readable
 
 
 class Terminal:
     """``with Terminal(command) as t: t.expect("ready"); t.type("\\x03")``
 
-    The command leads a session of its own; it makes its standard input, the
-    terminal, the controlling one (TIOCSCTTY).
+    The command leads a session of its own.  It makes its standard input, the terminal,
+    its controlling terminal (TIOCSCTTY).
     """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
@@ -34,7 +34,7 @@ class Terminal:
             os.close(slave)
 
     def expect(self, text: str) -> None:
-        """Read until *text* has been said, and forget what was said up to there."""
+        """Read until the output contains *text*, and forget the output up to there."""
         while text not in self.said:
             if not readable(self._master, 4 * DEADLINE) or not self._read():
                 raise AssertionError(f"{text!r} was not said, but {self.said!r}")
@@ -47,14 +47,14 @@ class Terminal:
         try:
             data = os.read(self._master, 65536)
         except OSError as error:
-            if error.errno != errno.EIO:  # EIO: nobody has the terminal open
+            if error.errno != errno.EIO:  # EIO: no process has the terminal open
                 raise
             data = b""
         self.said += data.decode(errors="replace")
         return bool(data)
 
     def ends(self) -> int:
-        """Read to the end and return the exit status."""
+        """Read to the end of the output and return the exit status."""
         while readable(self._master, 4 * DEADLINE) and self._read():
             pass
         return self.process.wait(4 * DEADLINE)

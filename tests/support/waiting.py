@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Waiting for things to happen, always with a deadline, never for a fixed time.
+"""Waiting for events, always with a deadline and never for a fixed time.
 
-Where the kernel offers an event (a pidfd, a readable descriptor, a
-``threading.Event``) the helpers wait on it.  Two states have none: what the
-kernel says in ``/proc`` of a thread, and the attributes of an object that a
-thread without Python changes.  ``until`` re-reads those after short, bounded
-waits; it returns as soon as the state is there, so a fast machine is fast, and
-it fails only after the deadline.
+Where the kernel offers an event (a pidfd, a readable descriptor, a ``threading.Event``)
+the helpers wait for it.  Two kinds of state have none: the state of a thread in ``/proc``,
+and attributes that a thread without Python changes.  ``until`` reads those again after
+short, bounded waits.  It returns as soon as the state is reached and fails only after the
+deadline.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-#: Seconds after which a test gives up.  Generous: reached only by a bug, and not by
-#: a machine that does something else for a while.
+#: Seconds after which a test gives up.  Only a bug takes so long, not a machine that is
+#: busy for a while.
 DEADLINE = 20.0
 
-_POLL = 0.005  # seconds between two looks at a state that has no event
+_POLL = 0.005  # seconds between two reads of a state that has no event
 
-# System calls in which a thread of ours can wait for a stream (x86_64, then
-# aarch64): read, poll, select, connect, recvfrom, sendto, sendmsg, recvmsg, pselect6,
+# Numbers of the system calls in which one of our threads may wait for a stream (x86_64,
+# then aarch64): read, poll, select, connect, recvfrom, sendto, sendmsg, recvmsg, pselect6,
 # ppoll, epoll_wait, epoll_pwait.
 _WAITING = {
     "x86_64": {0, 1, 7, 23, 42, 44, 45, 46, 47, 232, 270, 271, 281},
@@ -48,9 +47,9 @@ def until(condition: Callable[[], Any], what: str, timeout: float = DEADLINE) ->
 
 
 def at_last(attempt: Callable[[], Any], times: int = 5) -> Any:
-    """For what is only true of a machine that keeps up: one *attempt* must not fail.
+    """Repeat an *attempt* that a busy machine may fail; one of *times* must succeed.
 
-    A fault fails them all; a moment in which the machine was busy does not.
+    A bug fails all of them, but a moment of load does not.
     """
     while True:
         times -= 1
@@ -62,14 +61,14 @@ def at_last(attempt: Callable[[], Any], times: int = 5) -> Any:
 
 
 def readable(fd: Any, timeout: float = DEADLINE) -> bool:
-    """Whether *fd* becomes readable (data, end of file or error) in time."""
+    """Returns whether *fd* becomes readable (data, end of file or error) in time."""
     poller = select.poll()
     poller.register(fd, select.POLLIN)
     return bool(poller.poll(timeout * 1000))
 
 
 def exited(pid: int, timeout: float = DEADLINE) -> bool:
-    """Whether the process *pid* ends in time.  It need not be our child."""
+    """Returns whether the process *pid* ends in time.  It need not be our child."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -81,7 +80,7 @@ def exited(pid: int, timeout: float = DEADLINE) -> bool:
 
 
 def gone(pid: int, timeout: float = DEADLINE) -> None:
-    """Wait until *pid* has ended and somebody has reaped it."""
+    """Wait until *pid* has ended and was reaped."""
     if not exited(pid, timeout):
         raise AssertionError(f"process {pid} still runs after {timeout} s")
     until(lambda: not os.path.exists(f"/proc/{pid}"), f"process {pid} reaped", timeout)
@@ -92,9 +91,9 @@ def until_blocked(
     timeout: float = DEADLINE,
     calls_of: dict[str, set[int]] = _WAITING,
 ) -> None:
-    """Wait until *thread* sits in a system call that waits for a stream.
+    """Wait until *thread* is blocked in a system call that waits for a stream.
 
-    *calls_of*: the numbers of the system calls that count, for each machine.
+    - calls_of: the numbers of these system calls, by machine.
     """
     calls = calls_of.get(os.uname().machine)
 
@@ -107,7 +106,7 @@ def until_blocked(
                     return False
             with open(f"{task}/syscall", encoding="ascii") as f:
                 number = f.read().split()[0]
-        except OSError:  # the thread has only just started, or just ended
+        except OSError:  # the thread has only just started, or has just ended
             return False
         return number.isdigit() and (calls is None or int(number) in calls)
 
@@ -125,7 +124,7 @@ def until_process_state(pid: int, states: str, timeout: float = DEADLINE) -> Non
 
 
 class Worker(threading.Thread):
-    """A thread whose result, or exception, ``result()`` hands over."""
+    """A thread; ``result()`` returns its result or raises its exception."""
 
     def __init__(self, target: Callable[..., Any], *args: Any) -> None:
         super().__init__(daemon=True)
@@ -147,7 +146,7 @@ class Worker(threading.Thread):
             frame = sys._current_frames().get(self.ident or 0)
             where = f"{frame.f_code.co_name}:{frame.f_lineno}" if frame else "?"
             raise AssertionError(f"thread still runs after {timeout} s, in {where}")
-        # Break the cycle exception -> traceback -> frame -> self.
+        # Break the reference cycle exception -> traceback -> frame -> self.
         error, self._error = self._error, None
         if error is not None:
             raise error

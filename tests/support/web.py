@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A small web server on loopback, and a conversation with it."""
+"""A small web server on loopback, and an exchange with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streams import digest, payload
+from support.streams import digest, payload
 
 BODY = payload(300_000)
 
@@ -36,7 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(context: ssl.SSLContext | None = None) -> Iterator[tuple[str, int]]:
-    """Its address; it speaks TLS when there is a context."""
+    """Run the server and yield its address; with a *context* it speaks TLS."""
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -48,7 +48,7 @@ def serve(context: ssl.SSLContext | None = None) -> Iterator[tuple[str, int]]:
 
 
 def exchange(connection: http.client.HTTPConnection) -> None:
-    """Several requests on one connection, with much in both directions."""
+    """Make several requests on one connection, with much data in both directions."""
     for _ in range(2):
         connection.request("GET", "/")
         answer = connection.getresponse()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The agent protocol: real ssh-agents, and some that misbehave."""
+"""The agent protocol: real ssh-agents, and agents that misbehave."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from footprint import descriptors
-from server import Server
-from waiting import DEADLINE, Worker, until, until_blocked
 
 from sshgateway.agent import Agent, AgentError, AgentKey, socket_path
 from sshgateway.errors import Error
 from sshgateway.known_hosts import fingerprint
+from support.footprint import descriptors
+from support.server import Server
+from support.waiting import DEADLINE, Worker, until, until_blocked
 
 KINDS = {"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa"}
 DATA = b"what is signed" * 20
-QUICK = 0.05  # seconds: a deadline that is to be reached
+QUICK = 0.05  # seconds: a deadline that the test reaches
 
 
 class PrivateAgent(Server):
@@ -104,7 +104,7 @@ def algorithm_of(signature: bytes) -> str:
 
 
 def error_of(call: Callable[[], object], number: int) -> AgentError:
-    """The contract of every failure."""
+    """Check the attributes that every AgentError has."""
     with pytest.raises(AgentError) as caught:
         call()
     error = caught.value
@@ -158,7 +158,7 @@ def test_an_rsa_key_signs_as_asked(algorithm: str | None, agent, key_files) -> N
     with Agent(agent.path) as client:
         signature = client.keys()[2].sign_ssh_data(DATA, algorithm)
     assert algorithm_of(signature) == (algorithm or "ssh-rsa")
-    if algorithm is not None and algorithm != "ssh-rsa":  # newer Paramikos know no SHA-1
+    if algorithm is not None and algorithm != "ssh-rsa":  # newer Paramikos do not know SHA-1
         assert is_signed(public(key_files["rsa"]), DATA, signature)
 
 
@@ -177,7 +177,9 @@ def test_data_of_any_size_is_signed(size: int, agent: PrivateAgent) -> None:
         assert is_signed(key.blob, bytes(size), key.sign_ssh_data(bytes(size)))
 
 
-def test_data_beyond_the_limit_of_agents_is_an_error_and_no_more(agent: PrivateAgent) -> None:
+def test_data_beyond_the_limit_of_agents_is_an_error_and_breaks_nothing(
+    agent: PrivateAgent,
+) -> None:
     with Agent(agent.path) as client:
         key = client.keys()[0]
         error_of(lambda: key.sign_ssh_data(bytes(262144)), errno.EMSGSIZE)
@@ -273,14 +275,14 @@ def test_a_restarted_agent_is_found_again(key_files) -> None:
         os.rmdir(first.directory)
 
 
-def test_nothing_of_an_agent_is_left_at_the_end() -> None:
+def test_a_test_agent_leaves_no_file() -> None:
     with PrivateAgent() as server:
         assert stat.S_ISSOCK(os.stat(server.path).st_mode)
         with Agent(server.path) as client:
             client.keys()
     assert not os.path.exists(server.path)
     assert not server.directory.exists()
-    # That no process is left is seen by the guard of every test.
+    # The guard of every test checks that no process is left.
 
 
 def test_a_thousand_uses_leak_no_descriptor(agent: PrivateAgent) -> None:
@@ -310,10 +312,10 @@ def test_threads_take_turns(agent: PrivateAgent) -> None:
         assert all(worker.result() for worker in workers)
 
 
-def test_a_forked_child_talks_for_itself(agent: PrivateAgent) -> None:
+def test_a_forked_child_opens_its_own_connection(agent: PrivateAgent) -> None:
     with Agent(agent.path, timeout=DEADLINE) as client:
         key = client.keys()[0]
-        assert client._turn.acquire()  # as if another thread were at it
+        assert client._turn.acquire()  # as if another thread were using the connection
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
@@ -349,7 +351,7 @@ def test_the_socket_is_found_as_ssh_config_says(monkeypatch) -> None:
     assert socket_path() is None
 
 
-def test_the_environments_agent_is_the_default(agent: PrivateAgent, monkeypatch) -> None:
+def test_the_agent_of_the_environment_is_the_default(agent: PrivateAgent, monkeypatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", agent.path)
     with Agent() as client:
         assert len(client.keys()) == 3
@@ -374,7 +376,7 @@ def test_without_an_agent_the_error_says_what_to_do(monkeypatch) -> None:
         ("nul\0", errno.EINVAL),
     ],
 )
-def test_a_socket_nobody_listens_on_is_told(name: str, number: int, short_path: Path) -> None:
+def test_a_socket_without_a_listener_is_reported(name: str, number: int, short_path: Path) -> None:
     (short_path / "file").touch()
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(short_path / "stale"))
@@ -383,7 +385,7 @@ def test_a_socket_nobody_listens_on_is_told(name: str, number: int, short_path: 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may connect to every socket")
-def test_a_socket_of_somebody_else_is_told(short_path: Path) -> None:
+def test_a_socket_of_another_user_is_reported(short_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(short_path / "agent"))
         listener.listen()
@@ -418,7 +420,7 @@ def keys_answer(*keys: bytes, count: int | None = None) -> bytes:
 
 @contextlib.contextmanager
 def scripted(directory: Path, *answers: bytes) -> Iterator[Agent]:
-    """An agent that gives these answers, one per connection, and hangs up."""
+    """An agent that sends these answers, one per connection, and hangs up."""
 
     def serve() -> None:
         for answer in answers:
@@ -458,28 +460,30 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
-def test_nonsense_is_an_error_and_the_next_use_begins_anew(answer: bytes, short_path) -> None:
+def test_a_malformed_answer_is_an_error_and_the_next_use_reconnects(
+    answer: bytes, short_path
+) -> None:
     with scripted(short_path, answer, keys_answer(ED25519)) as client:
         error = error_of(client.keys, errno.EPROTO)
-        assert "makes no sense" in error.args[1]
+        assert "reply is invalid" in error.args[1]
         assert blobs(client) == [ED25519]
 
 
 @pytest.mark.parametrize("answer", [b"", b"\0", b"\0\0\0\x20", keys_answer(ED25519)[:-1]])
-def test_an_agent_that_hangs_up_is_told(answer: bytes, short_path: Path) -> None:
+def test_an_agent_that_hangs_up_is_reported(answer: bytes, short_path: Path) -> None:
     with scripted(short_path, answer, keys_answer()) as client:
         error = error_of(client.keys, errno.ECONNRESET)
-        assert "hung up" in error.args[1]
+        assert "closed the connection" in error.args[1]
         assert client.keys() == []
 
 
 @pytest.mark.parametrize("code", [5, 30, 102])
-def test_a_refusal_is_told(code: int, short_path: Path) -> None:
+def test_a_refusal_is_reported(code: int, short_path: Path) -> None:
     with scripted(short_path, string(bytes([code]))) as client:
         error_of(client.keys, errno.EACCES)
 
 
-def test_keys_that_are_none_are_passed_over(short_path: Path) -> None:
+def test_malformed_keys_are_skipped(short_path: Path) -> None:
     answer = keys_answer(b"", b"garbage", ED25519[:-1], ED25519, string(b"a\nb") * 2)
     with scripted(short_path, answer) as client:
         assert blobs(client) == [ED25519]
@@ -498,15 +502,15 @@ def test_a_comment_is_harmless(short_path: Path) -> None:
 @pytest.mark.parametrize(
     "signature", [b"", b"\0\0\0\7ssh", string(b"ssh-rsa") + string(b"x"), string(b"\x1b[2J")]
 )
-def test_a_signature_of_another_kind_is_not_taken(signature: bytes, short_path: Path) -> None:
+def test_a_signature_of_another_kind_is_rejected(signature: bytes, short_path: Path) -> None:
     with scripted(short_path, string(b"\x0e" + string(signature))) as client:
         key = AgentKey(client, ED25519, "comment")
         error = error_of(lambda: key.sign_ssh_data(DATA), errno.EPROTO)
         assert fingerprint(ED25519) in error.args[1]
 
 
-def test_an_agent_that_ignores_the_flags_is_told(short_path: Path) -> None:
-    """Some sign with SHA-1 whatever they are asked for."""
+def test_an_agent_that_ignores_the_flags_is_reported(short_path: Path) -> None:
+    """Some agents sign with SHA-1 whatever algorithm the flags ask for."""
     rsa = string(b"ssh-rsa") + string(b"\1\0\1") + string(b"\0\xc1" + bytes(127))
     answer = string(b"\x0e" + string(string(b"ssh-rsa") + string(b"x")))
     with scripted(short_path, answer) as client:
@@ -518,21 +522,22 @@ def test_an_agent_that_ignores_the_flags_is_told(short_path: Path) -> None:
 @pytest.mark.parametrize(
     "made", [b"sk-ssh-ed25519@openssh.com", b"webauthn-sk-ecdsa-sha2-nistp256@openssh.com"]
 )
-def test_the_signature_of_a_security_key_is_handed_over_whole(made: bytes, short_path) -> None:
+def test_the_signature_of_a_security_key_is_returned_whole(made: bytes, short_path) -> None:
     blob = string(b"sk-ssh-ed25519@openssh.com") + string(bytes(32)) + string(b"ssh:")
     signature = string(made) + string(bytes(64)) + b"\1" + bytes(4)
     with scripted(short_path, string(b"\x0e" + string(signature))) as client:
         assert AgentKey(client, blob).sign_ssh_data(DATA, "any") == signature
 
 
-def test_bytes_nobody_asked_for_are_not_the_next_answer(short_path: Path) -> None:
+def test_unexpected_bytes_are_not_taken_as_the_next_answer(short_path: Path) -> None:
     def serve() -> None:
         first, _ = listener.accept()
         with first:
             first.recv(100)
             first.sendall(keys_answer(ED25519) + keys_answer())
-            with contextlib.suppress(ConnectionResetError):  # they were not read
-                assert first.recv(100) == b""  # the next question is on another connection
+            with contextlib.suppress(ConnectionResetError):  # the client left bytes unread
+                # The client asks its next question on another connection.
+                assert first.recv(100) == b""
         second, _ = listener.accept()
         with second:
             second.recv(100)
@@ -547,7 +552,7 @@ def test_bytes_nobody_asked_for_are_not_the_next_answer(short_path: Path) -> Non
 
 
 def test_an_agent_that_hangs_up_between_two_uses_is_asked_again(short_path: Path) -> None:
-    """It was started anew; but only a connection that worked before is given up so."""
+    """The agent was restarted.  Only a connection that worked before is retried like this."""
 
     def serve() -> None:
         for answers in (1, 1, 0):
@@ -572,14 +577,14 @@ def test_an_agent_that_hangs_up_between_two_uses_is_asked_again(short_path: Path
 
 @contextlib.contextmanager
 def silent(directory: Path, backlog: int = 5) -> Iterator[tuple[str, socket.socket]]:
-    """An agent that never says a word."""
+    """An agent that never answers."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(directory / "agent"))
         listener.listen(backlog)
         yield str(directory / "agent"), listener
 
 
-def test_an_agent_that_hangs_is_given_up_at_the_deadline(short_path: Path) -> None:
+def test_an_agent_that_hangs_is_abandoned_at_the_deadline(short_path: Path) -> None:
     with silent(short_path) as (path, _):
         for options in ({"timeout": QUICK}, {"deadline": time.monotonic() + QUICK}):
             with Agent(path, **options) as client:
@@ -589,7 +594,7 @@ def test_an_agent_that_hangs_is_given_up_at_the_deadline(short_path: Path) -> No
                 assert time.monotonic() - begin < DEADLINE
 
 
-def test_a_deadline_in_the_past_is_reached(agent: PrivateAgent) -> None:
+def test_a_deadline_in_the_past_expires_at_once(agent: PrivateAgent) -> None:
     with Agent(agent.path, timeout=DEADLINE) as client:
         key = client.keys()[0]
         client.deadline = time.monotonic() - 1
@@ -598,10 +603,10 @@ def test_a_deadline_in_the_past_is_reached(agent: PrivateAgent) -> None:
         assert key.sign_ssh_data(DATA)
 
 
-def test_an_agent_that_accepts_nobody_is_given_up(short_path: Path) -> None:
+def test_an_agent_that_does_not_accept_is_abandoned(short_path: Path) -> None:
     with silent(short_path, backlog=0) as (path, _), contextlib.ExitStack() as stack:
         with contextlib.suppress(BlockingIOError):
-            while True:  # fill the queue
+            while True:  # fill the queue of the listener
                 sock = stack.enter_context(socket.socket(socket.AF_UNIX))
                 sock.setblocking(False)
                 sock.connect(path)
@@ -609,13 +614,15 @@ def test_an_agent_that_accepts_nobody_is_given_up(short_path: Path) -> None:
             error_of(client.keys, errno.ETIMEDOUT)
 
 
-def test_an_agent_that_reads_nothing_is_given_up(short_path: Path) -> None:
+def test_an_agent_that_reads_nothing_is_abandoned(short_path: Path) -> None:
     with silent(short_path) as (path, _), Agent(path, timeout=QUICK) as client:
         key = AgentKey(client, ED25519)
         error_of(lambda: key.sign_ssh_data(bytes(250000)), errno.ETIMEDOUT)
 
 
-def test_an_answer_byte_by_byte_does_not_stretch_the_deadline(short_path: Path) -> None:
+def test_an_answer_that_arrives_byte_by_byte_does_not_extend_the_deadline(
+    short_path: Path,
+) -> None:
     with silent(short_path) as (path, listener), Agent(path, timeout=4 * QUICK) as client:
         end = threading.Event()
 
@@ -634,7 +641,7 @@ def test_an_answer_byte_by_byte_does_not_stretch_the_deadline(short_path: Path) 
         worker.result()
 
 
-def test_the_turn_of_another_thread_counts(short_path: Path) -> None:
+def test_waiting_for_another_threads_turn_counts_towards_the_deadline(short_path: Path) -> None:
     with silent(short_path) as (path, _), Agent(path) as client:
         first = Worker(client.keys)
         until_blocked(first)
@@ -645,7 +652,7 @@ def test_the_turn_of_another_thread_counts(short_path: Path) -> None:
             first.result()
 
 
-def test_close_wakes_who_waits(short_path: Path) -> None:
+def test_close_wakes_a_waiting_thread(short_path: Path) -> None:
     with silent(short_path) as (path, _):
         client = Agent(path)
         worker = Worker(client.keys)
@@ -676,7 +683,7 @@ def test_ctrl_c_interrupts(short_path: Path, alarm) -> None:
             worker.result()
         finally:
             signal.signal(signal.SIGALRM, previous)
-        assert client._socket is None  # a late answer must not be the next one's
+        assert client._socket is None  # a late answer must not be taken for the next one
         connection, _ = listener.accept()
         with connection:
             poller = select.poll()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""ProxyCommand's attributes: the process, its exit status, its last words, its names."""
+"""ProxyCommand's attributes: the process, its exit status, its stderr, its names."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ import subprocess
 import sys
 
 import pytest
-from streams import recv_all
-from waiting import Worker, exited, gone, readable, until, until_blocked, until_process_state
 
 import sshgateway
 from sshgateway import ProxyCommand
+from support.streams import recv_all
+from support.waiting import (
+    Worker,
+    exited,
+    gone,
+    readable,
+    until,
+    until_blocked,
+    until_process_state,
+)
 
 
 def shell(script: str, **options) -> ProxyCommand:
@@ -24,7 +32,7 @@ def shell(script: str, **options) -> ProxyCommand:
 # --- pid and returncode ---------------------------------------------------------
 
 
-def test_pid_is_the_childs() -> None:
+def test_pid_is_that_of_the_child() -> None:
     with shell("echo $$; cat") as sock:
         assert sock.pid == int(sock.recv(100))
         assert type(sock.pid) is int
@@ -103,14 +111,14 @@ def test_stderr_can_be_read_while_it_runs() -> None:
         until(lambda: sock.stderr == "one\ntwo\n", "second line")
 
 
-def test_stderr_is_empty_when_nothing_was_said() -> None:
+def test_stderr_is_empty_when_nothing_was_written() -> None:
     with ProxyCommand("true") as sock:
         assert sock.stderr == ""
         assert sock.recv(1) == b""
         assert sock.stderr == ""
 
 
-def test_stderr_that_is_no_utf8_is_shown_with_backslashes() -> None:
+def test_stderr_that_is_not_utf8_is_shown_with_backslashes() -> None:
     with shell(r"printf 'gr\374n \303\274\n' >&2") as sock:
         assert sock.recv(1) == b""
         assert sock.stderr == "gr\\xfcn ü\n"
@@ -133,7 +141,7 @@ def test_stderr_can_be_inherited(capfd) -> None:
     assert capfd.readouterr().err == "to the terminal\n"
 
 
-def test_stderr_can_be_thrown_away(capfd) -> None:
+def test_stderr_can_be_discarded(capfd) -> None:
     with shell("echo nobody hears >&2; readlink /proc/$$/fd/2", stderr=subprocess.DEVNULL) as sock:
         assert recv_all(sock) == b"/dev/null\n"
         assert sock.stderr == ""
@@ -174,7 +182,7 @@ def test_stderr_to_a_closed_descriptor_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", [("db1", 22), ("::1", 2222), "/run/socket"], ids=repr)
-def test_getpeername_is_what_peername_said(name) -> None:
+def test_getpeername_returns_the_peername_argument(name) -> None:
     with ProxyCommand("cat", peername=name) as sock:
         assert sock.getpeername() == name
         assert sock.getsockname() == ("", 0)
@@ -200,7 +208,7 @@ def test_a_child_that_ends_with_its_input_is_not_signalled() -> None:
 @pytest.mark.parametrize(
     ("ignored", "code"), [("", -1), ("HUP", -15), ("HUP TERM", -9)], ids=["HUP", "TERM", "KILL"]
 )
-def test_a_child_that_does_not_end_is_signalled_more_and_more(ignored: str, code: int) -> None:
+def test_a_child_that_does_not_end_is_signalled_in_steps(ignored: str, code: int) -> None:
     trap = f"trap '' {ignored}; " if ignored else ""
     sock = shell(trap + "echo ready; exec sleep 60", linger=0.05)
     assert sock.recv(10) == b"ready\n"
@@ -210,20 +218,20 @@ def test_a_child_that_does_not_end_is_signalled_more_and_more(ignored: str, code
     assert sock.returncode == code
 
 
-def test_linger_0_signals_at_once_and_linger_is_kept_until_then() -> None:
+def test_linger_0_signals_at_once_and_a_longer_linger_is_waited_for() -> None:
     patient = shell("echo ready; exec sleep 60", linger=60)
     hasty = shell("echo ready; exec sleep 60", linger=0)
     for sock in (patient, hasty):
         assert sock.recv(10) == b"ready\n"
         sock.close()
     gone(hasty.pid)
-    assert not exited(patient.pid, 0.2), "nobody has signalled it"
+    assert not exited(patient.pid, 0.2), "it has not been signalled"
     os.kill(patient.pid, 15)
     until(lambda: patient.returncode is not None, "end")
     assert patient.returncode == -15
 
 
-def test_a_stopped_child_hears_the_first_signal() -> None:
+def test_a_stopped_child_receives_the_first_signal() -> None:
     sock = ProxyCommand("sleep 60", linger=0)
     os.kill(sock.pid, signal.SIGSTOP)
     until_process_state(sock.pid, "T")
@@ -260,7 +268,7 @@ def test_it_can_be_subclassed() -> None:
         assert "Mine" in repr(sock)
 
 
-def test_a_subclass_that_forgets_its_base_is_closed() -> None:
+def test_a_subclass_that_does_not_call_its_base_is_closed() -> None:
     class Forgetful(ProxyCommand):
         def __init__(self) -> None:
             pass
@@ -297,13 +305,13 @@ def test_a_failed_constructor_leaves_no_object_behind() -> None:
     assert not [o for o in gc.get_objects() if isinstance(o, ProxyCommand)]
 
 
-def test_the_public_names_are_there() -> None:
+def test_the_public_names_exist() -> None:
     assert "ProxyCommand" in sshgateway.__all__
     for name in sshgateway.__all__:
         assert getattr(sshgateway, name) is not None
 
 
-def test_construction_needs_no_main_thread() -> None:
+def test_construction_does_not_need_the_main_thread() -> None:
     def use() -> bytes:
         with ProxyCommand("echo thread") as sock:
             return recv_all(sock)

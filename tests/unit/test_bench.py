@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""make bench without its measuring: sums, tables, plots, and processes for contestants."""
+"""The bench without its measurements: sums, tables, charts, and worker processes."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import pages
-import plot
 import pytest
-from contestants import ALL
-from goals import verdicts
-from proxywork import End, Footprint
-from report import number, table
-from results import Report, Results, Row
-from work import Down, Metric
-from worker import Worker, WorkFailedError
+
+from bench.contestants.proxycommand import ALL
+from bench.report import pages, plot
+from bench.report.goals import verdicts
+from bench.report.results import Report, Results, Row
+from bench.report.tables import number, table
+from bench.worker import Worker, WorkFailedError
+from bench.works.base import Metric
+from bench.works.proxycommand import End, Footprint
+from bench.works.streams import Down
 
 RATE = Metric("rate", "MB/s", higher_is_better=True)
 CPU = Metric("CPU, client side", "ms/MB", when_none="never")
@@ -53,7 +54,7 @@ def row(**figures: list[float | None]) -> Row:
 # --- Sums --------------------------------------------------------------------------------
 
 
-def test_what_did_not_come_about_is_no_figure() -> None:
+def test_a_figure_that_was_not_obtained_is_not_counted() -> None:
     some = row(a=[3.0, None, 1.0, 2.0], b=[None])
     assert some.median("a") == 2
     assert some.known("a") == [3, 1, 2]
@@ -62,13 +63,13 @@ def test_what_did_not_come_about_is_no_figure() -> None:
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    """What halves the speed of a round halves that of both."""
+    """A disturbance that halves the speed of a round halves it for both contestants."""
     assert row(a=[100.0, 50.0, 80.0], b=[50.0, 25.0, 20.0]).ratio("a", "b") == 2
     assert row(a=[100.0, None], b=[None, 5.0]).ratio("a", "b") is None
     assert row(a=[1.0], b=[0.0]).ratio("a", "b") is None
 
 
-def test_a_report_comes_back_from_its_file(tmp_path: Path) -> None:
+def test_a_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "results.json"
     report().write(file)
     again = Report.read(file)
@@ -88,17 +89,17 @@ def test_a_figure_has_three_digits(figure: float, text: str) -> None:
 # --- Tables ------------------------------------------------------------------------------
 
 
-def test_a_table_has_medians_with_their_spread_and_ours_to_theirs() -> None:
+def test_a_table_has_medians_with_their_spread_and_the_ratio_of_ours_to_theirs() -> None:
     heading, ours, theirs, *others = table(results()).splitlines()
     assert heading.split("   ")[0] == DOWN
     assert "rate, MB/s" in heading
     assert "500 (100..600)" in ours
     assert "x" not in ours
     assert "400 (50.0..500)  x 1.25" in theirs
-    assert not others, "who has no figure in a work has no line"
+    assert not others, "a contestant without a figure has no line"
 
 
-def test_a_work_of_many_metrics_goes_on_below() -> None:
+def test_a_work_with_many_metrics_continues_below() -> None:
     group = Results("many", {"a": ""})
     metrics = [Metric(f"metric {i}", "ms") for i in range(5)]
     group.add("work", metrics, "a", {metric.name: 1.0 for metric in metrics})
@@ -113,22 +114,22 @@ def test_goals_are_judged_by_the_ratio_of_the_rounds() -> None:
     assert ("CPU, client side: at most 0.75 x ssh", "2.00 x", False) in judged
 
 
-def test_a_peer_that_is_better_is_named_and_a_yardstick_is_not() -> None:
+def test_a_faster_peer_is_listed_and_a_yardstick_is_not() -> None:
     given = report()
     for name, figure in (("sshgateway", 2.0), ("ssh", 1.99), ("direct", 1.0)):
         given.groups[0].add("another", [CPU], name, {CPU.name: figure})
     text = pages.faster(given)
     assert "ssh: 0.50" in text
-    assert "1.99" not in text, "so little is not told"
+    assert "1.99" not in text, "a difference of 1 % or less is not listed"
     assert "rate, MB/s" not in text
     assert "direct" not in text
 
 
-# --- Plots -------------------------------------------------------------------------------
+# --- Charts ------------------------------------------------------------------------------
 
 
 def shapes(svg: str) -> dict[str, int]:
-    """How many of each element; and none of them is anywhere outside."""
+    """How many of each element; checks that none of them is outside of the view box."""
     root = ElementTree.fromstring(svg)
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     counts: dict[str, int] = {}
@@ -162,7 +163,7 @@ def test_curves_have_a_marker_for_each_point_and_one_in_the_legend(
     assert drawn["circle"] == 3
 
 
-def test_what_the_manual_includes_is_the_same_for_the_same_figures() -> None:
+def test_the_files_for_the_manual_are_the_same_for_the_same_figures() -> None:
     files = pages.files(report())
     assert files == pages.files(report())
     assert {"rates.svg", "cpu.svg", "sizes.svg"} <= set(files)
@@ -170,6 +171,24 @@ def test_what_the_manual_includes_is_the_same_for_the_same_figures() -> None:
     for name, text in files.items():
         if name.endswith(".svg"):
             shapes(text)
+
+
+def test_the_alternative_text_of_a_chart_gives_our_figure_and_the_best_peers() -> None:
+    files = pages.files(report())
+    assert "Raw stream down: sshgateway 500 MB/s, the best peer (ssh) 400." in files["rates.txt"]
+    assert "Raw stream down: sshgateway 1.00 ms/MB, the best peer (ssh) 0.50." in files["cpu.txt"]
+    assert "64 B: sshgateway 3.00 MB/s, the best peer (ssh) 0.20." in files["sizes.txt"]
+    assert "1 MiB: no figure." in files["sizes.txt"]
+    for name in ("rates", "cpu", "sizes"):
+        assert f".. image:: performance/{name}.svg" in files[f"{name}.txt"]
+
+
+def test_contestants_differ_in_shape_and_variants_are_hollow() -> None:
+    measured = [name for name in plot.LOOKS if name != "pipes"]  # never beside "direct"
+    assert len({plot.LOOKS[name] for name in measured}) == len(measured)
+    assert len({shape for _, shape in (plot.LOOKS[name] for name in measured)}) == len(measured)
+    chart = plot.bars("t", [plot.Panel("p", [plot.Bar("ssh-gcm", 1.0, 1.0, 1.0)], 1.0)])
+    assert 'fill-opacity="0.25"' in chart
 
 
 # --- Processes ---------------------------------------------------------------------------
@@ -181,7 +200,7 @@ def test_a_contestant_works_in_a_process_of_its_own() -> None:
     assert figures["rate"] is not None
 
 
-def test_who_fails_says_why_and_is_there_again() -> None:
+def test_a_contestant_that_fails_reports_why_and_is_restarted() -> None:
     work = End("end", "exit 3", (0, ""))
     with Worker(ALL["pipes"]) as worker:
         with pytest.raises(WorkFailedError, match="return code 3"):

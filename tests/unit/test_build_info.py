@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""build_info() says what the extension really is."""
+"""build_info() describes the extension as it was built."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def is_linked_to_a_libssh2() -> bool:
     return _core.__file__ in maps and "libssh2.so" in maps
 
 
-def test_system_means_a_shared_library_and_pinned_means_none() -> None:
+def test_system_means_that_libssh2_is_a_shared_library_and_pinned_that_it_is_not() -> None:
     info = sshgateway.build_info()
     assert info["libssh2"] == ("system" if is_linked_to_a_libssh2() else "pinned")
 
@@ -25,7 +25,7 @@ def test_the_patches_are_those_of_the_series() -> None:
     assert info["libssh2_patches"] == (names if info["libssh2"] == "pinned" else [])
 
 
-def test_versions() -> None:
+def test_versions_are_reported() -> None:
     info = sshgateway.build_info()
     assert tuple(map(int, info["libssh2_version"].split(".")[:2])) >= (1, 10)
     if info["libssh2"] == "pinned":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What ssh_config means for us: the answers of ssh -G, and of Paramiko."""
+"""ssh_config as sshgateway reads it: from the output of ssh -G, and with Paramiko."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from waiting import exited
 
 from sshgateway import ConfigError, config
 from sshgateway.config import Host, lookup, route, route_by
 from sshgateway.proxy import check_host, check_user, expand
+from support.waiting import exited
 
 
 @pytest.fixture
 def file(tmp_path: Path):
-    """Write an ssh_config; its path."""
+    """Write an ssh_config and return its path."""
 
     def write(text: str) -> str:
         path = tmp_path / "ssh_config"
@@ -46,7 +46,7 @@ def names(hops: list[Host]) -> list[str]:
 # --- One host -------------------------------------------------------------------------------
 
 
-def test_every_directive_that_is_promised(file, backend, tmp_path) -> None:
+def test_every_documented_directive_is_read(file, backend, tmp_path) -> None:
     path = file(f"""
 Host db
     HostName 10.0.0.5
@@ -91,12 +91,12 @@ Host db
     assert proxy.peername == ("10.0.0.5", 2222)
 
 
-def test_what_nobody_says_is_openssh_default(file, backend) -> None:
+def test_unset_directives_have_the_defaults_of_openssh(file, backend) -> None:
     host = lookup("h", ssh_config=file(""))
     assert host == lookup("h", ssh_config=False)
     assert (host.name, host.hostname, host.port) == ("h", "h", 22)
-    assert host.identity_files is None, "the usual ones, though ssh -G lists them"
-    assert host.strict_host_key_checking == "yes", "nobody can be asked"
+    assert host.identity_files is None, "the default files, although ssh -G lists them"
+    assert host.strict_host_key_checking == "yes", "there is no terminal to ask on"
     assert host.proxy_jump is host.proxy_command is host.connect_timeout is None
     assert (host.server_alive_interval, host.server_alive_count_max) == (0, 3)
     assert [os.path.basename(p) for p in host.known_hosts] == [
@@ -104,10 +104,10 @@ def test_what_nobody_says_is_openssh_default(file, backend) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_asked_for_wins(file, backend) -> None:
+def test_arguments_win_over_the_file(file, backend) -> None:
     path = file("Host *\nPort 1\nUser a\nProxyCommand x\nMatch user c\nHostKeyAlias k\n")
     assert str(lookup("h", 2, "b", ssh_config=path)) == "b@h:2"
-    assert lookup("h", user="c", ssh_config=path).host_key_alias == "k", "Match sees it"
+    assert lookup("h", user="c", ssh_config=path).host_key_alias == "k", "Match sees the argument"
     assert lookup("h", user="b", ssh_config=path).host_key_alias is None
     jumping = lookup("h", jump="j", ssh_config=path)
     assert (jumping.proxy_jump, jumping.proxy_command) == ("j", None)
@@ -117,7 +117,7 @@ def test_what_is_asked_for_wins(file, backend) -> None:
     ("value", "meaning"),
     [("yes", "yes"), ("ask", "yes"), ("no", "no"), ("off", "no"), ("accept-new", "accept-new")],
 )
-def test_strict_host_key_checking(file, backend, value: str, meaning: str) -> None:
+def test_every_value_of_strict_host_key_checking(file, backend, value: str, meaning: str) -> None:
     path = file(f"StrictHostKeyChecking {value}\n")
     assert lookup("h", ssh_config=path).strict_host_key_checking == meaning
 
@@ -137,14 +137,14 @@ def test_strict_host_key_checking(file, backend, value: str, meaning: str) -> No
         ("Host !x *\nProxyJump a\nHost *\nProxyCommand b", None, "b"),
     ],
 )
-def test_the_first_of_jump_and_command_wins_and_none_is_none(
+def test_the_first_of_jump_and_command_wins_and_none_disables_both(
     file, backend, text: str, jump, command
 ) -> None:
     host = lookup("x", ssh_config=file(text + "\n"))
     assert (host.proxy_jump, host.proxy_command) == (jump, command)
 
 
-def test_fdpass_is_not_for_a_jump(file, backend) -> None:
+def test_fdpass_does_not_apply_to_a_jump(file, backend) -> None:
     assert not lookup("h", ssh_config=file("ProxyUseFdpass yes\nProxyJump a\n")).proxy_use_fdpass
 
 
@@ -156,16 +156,16 @@ def test_fdpass_is_not_for_a_jump(file, backend) -> None:
         ("IdentityFile ~/a", ("~/a",)),
     ],
 )
-def test_identity_files(file, backend, monkeypatch, text: str, files) -> None:
-    monkeypatch.setenv("HOME", "/elsewhere")  # which is nothing to ssh
+def test_identity_files_are_expanded(file, backend, monkeypatch, text: str, files) -> None:
+    monkeypatch.setenv("HOME", "/elsewhere")  # ssh ignores HOME
     expected = tuple(name.replace("~", pwd.getpwuid(os.getuid()).pw_dir) for name in files)
     assert lookup("h", ssh_config=file(text + "\n")).identity_files == expected
 
 
-def test_of_the_usual_files_with_identities_only_those_that_exist(
+def test_with_identities_only_the_default_files_that_exist_are_listed(
     file, backend, monkeypatch, tmp_path
 ) -> None:
-    """So that the agent's keys with one of these files count, as in OpenSSH."""
+    """An agent's keys then count if they are in one of these files, as in OpenSSH."""
     monkeypatch.setattr(config, "_from_home", lambda path: path.replace("~", str(tmp_path)))
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh/id_ed25519.pub").touch()
@@ -173,7 +173,9 @@ def test_of_the_usual_files_with_identities_only_those_that_exist(
     assert host.identity_files == (str(tmp_path / ".ssh/id_ed25519"),)
 
 
-def test_tokens_and_variables_of_identity_file_are_openssh_s(file, monkeypatch) -> None:
+def test_tokens_and_variables_of_identity_file_are_expanded_as_in_openssh(
+    file, monkeypatch
+) -> None:
     monkeypatch.setenv("KEYS", "/k e y s")
     path = file('HostName 10.0.0.5\nUser u\nIdentityFile "${KEYS}/%r@%h:%p-%n\\"%%-%L"\n')
     short = socket.gethostname().partition(".")[0]
@@ -183,71 +185,73 @@ def test_tokens_and_variables_of_identity_file_are_openssh_s(file, monkeypatch) 
 
 
 @pytest.mark.parametrize("value", ["none", "SSH_AUTH_SOCK", "$AGENT"])
-def test_identity_agent_is_for_the_agent_to_read(file, backend, value: str) -> None:
+def test_identity_agent_is_passed_on_unexpanded(file, backend, value: str) -> None:
     assert lookup("h", ssh_config=file(f"IdentityAgent {value}\n")).identity_agent == value
 
 
-def test_known_hosts_files(file, backend, tmp_path) -> None:
+def test_known_hosts_files_are_listed(file, backend, tmp_path) -> None:
     path = file("UserKnownHostsFile /a /b\nGlobalKnownHostsFile none\n")
     assert lookup("h", ssh_config=path).known_hosts == ("/a", "/b")
     path = file("UserKnownHostsFile none\nGlobalKnownHostsFile /g\n")
     assert lookup("h", ssh_config=path).known_hosts == ("/g",)
     path = file(Path(path).read_text() + "StrictHostKeyChecking accept-new\n")
-    assert lookup("h", ssh_config=path).known_hosts == ("/dev/null", "/g"), "none to add to"
+    assert lookup("h", ssh_config=path).known_hosts == ("/dev/null", "/g"), (
+        "no file to add keys to"
+    )
 
 
-def test_a_known_hosts_file_with_a_blank(file, tmp_path) -> None:
-    """ssh -G does not quote it; that it exists tells."""
+def test_a_known_hosts_file_with_a_blank_in_its_name(file, tmp_path) -> None:
+    """ssh -G does not quote the name; lookup() recognises it because the file exists."""
     spaced = tmp_path / "a b"
     spaced.touch()
     path = file(f'UserKnownHostsFile /x "{spaced}" /y\n')
     assert lookup("h", ssh_config=path).known_hosts[:3] == ("/x", str(spaced), "/y")
 
 
-def test_times(file, backend) -> None:
+def test_times_are_converted_to_seconds(file, backend) -> None:
     assert lookup("h", ssh_config=file("ConnectTimeout 1m30s\n")).connect_timeout == 90
     assert lookup("h", ssh_config=file("ConnectTimeout none\n")).connect_timeout is None
 
 
-def test_include_and_match_are_openssh_s(file, tmp_path) -> None:
+def test_include_and_match_work_as_in_openssh(file, tmp_path) -> None:
     (tmp_path / "more").write_text('Match originalhost h exec "true"\nUser included\n')
     path = file(f"Include {tmp_path}/mor*\n")
     assert lookup("h", ssh_config=path).user == "included"
 
 
-def test_paramiko_passes_over_include_and_says_so(file, monkeypatch, caplog) -> None:
+def test_paramiko_ignores_include_and_match_with_a_warning(file, monkeypatch, caplog) -> None:
     pytest.importorskip("paramiko")
     monkeypatch.setattr(config.shutil, "which", lambda name: None)
     assert lookup("h", ssh_config=file("Include /x\nUser u\n")).user == "u"
     assert "Include" in caplog.text
 
 
-def test_directives_that_count_for_nothing_are_named(file, backend, caplog) -> None:
+def test_directives_without_effect_are_named(file, backend, caplog) -> None:
     lookup("h", ssh_config=file("RevokedHostKeys /etc/revoked\n"))
     assert "revokedhostkeys" in caplog.text
 
 
-# --- What can't be ---------------------------------------------------------------------------
+# --- Errors ----------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_not_there(backend, tmp_path) -> None:
+def test_a_missing_file_is_an_error(backend, tmp_path) -> None:
     with pytest.raises(ConfigError, match="No such file") as caught:
         lookup("h", ssh_config=tmp_path / "missing")
     assert isinstance(caught.value, FileNotFoundError)
     assert len(caught.value.args) == 2
 
 
-def test_a_broken_file_is_told_in_openssh_s_words(file) -> None:
+def test_a_broken_file_is_reported_with_the_message_of_openssh(file) -> None:
     with pytest.raises(ConfigError, match="nonsense") as caught:
         lookup("h", ssh_config=file("Host *\nNonsense 1\n"))
     assert "line 2" in str(caught.value)
     assert "Pseudo-terminal" not in str(caught.value)
 
 
-def test_a_match_that_takes_too_long_leaves_nothing(file, tmp_path) -> None:
+def test_a_match_that_takes_too_long_leaves_no_process(file, tmp_path) -> None:
     pid = tmp_path / "pid"
     path = file(f'Match exec "echo $$ > {pid}; exec sleep 60"\nUser x\n')
-    for timeout in (1, 30):  # a busy machine may not come to that line in time
+    for timeout in (1, 30):  # a busy machine may not reach that line in the first of these times
         with pytest.raises(TimeoutError) as caught:
             lookup("h", ssh_config=path, timeout=timeout)
         if pid.exists() and pid.read_text():
@@ -273,20 +277,20 @@ def test_users_that_a_shell_could_misread_are_refused(file, backend, user: str) 
 
 
 @pytest.mark.parametrize("host", ["h", "a-b", "10.0.0.1", "fe80::1%eth0", "a_b.example", "häuser"])
-def test_ordinary_hosts_are_not(host: str) -> None:
+def test_ordinary_hosts_are_accepted(host: str) -> None:
     assert check_host(host) == host
 
 
 @pytest.mark.parametrize(
     "user", ["u", "DOMAIN\\user", "first.last@example.com", "a b", "$x", "a-"]
 )
-def test_ordinary_users_are_not(user: str) -> None:
+def test_ordinary_users_are_accepted(user: str) -> None:
     assert check_user(user) == user
 
 
 @pytest.mark.parametrize("text", ["-l", "a;b", "x y", "'", "a\\b", "u-", "a{b}", "%h", "~a", "é"])
-def test_we_refuse_whatever_ssh_refuses(text: str) -> None:
-    """An ssh before 9.6 (and without the correction) refuses less."""
+def test_everything_that_ssh_refuses_is_refused(text: str) -> None:
+    """An ssh before 9.6 (and without the fix of CVE-2023-51385) refuses less."""
     for options, check in ((["--", text], check_host), (["-l", text, "--", "h"], check_user)):
         ran = subprocess.run(
             ["ssh", "-G", "-T", "-F", "none", *options], capture_output=True, check=False
@@ -296,7 +300,7 @@ def test_we_refuse_whatever_ssh_refuses(text: str) -> None:
                 check(text)
 
 
-def test_what_the_file_itself_says_is_checked_where_a_shell_gets_it(file, backend) -> None:
+def test_values_from_the_file_are_checked_only_where_a_shell_gets_them(file, backend) -> None:
     path = file("HostName $(touch${IFS}x)\nUser a;b\nProxyCommand nc %h\n")
     with pytest.raises(ConfigError, match="HostName"):
         lookup("h", ssh_config=path).proxy()
@@ -304,7 +308,7 @@ def test_what_the_file_itself_says_is_checked_where_a_shell_gets_it(file, backen
     with pytest.raises(ConfigError, match="refused"):
         lookup("h", ssh_config=path).proxy()
     path = file("User a;b\nProxyCommand nc %n\n")
-    assert lookup("h", ssh_config=path).proxy() is not None, "it is the owner's own file"
+    assert lookup("h", ssh_config=path).proxy() is not None, "the user wrote this file"
 
 
 def test_tokens_are_expanded_once() -> None:
@@ -315,17 +319,17 @@ def test_tokens_are_expanded_once() -> None:
             expand(text, tokens)
 
 
-# --- The way ---------------------------------------------------------------------------------
+# --- Routes -----------------------------------------------------------------------------------
 
 
-def test_a_list_is_gone_in_openssh_s_order(file, backend) -> None:
+def test_a_list_of_jumps_is_followed_in_the_order_of_openssh(file, backend) -> None:
     path = file("Host t\nProxyJump bob@a:2201,b,ssh://carol@c:2203\nHost *\nUser u\n")
     hops = route(lookup("t", ssh_config=path), ssh_config=path)
     assert names(hops) == ["bob@a:2201", "u@b:22", "carol@c:2203"]
 
 
-def test_only_the_first_of_a_list_has_a_route_of_its_own(file, backend) -> None:
-    """ssh gives the others -J, which wins over the file."""
+def test_only_the_first_jump_of_a_list_has_a_route_of_its_own(file, backend) -> None:
+    """ssh starts the others with -J, which wins over the file."""
     path = file("""
 Host t
     ProxyJump a,b
@@ -350,13 +354,13 @@ Host outer
         ("ssh://a%40b@c:9", "a@b@c:9"),
     ],
 )
-def test_the_forms_of_a_jump(file, backend, jump: str, host: str) -> None:
+def test_the_forms_of_a_jump_are_parsed(file, backend, jump: str, host: str) -> None:
     path = file(f"Host t\nProxyJump {jump}\nHost *\nUser me\n")
     assert names(route(lookup("t", ssh_config=path), ssh_config=path)) == [host]
 
 
 @pytest.mark.parametrize("jump", ["a;b", "-a", "$x", "a:0", "a:99999", "@a", "a,,b", "'x'"])
-def test_jumps_that_are_refused(file, backend, jump: str) -> None:
+def test_invalid_jumps_are_refused(file, backend, jump: str) -> None:
     path = file(f"Host t\nProxyJump {jump}\n")
     with pytest.raises(ConfigError):
         route(lookup("t", ssh_config=path), ssh_config=path)
@@ -373,13 +377,13 @@ def test_jumps_that_are_refused(file, backend, jump: str) -> None:
         "Host *\nHostName 10.0.0.1\nProxyJump b\n",
     ],
 )
-def test_circles_are_found(file, backend, text: str) -> None:
+def test_circular_routes_are_found(file, backend, text: str) -> None:
     path = file(text)
     with pytest.raises(ConfigError) as caught:
         route(lookup("t", ssh_config=path), ssh_config=path)
     assert caught.value.errno == 40, caught.value
     assert "circle" in str(caught.value) or "loop" in str(caught.value)
-    assert str(caught.value).count("->") < 5, "noticed at once"
+    assert str(caught.value).count("->") < 5, "the circle is noticed at its first repetition"
 
 
 def test_the_word_loop_makes_no_circle(file) -> None:
@@ -403,13 +407,13 @@ def test_another_port_of_the_same_host_is_no_circle(file, backend) -> None:
     assert names(route(lookup("t", ssh_config=path), ssh_config=path))[0].endswith("@t:2222")
 
 
-def test_a_wildcard_that_spares_the_gateway(file, backend) -> None:
+def test_a_wildcard_may_exclude_the_gateway(file, backend) -> None:
     path = file("Host * !gw\nProxyJump gw\n")
     assert [h.name for h in route(lookup("t", ssh_config=path), ssh_config=path)] == ["gw"]
     assert lookup("gw", ssh_config=path).proxy_jump is None
 
 
-def test_a_hop_as_parameters_of_a_gateway(file, backend, tmp_path) -> None:
+def test_a_hop_gives_the_parameters_of_a_gateway(file, backend, tmp_path) -> None:
     path = file(f"Host g\nUser u\nIdentityFile {tmp_path}/k\nConnectTimeout 3\n")
     parameters = lookup("g", ssh_config=path).gateway_parameters()
     assert parameters["username"] == "u" and parameters["timeout"] == 3

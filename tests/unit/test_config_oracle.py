@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The way against ssh(1) itself, on files nobody thought of.
+"""Routes compared with those of ssh(1) itself, on generated configuration files.
 
-ssh(1) is started through a wrapper that writes down how; it starts itself, by
-the name it was started by, for each host of a ProxyJump, and a shell for a
-ProxyCommand.  Nothing answers at the end: all hosts are closed ports here.
+The tests start ssh(1) through a wrapper that records its arguments.  ssh starts itself
+again, by the name it was started by, for each host of a ProxyJump, and a shell for a
+ProxyCommand.  All hosts here are closed ports, so no connection succeeds.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from server import find_program
 
 from sshgateway import ConfigError, config
 from sshgateway.route import Way, find_way
+from support.server import find_program
 
 pytestmark = pytest.mark.limit(120)
 
-#: More than any way without a circle has, among so few hosts.
+#: Longer than any route without a circle among so few hosts can be.
 MOST = 9
 
 WRAPPER = """#!/bin/bash
@@ -44,9 +44,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def went(directory: Path, file: Path, host: str) -> dict[str, Any]:
-    """How ssh(1) goes: the hosts it is started for, where it has each connect to, and
-    its proxy command."""
+def route_of_ssh(directory: Path, file: Path, host: str) -> dict[str, Any]:
+    """The route of ssh(1): the hosts it is started for, the address it connects each one
+    to, and its proxy command."""
     (directory / "calls").write_bytes(b"")
     (directory / "command").write_bytes(b"")
     ssh = ["-F", str(file), "-o", "BatchMode=yes", host, "true"]
@@ -66,8 +66,8 @@ def went(directory: Path, file: Path, host: str) -> dict[str, Any]:
     return {"hops": hops, "to": to, "command": (directory / "command").read_text()}
 
 
-def told(directory: Path, file: Path, host: str) -> dict[str, Any]:
-    """The same, as we would go."""
+def route_of_sshgateway(directory: Path, file: Path, host: str) -> dict[str, Any]:
+    """The same for the route that sshgateway finds."""
     try:
         way: Way = find_way((host, None), ssh_config=file)
     except ConfigError as error:
@@ -110,7 +110,7 @@ blocks = st.tuples(conditions, st.lists(directives, min_size=1, max_size=4))
 
 
 def block(name: str, *jumps: str) -> st.SearchStrategy:
-    """Of one host, that mostly has a way without a circle."""
+    """The block of one host; most of its routes have no circle."""
     more = st.lists(directives, max_size=2)
     way = st.sampled_from(
         [*[("ProxyJump", jump) for jump in jumps], ("ProxyCommand", "RECORD 3"), ("Port", "2203")]
@@ -133,13 +133,13 @@ files = st.builds(
 
 
 def text_of(directory: Path, written: list[tuple[str, list[tuple[str, str]]]]) -> str:
-    # Its stdout stays open until it is done, or ssh would end it before.
+    # stdout stays open until the record is written, because ssh would end the command before.
     record = f"sh -c 'echo %h %n %p %r $0 >> {directory}/command'"
     lines = []
     for condition, settings_ in written:
         lines.append(condition)
         lines += [f"  {k} {v.replace('RECORD', record)}" for k, v in settings_]
-    # What is said last holds for those of whom nothing was said.
+    # The last block applies to hosts for which nothing was set.
     return "\n".join([*lines, "Host *", "HostName 127.0.0.1", "Port 9", "User me", ""])
 
 
@@ -154,19 +154,19 @@ def text_of(directory: Path, written: list[tuple[str, list[tuple[str, str]]]]) -
 @example([("Host * !b", [("ProxyJump", "b")]), ("Host b", [("ProxyCommand", "RECORD")])])
 @example([("Host a", [("ProxyJump", "none"), ("ProxyCommand", "RECORD")])])
 @example([("Host a", [("ProxyJump", "none")]), ("Host *", [("ProxyJump", "b")])])
-def test_the_way_is_that_of_ssh(directory: Path, written) -> None:
+def test_the_route_is_that_of_ssh(directory: Path, written) -> None:
     file = directory / "config"
     file.write_text(text_of(directory, written))
-    ours = told(directory, file, "a")
-    assert ours == went(directory, file, "a"), file.read_text()
+    ours = route_of_sshgateway(directory, file, "a")
+    assert ours == route_of_ssh(directory, file, "a"), file.read_text()
 
 
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(files, st.sampled_from(NAMES))
-def test_paramiko_tells_the_same_as_ssh(directory: Path, written, name: str) -> None:
-    """But for what the documentation says."""
+def test_paramiko_finds_the_same_values_as_ssh(directory: Path, written, name: str) -> None:
+    """Apart from the differences that the documentation lists."""
     pytest.importorskip("paramiko")
     file = directory / "config"
     written = [
@@ -185,6 +185,6 @@ def test_paramiko_tells_the_same_as_ssh(directory: Path, written, name: str) -> 
                 answers.append(dataclasses.replace(host, proxy_jump=jump))
             except ConfigError as error:
                 answers.append(error.errno)
-    if isinstance(answers[0], int):  # ssh sees one circle of two: that to the host itself
+    if isinstance(answers[0], int):  # ssh sees only one of two circles: the one to the host itself
         return
     assert answers[0] == answers[1], file.read_text()

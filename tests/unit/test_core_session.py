@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""_core.Session, where gateway.py does not use it like that."""
+"""_core.Session used in ways in which gateway.py does not use it."""
 
 from __future__ import annotations
 
 import socket
 
 import pytest
-from waiting import Worker
 
 from sshgateway import _core
+from sshgateway._messages import SessionFailed
+from sshgateway._status import Status
+from support.waiting import Worker
 
 
-def test_a_session_in_use_is_nobody_elses() -> None:
+def test_a_session_in_use_refuses_calls_of_other_threads() -> None:
     ours, theirs = socket.socketpair()
     with ours:
         session = _core.Session(theirs.detach())
         worker = Worker(session.handshake, None, 30)
-        ours.recv(1)  # it speaks: the handshake is under way
+        ours.recv(1)  # the client's identification string: the handshake has begun
         for use in (
             lambda: session.start(0, 3),
             lambda: session.host_key,
@@ -26,6 +28,7 @@ def test_a_session_in_use_is_nobody_elses() -> None:
         ):
             with pytest.raises(RuntimeError, match="another thread"):
                 use()
-    with pytest.raises(Exception, match="lost"):
+    with pytest.raises(SessionFailed) as caught:
         worker.result()
+    assert caught.value.status == Status.LOST
     session.close()

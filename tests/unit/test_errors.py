@@ -10,11 +10,11 @@ import signal
 import time
 
 import pytest
-from waiting import DEADLINE, until
 
 import sshgateway
 from sshgateway import Error, ProxyCommand, ProxyCommandError, _deadline, _messages, errors
 from sshgateway.known_hosts import KnownHosts
+from support.waiting import DEADLINE, until
 
 
 def error_of(call) -> ProxyCommandError:
@@ -77,7 +77,7 @@ def test_it_is_also_the_standard_class_of_its_errno(made) -> None:
 
 
 def test_it_has_exactly_two_arguments(made) -> None:
-    """Paramiko formats e.args[1] and e.args[0] and dies of anything else."""
+    """Paramiko formats e.args[1] and e.args[0], and fails with any other number of arguments."""
     error, _, number = made
     assert len(error.args) == 2
     assert error.args == (number, error.strerror)
@@ -88,7 +88,7 @@ def test_it_has_exactly_two_arguments(made) -> None:
 
 
 def test_it_is_never_a_timeout(made) -> None:
-    """Paramiko and others retry a timeout for ever."""
+    """Paramiko and other callers retry after a timeout without limit."""
     error, _, _ = made
     assert not isinstance(error, TimeoutError)
     assert error.errno not in (errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR)
@@ -112,7 +112,7 @@ def test_it_survives_copying(made) -> None:
         assert (other.args, other.command) == (error.args, error.command)
 
 
-def test_what_was_left_of_a_deadline_is_rounded() -> None:
+def test_the_remaining_time_in_a_message_is_rounded() -> None:
     told = {30: "30 s", 0.2: "0.2 s", 9.98234567: "9.982 s", 86400.0: "86400 s"}
     for timeout, words in told.items():
         assert _deadline.in_seconds(timeout) == words
@@ -143,7 +143,7 @@ def test_a_command_that_was_not_executed_is_described() -> None:
     assert "No such file or directory" in error.args[1]
 
 
-def test_a_program_in_no_directory_of_path_is_named() -> None:
+def test_a_program_that_is_not_in_path_is_named() -> None:
     error = error_of(lambda: ProxyCommand("no-such-program-anywhere x"))
     assert isinstance(error, FileNotFoundError)
     assert "no-such-program-anywhere" in error.args[1]
@@ -158,7 +158,7 @@ def test_a_file_that_may_not_be_executed_is_a_permission_error(tmp_path) -> None
     assert str(program) in error.args[1]
 
 
-def test_a_file_that_is_no_program_is_enoexec(tmp_path) -> None:
+def test_a_file_that_is_not_a_program_is_enoexec(tmp_path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"\0\1\2\3 no program")
     program.chmod(0o755)
@@ -180,7 +180,7 @@ def test_an_argument_list_that_is_too_long_is_reported() -> None:
     assert len(error.args[1]) < 10_000
 
 
-def test_the_text_of_a_talkative_command_is_bounded() -> None:
+def test_the_message_of_a_command_with_much_stderr_is_bounded() -> None:
     error = from_recv("yes 'a long complaint' | head -n 3000 >&2; echo the end >&2; exit 1")
     assert len(error.args[1]) < 2_000
     assert "the end" in error.args[1]
@@ -196,7 +196,7 @@ def test_a_connection_error_handler_catches_it() -> None:
         sock.recv(1)
 
 
-# ---- Of a gateway -----------------------------------------------------------
+# ---- Errors of a gateway ----------------------------------------------------
 
 GATEWAY = "deploy@bastion:22"
 
@@ -238,7 +238,9 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("make", "kind", "standard", "number"), ERRORS.values(), ids=ERRORS)
-def test_an_error_of_a_gateway_keeps_the_contract(make, kind, standard, number) -> None:
+def test_an_error_of_a_gateway_has_the_attributes_of_its_base(
+    make, kind, standard, number
+) -> None:
     error = make()
     assert isinstance(error, kind)
     assert isinstance(error, sshgateway.GatewayError)
@@ -289,6 +291,6 @@ def test_a_refused_channel_has_a_reason(reason: int, to) -> None:
     assert len(error.args[1]) < 1000
 
 
-def test_words_that_repeat_the_reason_are_left_out() -> None:
+def test_a_description_that_repeats_the_reason_is_left_out() -> None:
     error = _messages.channel_refused(GATEWAY, ("db", 22), 1, "Administratively prohibited")
     assert error.args[1].lower().count("administratively") == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""known_hosts: what the files say, how a key is added, and the words of refusals."""
+"""known_hosts: parsing, lookups, adding keys, and the messages of refusals."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from footprint import descriptors
-from waiting import DEADLINE, Worker, until
 
 from sshgateway import errors
 from sshgateway.known_hosts import (
@@ -28,6 +26,8 @@ from sshgateway.known_hosts import (
     key_type,
     lookup_name,
 )
+from support.footprint import descriptors
+from support.waiting import DEADLINE, Worker, until
 
 GATEWAY = "deploy@bastion:22"
 
@@ -65,7 +65,7 @@ def hashed(name: str, salt: bytes = bytes(range(20))) -> str:
 
 @pytest.fixture
 def write(tmp_path: Path):
-    """write(text...) -> KnownHosts of one file per text."""
+    """Call as write(text...): the KnownHosts of one file per text."""
 
     def writer(*texts: str | bytes) -> KnownHosts:
         paths = []
@@ -96,7 +96,7 @@ def test_type_and_fingerprint_are_those_of_ssh_keygen(kind: str, tmp_path: Path)
 @pytest.mark.parametrize(
     "blob", [b"", b"\0", b"\0\0\0\1", A[:-1], A + b"x", string(b"ssh-ed25519"), string(b"a b") * 2]
 )
-def test_what_is_no_key_has_no_type(blob: bytes) -> None:
+def test_a_malformed_key_has_no_type(blob: bytes) -> None:
     with pytest.raises(ValueError, match="public key"):
         key_type(blob)
     assert fingerprint(blob).startswith("SHA256:")
@@ -116,7 +116,7 @@ def test_what_is_no_key_has_no_type(blob: bytes) -> None:
         (("FE80::1%eth0",), "fe80::1%eth0"),
     ],
 )
-def test_a_host_is_looked_up_by(arguments, name: str) -> None:
+def test_the_name_under_which_a_host_is_looked_up(arguments, name: str) -> None:
     assert lookup_name(*arguments) == name
 
 
@@ -157,7 +157,7 @@ def test_a_single_path_is_refused() -> None:
         hashed("host"),
     ],
 )
-def test_a_key_is_known_under(names: str, write) -> None:
+def test_a_key_is_known_under_a_matching_name(names: str, write) -> None:
     known = write(f"{names} {text(A)}\n")
     assert known.check("host", A).state == "match"
     assert known.check("Host", A).state == "match"
@@ -191,14 +191,14 @@ def test_a_key_is_known_under(names: str, write) -> None:
         "host,!" + "*" * 1023,
     ],
 )
-def test_a_key_is_not_known_under(names: str, write) -> None:
+def test_a_key_is_unknown_under_other_names(names: str, write) -> None:
     known = write(f"{names} {text(A)}\n")
     assert known.check("host", A) == Verdict("unknown")
     assert known.check("host", B).state == "unknown"
     assert known.key_types("host") == []
 
 
-def test_many_wildcards_take_no_time(write) -> None:
+def test_many_wildcards_do_not_slow_down_the_match(write) -> None:
     known = write(f"{'*a' * 500} {text(A)}\n")
     assert known.check("a" * 5000 + "b", A).state == "unknown"
 
@@ -218,7 +218,7 @@ def test_many_wildcards_take_no_time(write) -> None:
         "{}\0junk",
     ],
 )
-def test_odd_lines_around_are_passed_over(line: str, write) -> None:
+def test_odd_neighbouring_lines_do_not_hide_a_key(line: str, write) -> None:
     assert write(line.format(*[f"host {text(A)}"] * 2)).check("host", A).state == "match"
 
 
@@ -247,27 +247,27 @@ def test_a_last_line_may_end_without_newline(write) -> None:
         f"# host {text(A)}",
     ],
 )
-def test_a_broken_line_is_no_line(line: str, write) -> None:
+def test_a_broken_line_is_ignored(line: str, write) -> None:
     verdict = write(f"{line}\n").check("host", A)
     assert (verdict.state, verdict.entries) == ("unknown", ())
 
 
 def test_base64_with_bits_left_over_is_broken(write) -> None:
-    """As in b64_pton(): "they become a subliminal channel"."""
+    """As in b64_pton() of OpenBSD, whose comment says: "they become a subliminal channel"."""
     assert text(ECDSA).endswith("8=")
     assert write(f"host {text(ECDSA)}\n").check("host", ECDSA).state == "match"
     assert write(f"host {text(ECDSA)[:-2]}9=\n").check("host", ECDSA).state == "unknown"
 
 
-def test_a_broken_line_for_the_host_is_told(write) -> None:
+def test_a_broken_line_for_the_host_is_reported(write) -> None:
     known = write(f"other {text(B)}\nhost ssh-ed25519 AAAA\nelse ssh-ed25519 AAAA\n")
     verdict = known.check("host", A)
-    assert verdict.notes == (f"{known.paths[0]}:2 is broken and was not used",)
+    assert verdict.notes == (f"{known.paths[0]}:2 is invalid and was ignored",)
     assert verdict.notes[0] in str(known.error(GATEWAY, "host", A, verdict))
 
 
-def test_the_name_of_an_rsa_signature_is_taken_for_that_of_the_key(write) -> None:
-    """As by OpenSSH; the type offered is the key's."""
+def test_the_name_of_an_rsa_signature_algorithm_stands_for_ssh_rsa(write) -> None:
+    """As in OpenSSH; key_types() returns the type of the key."""
     known = write(f"host rsa-sha2-512 {text(RSA).split()[1]}\n")
     assert known.check("host", RSA).state == "match"
     assert known.key_types("host") == ["ssh-rsa"]
@@ -299,7 +299,7 @@ def test_any_file_may_have_the_key(write) -> None:
     assert known.check("host", B).state == "match"
 
 
-def test_another_key_is_a_change_and_its_own_type_is_named_first(write) -> None:
+def test_another_key_is_a_change_and_entries_of_its_own_type_come_first(write) -> None:
     known = write(f"host {text(RSA)}\n", f"host {text(B)}\nh* {text(C)}\n")
     verdict = known.check("host", A)
     assert verdict.state == "changed"
@@ -311,7 +311,7 @@ def test_another_key_is_a_change_and_its_own_type_is_named_first(write) -> None:
 
 
 def test_a_key_of_another_type_is_a_change_too(write) -> None:
-    """As in hostfile.c check_hostkeys_by_key_or_type()."""
+    """As in hostfile.c, check_hostkeys_by_key_or_type()."""
     assert write(f"host {text(RSA)}\n").check("host", A).state == "changed"
 
 
@@ -327,7 +327,7 @@ def test_a_revoked_key_is_never_accepted(marker: str, order: int, write) -> None
     assert known.check("host", B).state == "changed"
 
 
-def test_a_revocation_for_others_says_nothing(write) -> None:
+def test_a_revocation_for_other_hosts_has_no_effect(write) -> None:
     known = write(f"@revoked other {text(A)}\n@revoked host {text(B)}\nhost {text(A)}\n")
     assert known.check("host", A).state == "match"
 
@@ -368,7 +368,7 @@ def test_other_keys_of_the_type_are_not_revoked_with_it(write) -> None:
         assert write(others).check("host", key).state == "unknown"
 
 
-def test_an_authority_alone_makes_nothing_known(write) -> None:
+def test_a_certificate_authority_does_not_make_a_key_known(write) -> None:
     known = write(f"@cert-authority * {text(A)}\n")
     verdict = known.check("host", A)
     assert verdict.state == "unknown"
@@ -377,7 +377,7 @@ def test_an_authority_alone_makes_nothing_known(write) -> None:
     assert known.key_types("host") == []
 
 
-def test_a_port_does_not_fall_back_to_the_host_but_it_is_told(write) -> None:
+def test_a_port_does_not_fall_back_to_the_host_but_the_error_mentions_it(write) -> None:
     known = write(f"host {text(A)}\nhost {text(B)}\n")
     verdict = known.check("[host]:2222", A)
     assert verdict.state == "unknown"
@@ -391,13 +391,13 @@ def test_a_host_does_not_fall_back_to_a_port(write) -> None:
     assert write(f"[host]:2222 {text(A)}\n").check("host", A) == Verdict("unknown")
 
 
-def test_brackets_in_a_line_are_no_wildcard(write) -> None:
+def test_brackets_in_a_line_are_not_wildcards(write) -> None:
     known = write(f"[host]:* {text(A)}\n")
     assert known.check("[host]:2222", A).state == "match"
     assert known.check("host", A).state == "unknown"
 
 
-def test_the_types_known_come_in_the_order_of_the_files_once_each(write) -> None:
+def test_key_types_are_listed_once_each_in_the_order_of_the_files(write) -> None:
     certificate = string(b"ssh-ed25519-cert-v01@openssh.com") + string(b"x") + bytes(8)
     known = write(
         f"other {text(ECDSA)}\nhost {text(RSA)}\nhost {text(certificate)}\n",
@@ -406,7 +406,7 @@ def test_the_types_known_come_in_the_order_of_the_files_once_each(write) -> None
     assert known.key_types("host") == ["ssh-rsa", "ssh-ed25519"]
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, write) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path, write) -> None:
     known = KnownHosts([tmp_path, *write(f"host {text(A)}\n").paths, "nul\0path"])
     assert known.check("host", A).state == "match"
     verdict = known.check("other", A)
@@ -416,7 +416,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, write) -> None:
     assert str(tmp_path) in str(known.error(GATEWAY, "other", A, verdict))
 
 
-def test_what_is_written_later_is_seen(write) -> None:
+def test_a_line_written_later_is_seen(write) -> None:
     known = write("")
     assert known.check("host", A).state == "unknown"
     Path(known.paths[0]).write_text(f"host {text(A)}\n")
@@ -439,7 +439,7 @@ def test_a_name_outside_ascii_is_found(write) -> None:
 # ---- Adding -----------------------------------------------------------------
 
 
-def test_a_key_is_added_and_known_from_then_on(tmp_path: Path) -> None:
+def test_an_added_key_is_known_afterwards(tmp_path: Path) -> None:
     known = KnownHosts([tmp_path / "new" / "known_hosts", tmp_path / "other"])
     verdict = known.add("[Host]:2222", A)
     assert verdict.state == "match"
@@ -483,27 +483,27 @@ def test_a_known_key_is_not_added_again(write) -> None:
 
 
 @pytest.mark.parametrize(("line", "state"), [("h*", "changed"), ("@revoked h*", "revoked")])
-def test_what_the_files_contradict_is_not_added(line: str, state: str, write) -> None:
+def test_a_key_that_contradicts_the_files_is_not_added(line: str, state: str, write) -> None:
     known = write("", f"{line} {text(B)}\n")
     assert known.add("host", A if state == "changed" else B).state == state
     assert Path(known.paths[0]).read_text() == ""
 
 
-def test_the_mode_of_a_file_that_exists_stays(write) -> None:
+def test_the_mode_of_an_existing_file_is_kept(write) -> None:
     known = write("")
     Path(known.paths[0]).chmod(0o644)
     known.add("host", A)
     assert stat.S_IMODE(Path(known.paths[0]).stat().st_mode) == 0o644
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_kept(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
     KnownHosts([tmp_path / "link"]).add("host", A)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == f"host {text(A)}\n"
 
 
-def test_nothing_is_kept_in_dev_null() -> None:
+def test_keys_added_to_dev_null_are_not_kept() -> None:
     known = KnownHosts(["/dev/null"])
     assert known.add("host", A).state == "match"
     assert known.check("host", A).state == "unknown"
@@ -516,7 +516,7 @@ def test_nothing_is_kept_in_dev_null() -> None:
         *["[]:1", "[a,b]:2222", "a\tb", "a\0b", "a\x7fb", "a'b", "a\\b", "a\xa0b"],
     ],
 )
-def test_a_name_that_would_mean_something_else_is_not_written(name: str, write) -> None:
+def test_a_name_with_a_special_meaning_is_not_written(name: str, write) -> None:
     known = write("")
     with pytest.raises(OSError, match="cannot remember") as caught:
         known.add(name, A)
@@ -530,7 +530,7 @@ def test_garbage_is_not_written(write) -> None:
         write("").add("host", b"garbage")
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     missing = tmp_path / "no" / "where" / "known_hosts"
     for path, number in ((tmp_path, errno.EISDIR), (missing, errno.ENOENT)):
         with pytest.raises(OSError, match="cannot remember") as caught:
@@ -542,13 +542,13 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert len(caught.value.args) == 2
 
 
-def test_a_full_disk_is_told() -> None:
+def test_a_full_disk_is_reported() -> None:
     with pytest.raises(OSError, match="/dev/full: No space left") as caught:
         KnownHosts(["/dev/full"]).add("host", A)
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_a_lock_of_somebody_else_is_waited_for(write) -> None:
+def test_the_lock_of_another_process_is_waited_for(write) -> None:
     known = write("")
     with open(known.paths[0]) as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -563,7 +563,7 @@ def test_a_lock_of_somebody_else_is_waited_for(write) -> None:
 
 
 def test_a_file_replaced_under_the_lock_is_not_lost(write, tmp_path: Path) -> None:
-    """ssh-keygen -R writes a new file and renames it."""
+    """ssh-keygen -R writes a new file and renames it to known_hosts."""
     known = write("")
     with open(known.paths[0]) as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -580,7 +580,7 @@ def _add(path: str, keys: list[bytes]) -> None:
         KnownHosts([path]).add(f"host-{fingerprint(key)[7:11].lower()}".replace("/", "-"), key)
 
 
-def test_processes_that_add_at_once_each_write_once(tmp_path: Path) -> None:
+def test_processes_that_add_the_same_keys_at_once_write_each_once(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
     keys = [ed25519(seed) for seed in range(20)]
     context = multiprocessing.get_context("fork")
@@ -598,7 +598,7 @@ def test_processes_that_add_at_once_each_write_once(tmp_path: Path) -> None:
     assert sorted(line.split()[2] for line in lines) == sorted(text(k).split()[1] for k in keys)
 
 
-def test_threads_that_add_another_key_each_leave_one(tmp_path: Path) -> None:
+def test_threads_that_add_different_keys_at_once_leave_one_line(tmp_path: Path) -> None:
     known = KnownHosts([tmp_path / "known_hosts"])
     ready = threading.Barrier(6)
 
@@ -611,14 +611,14 @@ def test_threads_that_add_another_key_each_leave_one(tmp_path: Path) -> None:
     assert Path(known.paths[0]).read_text().count("\n") == 1
 
 
-# ---- The words --------------------------------------------------------------
+# ---- The messages -----------------------------------------------------------
 
 
 def refusal(known: KnownHosts, name: str, key: bytes, **options) -> errors.HostKeyError:
     return known.error(GATEWAY, name, key, known.check(name, key), **options)
 
 
-def test_an_unknown_key_is_told_with_what_to_do(write) -> None:
+def test_the_message_for_an_unknown_key_says_what_to_do(write) -> None:
     known = write("")
     error = refusal(known, "[bastion]:2222", A)
     assert (error.hostname, error.key_type) == ("[bastion]:2222", "ssh-ed25519")
@@ -634,7 +634,7 @@ def test_an_unknown_key_is_told_with_what_to_do(write) -> None:
         assert words in error.args[1]
 
 
-def test_the_advice_for_an_alias_asks_the_real_host(write) -> None:
+def test_the_advice_for_an_alias_names_the_real_host(write) -> None:
     error = refusal(write(""), "the-alias", A, address=("10.0.0.1", 2222))
     assert "ssh-keyscan -p 2222 10.0.0.1" in error.args[1]
     assert "put 'the-alias' for the name" in error.args[1]
@@ -647,7 +647,7 @@ def test_without_files_the_advice_is_to_name_one() -> None:
         assert "known_hosts=" in refusal(KnownHosts(paths), "bastion", A).args[1]
 
 
-def test_a_changed_key_is_told_with_both_fingerprints_and_the_line(write) -> None:
+def test_the_message_for_a_changed_key_has_both_fingerprints_and_the_line(write) -> None:
     known = write(f"# one\n[bastion]:2222 {text(B)}\n")
     error = refusal(known, "[bastion]:2222", A)
     for words in (
@@ -668,7 +668,7 @@ def test_the_advice_for_a_changed_key_works(write) -> None:
     assert known.check("other", A).state == "match"
 
 
-def test_a_revoked_key_is_told_with_its_line(write) -> None:
+def test_the_message_for_a_revoked_key_names_the_line(write) -> None:
     known = write(f"\n\n@revoked * {text(A)}\n")
     error = refusal(known, "bastion", A)
     assert f"{known.paths[0]}:3" in error.args[1]
@@ -676,6 +676,6 @@ def test_a_revoked_key_is_told_with_its_line(write) -> None:
     assert "accept-new" not in error.args[1]
 
 
-def test_a_key_that_matches_is_no_error(write) -> None:
-    with pytest.raises(ValueError, match="no error"):
+def test_a_matching_key_is_not_an_error(write) -> None:
+    with pytest.raises(ValueError, match="not an error"):
         refusal(write(f"bastion {text(A)}\n"), "bastion", A)

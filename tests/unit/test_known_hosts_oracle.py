@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""known_hosts against ``ssh-keygen -F``: the same lines for every name.
+"""known_hosts compared with ``ssh-keygen -F``: both find the same lines for every name.
 
-``ssh-keygen -l -F name`` reads the keys as ssh(1) does and prints each line
-that counts: its number, its marker, and the fingerprint.
+``ssh-keygen -l -F name`` reads the keys as ssh(1) does.  For each line that matches, it
+prints the line's number, its marker and the fingerprint.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def keys(directory: Path) -> list[str]:
-    """ "type base64" of real keys: ssh-keygen checks that numbers are good ones."""
+    """ "type base64" of real keys, because ssh-keygen checks that their numbers are valid."""
     made = []
     for number, kind in enumerate(["ed25519", "ed25519", "ecdsa", "rsa"]):
         file = directory / f"key{number}"
@@ -38,8 +38,8 @@ def keys(directory: Path) -> list[str]:
     return made
 
 
-def asked(name: str, file: Path) -> list[tuple[int, str, str]]:
-    """What ssh-keygen finds: line, marker, fingerprint."""
+def found_by_ssh_keygen(name: str, file: Path) -> list[tuple[int, str, str]]:
+    """The lines that ssh-keygen finds: number, marker, fingerprint."""
     run = ["ssh-keygen", "-l", "-F", name, "-f", str(file)]
     said = subprocess.run(run, capture_output=True, check=False, errors="surrogateescape")
     assert said.returncode in (0, 1), said.stderr
@@ -57,7 +57,7 @@ def found(name: str, file: Path) -> list[tuple[int, str, str]]:
     return [(entry.line, entry.marker, entry.fingerprint) for entry in entries]
 
 
-#: Few characters, so that names and patterns meet.
+#: Few characters, so that generated names often match generated patterns.
 NAMES = st.one_of(
     st.text("ab.", min_size=1, max_size=4),
     st.sampled_from(["[a]:1", "[a]:22", "[a.b]:2222", "a.b", "::1", "[::1]:22", "10.0.0.1"]),
@@ -86,7 +86,7 @@ def hashed_names(draw: st.DrawFn) -> str:
 
 @st.composite
 def key_fields(draw: st.DrawFn) -> tuple[int, str]:
-    """Which key, and how it is written."""
+    """The number of a key, and the way in which it is written."""
     how = draw(
         st.sampled_from(
             ["good"] * 8 + ["cut", "more", "junk", "type", "none", "half", "signature"]
@@ -97,7 +97,7 @@ def key_fields(draw: st.DrawFn) -> tuple[int, str]:
 
 @st.composite
 def lines(draw: st.DrawFn) -> tuple[str, str, tuple[int, str], str]:
-    """Before the key, the space in it, the key, after it."""
+    """The text before the key, the space within it, the key, and the text after it."""
     marker = draw(
         st.sampled_from(
             [""] * 6
@@ -141,7 +141,7 @@ def written(keys: list[str], which: int, how: str, space: str) -> str:
 )
 @example(file=[("*,!a ", " ", (0, "good"), "")], names=["a", "b"], ending="\n")
 @example(file=[("@revoked * ", " ", (3, "good"), "")] * 2, names=["a"], ending="")
-def test_the_same_lines_are_found(file, names, ending, keys, directory) -> None:
+def test_both_find_the_same_lines(file, names, ending, keys, directory) -> None:
     path = directory / "known_hosts"
     content = []
     for line in file:
@@ -152,7 +152,7 @@ def test_the_same_lines_are_found(file, names, ending, keys, directory) -> None:
             content.append(before + written(keys, which, how, space) + after)
     path.write_bytes(("\n".join(content) + ending).encode())
     for name in names:
-        assert found(name, path) == asked(name, path), path.read_text()
+        assert found(name, path) == found_by_ssh_keygen(name, path), path.read_text()
 
 
 def test_files_that_ssh_keygen_hashed_are_read(keys, directory) -> None:
@@ -167,5 +167,5 @@ def test_files_that_ssh_keygen_hashed_are_read(keys, directory) -> None:
         key = base64.b64decode(keys[number % 4].split()[1])
         verdict = known.check(name, key)
         assert (verdict.state, verdict.entries[0].line) == ("match", number + 1)
-        assert asked(name, path) == [(number + 1, "", fingerprint(key))]
+        assert found_by_ssh_keygen(name, path) == [(number + 1, "", fingerprint(key))]
     assert known.check("c", base64.b64decode(keys[0].split()[1])).state == "unknown"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Two libssh2 sessions that hear each other through memory, their keys set by
- * hand: `ours`, which is under test, and `theirs`, by which a test says what
- * it likes, down to single packets. For that it needs libssh2's insides.
+ * A pair of libssh2 sessions that exchange packets through memory buffers,
+ * with keys that the test sets. `ours` is the session under test. `theirs`
+ * plays the server: it can send any message, and it records the messages that
+ * arrive. This needs libssh2's internal headers.
  */
 #ifndef PAIR_H
 #define PAIR_H
@@ -28,7 +29,7 @@ static const char *running;
 #define CHECK(condition)                                                      \
     do {                                                                      \
         if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__,    \
+            fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, __LINE__,    \
                     running, #condition);                                     \
             exit(1);                                                          \
         }                                                                     \
@@ -45,7 +46,7 @@ static const char *running;
         }                                                                     \
     } while (0)
 
-/* RUN(case): each case starts anew. */
+/* RUN(case): run a test case. Each case makes its own pair. */
 #define RUN(function)                                                         \
     do {                                                                      \
         running = #function;                                                  \
@@ -57,8 +58,8 @@ static const char *running;
 struct wire {
     unsigned char *data;
     size_t start, end, size;
-    size_t chunk; /* at most that many bytes a recv; 0: no limit */
-    size_t room;  /* that many bytes until a send would block; 0: no limit */
+    size_t chunk; /* most bytes that one recv returns; 0: no limit */
+    size_t room;  /* 1 + bytes that can be sent before EAGAIN; 0: no limit */
 };
 
 struct side {
@@ -119,7 +120,7 @@ static LIBSSH2_RECV_FUNC(wire_recv)
 
 #define KEY_SIZE 64
 
-/* A key, or initial value, of libssh2's own to keep. */
+/* Returns a key or initialisation vector that libssh2 may keep and free. */
 HELPER unsigned char *
 new_key(LIBSSH2_SESSION *session)
 {
@@ -185,10 +186,10 @@ set_cipher(LIBSSH2_SESSION *session, libssh2_endpoint_data *end,
     session->state = LIBSSH2_STATE_NEWKEYS | LIBSSH2_STATE_AUTHENTICATED;
 }
 
-/* ---- What they hear --------------------------------------------------- */
+/* ---- Messages that `theirs` receives ---------------------------------- */
 
-/* What they have heard goes no further: libssh2 would act on it as a client.
- * (Linked with --wrap.) */
+/* A message that `theirs` received. It is recorded here and not passed on,
+ * because libssh2 would process it as a client. (Linked with --wrap.) */
 struct tap {
     struct tap *next;
     size_t n;
@@ -244,7 +245,7 @@ side_open(struct side *side, struct wire *in, struct wire *out)
     side->session->socket_state = LIBSSH2_SOCKET_CONNECTED;
 }
 
-/* As it is before the first key exchange. */
+/* Open a pair in the state before the first key exchange. */
 HELPER void
 pair_open_plain(struct pair *pair)
 {
@@ -254,7 +255,8 @@ pair_open_plain(struct pair *pair)
     tapped = pair->theirs.session;
 }
 
-/* As it is after authentication: `up` is what we encrypt with, `down` they. */
+/* Open a pair in the state after authentication. `ours` encrypts with the
+ * cipher `up`, `theirs` with the cipher `down`. */
 HELPER void
 pair_open_with(struct pair *pair, const char *up, const char *down,
                const char *mac)
@@ -270,13 +272,14 @@ pair_open_with(struct pair *pair, const char *up, const char *down,
     set_cipher(ours, &ours->remote, down, mac, 0);
 }
 
+/* The same with hmac-sha2-256. */
 HELPER void
 pair_open(struct pair *pair, const char *up, const char *down)
 {
     pair_open_with(pair, up, down, "hmac-sha2-256");
 }
 
-/* Nothing has to be said any more. */
+/* Free the session without sending anything. */
 HELPER void
 side_close(struct side *side)
 {
@@ -299,7 +302,7 @@ pair_close(struct pair *pair)
     free(pair->wires[1].data);
 }
 
-/* ---- What is said ----------------------------------------------------- */
+/* ---- Messages --------------------------------------------------------- */
 
 struct message {
     unsigned char data[40000];
@@ -333,6 +336,7 @@ put_text(struct message *message, const char *text)
     put_string(message, text, strlen(text));
 }
 
+/* Send the message from that side. */
 HELPER void
 say(struct side *side, const struct message *message)
 {
@@ -341,8 +345,9 @@ say(struct side *side, const struct message *message)
              0);
 }
 
-/* Take in all that has come; what it ended with.  (EAGAIN may only mean that
- * one recv brought less than a block.) */
+/* Read all packets that have arrived at that side; returns the last result.
+ * (EAGAIN does not end the loop while there is data, because one recv may
+ * return less than a block.) */
 HELPER int
 listen_to(struct side *side)
 {
@@ -356,7 +361,8 @@ listen_to(struct side *side)
     return rc;
 }
 
-/* The next message of that type that they have heard; 0: none. */
+/* Take the oldest message of that type that `theirs` received. Returns 0 if
+ * there is none. */
 HELPER int
 they_hear(struct pair *pair, unsigned char type, struct message *message)
 {
@@ -378,7 +384,8 @@ they_hear(struct pair *pair, unsigned char type, struct message *message)
     return 1;
 }
 
-/* The next message of that type that is queued with us; 0: none. */
+/* Take the oldest message of that type from the queue of `ours`. Returns 0 if
+ * there is none. */
 HELPER int
 we_hear(struct pair *pair, unsigned char type, struct message *message)
 {
@@ -409,8 +416,8 @@ u32_at(const struct message *message, size_t at)
 #define WINDOW 100000
 #define PACKET_SIZE 32768
 
-/* Their answer to the oldest open that has come: confirmed, by the number
- * that ours has plus 1000. */
+/* Confirm the oldest open that `theirs` received. The server's channel number
+ * is ours plus 1000. Returns our channel number. */
 HELPER uint32_t
 confirm_open(struct pair *pair)
 {
@@ -431,6 +438,7 @@ confirm_open(struct pair *pair)
     return id;
 }
 
+/* Start or continue an open; returns NULL until it is confirmed. */
 HELPER LIBSSH2_CHANNEL *
 ask_open(struct pair *pair)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches channels-by-number, a-queue-a-channel, many-opens-at-once,
- * a-refusal-in-the-servers-words and who-is-ready.
+ * Tests of the patches channel-lookup-table, one-queue-per-channel,
+ * concurrent-opens, open-failure-descriptions and ready-channels.
  */
 #include "pair.h"
 
@@ -15,8 +15,8 @@ static struct message said, heard;
 
 /* ---- Many channels ---------------------------------------------------- */
 
-/* The processor's time, in seconds, that a burst of small packets takes when
- * it goes to the first of `n` channels, or with `last` to the last. */
+/* Returns the CPU time, in seconds, for reading a burst of small packets that
+ * are sent to the first of `n` channels or, with `last`, to the last. */
 static double
 time_of_burst(int n, int last)
 {
@@ -47,10 +47,10 @@ time_of_burst(int n, int last)
     return (double)(end - start) / CLOCKS_PER_SEC;
 }
 
-/* One after the other, it would take ten times as long and more.  On a busy
- * machine even the processor's time is not always the same. */
+/* A linear search takes more than ten times as long. The comparison is
+ * repeated, because even the CPU time varies on a busy machine. */
 static int
-is_found_soon(int last)
+lookup_is_fast(int last)
 {
     int tries = 5;
 
@@ -62,14 +62,14 @@ is_found_soon(int last)
 }
 
 static void
-a_channel_among_many_is_found(void)
+looking_up_a_channel_takes_constant_time(void)
 {
-    CHECK(is_found_soon(0));
-    CHECK(is_found_soon(1));
+    CHECK(lookup_is_fast(0));
+    CHECK(lookup_is_fast(1));
 }
 
 static void
-numbers_are_not_used_twice(void)
+ids_in_use_are_not_assigned_again(void)
 {
     LIBSSH2_CHANNEL *first, *second;
     struct pair pair;
@@ -86,7 +86,7 @@ numbers_are_not_used_twice(void)
 }
 
 static void
-channels_that_share_a_bucket_are_apart(void)
+channels_of_one_bucket_are_distinguished(void)
 {
     LIBSSH2_CHANNEL *channels[3];
     struct pair pair;
@@ -96,7 +96,7 @@ channels_that_share_a_bucket_are_apart(void)
         pair.ours.session->next_channel = 7 + i * LIBSSH2_CHANNEL_BUCKETS;
         channels[i] = open_channel(&pair);
     }
-    channels[1]->local.close = 1; /* so that nothing is waited for */
+    channels[1]->local.close = 1; /* so that free waits for no reply */
     CHECK_EQ(libssh2_channel_free(channels[1]), 0);
     say_data(&pair, 7, "a", 1);
     say_data(&pair, 7 + LIBSSH2_CHANNEL_BUCKETS, "b", 1);
@@ -110,7 +110,7 @@ channels_that_share_a_bucket_are_apart(void)
 /* ---- Queues ----------------------------------------------------------- */
 
 static void
-a_read_looks_at_its_own_packets_only(void)
+a_read_scans_only_the_packets_of_its_channel(void)
 {
     LIBSSH2_CHANNEL *idle, *busy;
     struct pair pair;
@@ -131,7 +131,7 @@ a_read_looks_at_its_own_packets_only(void)
         CHECK_EQ(libssh2_channel_eof(idle), 0);
         CHECK(libssh2_channel_window_read_ex(idle, NULL, NULL) != 0);
     }
-    /* a second or more otherwise */
+    /* a scan of all packets takes a second or more */
     CHECK((double)(clock() - start) / CLOCKS_PER_SEC < 0.2);
     pair_close(&pair);
 }
@@ -148,7 +148,7 @@ say_extended(struct pair *pair, uint32_t channel, const char *data)
 }
 
 static void
-streams_of_a_channel_are_read_apart(void)
+streams_of_a_channel_are_read_separately(void)
 {
     unsigned long avail;
     LIBSSH2_CHANNEL *channel;
@@ -198,7 +198,7 @@ start_open(struct pair *pair)
     return channel;
 }
 
-/* What they answer to the channel of ours with that number. */
+/* Send a reply to the open of our channel `id`. */
 static void
 answer(struct pair *pair, uint32_t id, int type, uint32_t second)
 {
@@ -253,7 +253,7 @@ opens_are_answered_in_any_order(void)
 }
 
 static void
-opens_of_both_kinds_get_along(void)
+opens_with_both_functions_are_independent(void)
 {
     LIBSSH2_CHANNEL *slow, *channel;
     struct pair pair;
@@ -289,7 +289,7 @@ opens_that_are_abandoned_are_closed(void)
     CONFIRM(&pair, 0);
     REFUSE(&pair, 1, SSH_OPEN_CONNECT_FAILED);
     CONFIRM(&pair, 2);
-    CONFIRM(&pair, 55); /* to nothing */
+    CONFIRM(&pair, 55); /* for no open */
     CHECK_EQ(libssh2_channel_open_poll(third), 0);
     CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN);
     CHECK(they_hear(&pair, SSH_MSG_CHANNEL_CLOSE, &heard));
@@ -310,7 +310,7 @@ opens_that_take_too_long_are_abandoned(void)
     CHECK_EQ(libssh2_session_last_errno(pair.ours.session),
              LIBSSH2_ERROR_TIMEOUT);
     pair.ours.session->packet_read_timeout = 60;
-    CHECK(ask_open(&pair) == NULL); /* another one */
+    CHECK(ask_open(&pair) == NULL); /* a new open */
     CONFIRM(&pair, 0);
     CHECK(ask_open(&pair) == NULL);
     CONFIRM(&pair, 1);
@@ -343,7 +343,7 @@ opens_end_with_the_session(void)
 }
 
 static void
-opens_under_way_are_finished_before_they_are_freed(void)
+opens_sent_in_part_are_completed_before_free(void)
 {
     LIBSSH2_CHANNEL *channel, *other;
     struct pair pair;
@@ -389,7 +389,7 @@ opens_are_refused_for_every_reason(void)
 }
 
 static void
-a_refusal_that_is_cut_is_an_error_of_the_connection(void)
+a_truncated_open_failure_is_a_protocol_error(void)
 {
     struct pair pair;
     LIBSSH2_CHANNEL *channel;
@@ -412,13 +412,14 @@ refuse_with(struct pair *pair, uint32_t why, const char *words, size_t n)
     put_u32(&said, 0);
     put_u32(&said, why);
     put_text(&said, words);
-    _libssh2_htonu32(said.data + 9, (uint32_t)n); /* or so it says */
+    _libssh2_htonu32(said.data + 9, (uint32_t)n); /* the claimed length */
     say(&pair->theirs, &said);
 }
 
-/* As much of them as is there, whatever length the server gives. */
+/* The text has the part of the description that arrived, whatever length the
+ * server claims. */
 static void
-a_refusal_is_told_in_the_servers_words(void)
+an_open_failure_includes_the_servers_description(void)
 {
     static char long_words[3000];
     const struct {
@@ -456,7 +457,7 @@ a_refusal_is_told_in_the_servers_words(void)
     }
 }
 
-/* ---- Who is ready ----------------------------------------------------- */
+/* ---- Ready channels --------------------------------------------------- */
 
 static void
 say_to(struct pair *pair, int type, const LIBSSH2_CHANNEL *channel)
@@ -464,12 +465,12 @@ say_to(struct pair *pair, int type, const LIBSSH2_CHANNEL *channel)
     said.n = 0;
     put_byte(&said, (unsigned)type);
     put_u32(&said, channel->local.id);
-    put_u32(&said, 1); /* WINDOW_ADJUST alone has it */
+    put_u32(&said, 1); /* only WINDOW_ADJUST has this field */
     say(&pair->theirs, &said);
 }
 
 static void
-all_is_taken_in_without_a_channel(void)
+packets_are_received_without_a_channel(void)
 {
     struct pair pair;
 
@@ -490,7 +491,7 @@ all_is_taken_in_without_a_channel(void)
 }
 
 static void
-who_is_ready_is_told_once_in_order(void)
+ready_channels_are_returned_once_in_order(void)
 {
     static const int types[] = {SSH_MSG_CHANNEL_WINDOW_ADJUST,
                                 SSH_MSG_CHANNEL_EOF, SSH_MSG_CHANNEL_CLOSE};
@@ -523,7 +524,7 @@ who_is_ready_is_told_once_in_order(void)
 }
 
 static void
-who_is_ready_may_be_freed(void)
+ready_channels_may_be_freed(void)
 {
     LIBSSH2_CHANNEL *first, *second, *third;
     struct pair pair;
@@ -547,26 +548,26 @@ int
 main(int argc, char **argv)
 {
     libssh2_init(0);
-    if (argc == 2) { /* for callgrind */
+    if (argc == 2) { /* for measuring with callgrind */
         time_of_burst(atoi(argv[1]), 1);
         return 0;
     }
-    RUN(a_channel_among_many_is_found);
-    RUN(numbers_are_not_used_twice);
-    RUN(channels_that_share_a_bucket_are_apart);
-    RUN(a_read_looks_at_its_own_packets_only);
-    RUN(streams_of_a_channel_are_read_apart);
+    RUN(looking_up_a_channel_takes_constant_time);
+    RUN(ids_in_use_are_not_assigned_again);
+    RUN(channels_of_one_bucket_are_distinguished);
+    RUN(a_read_scans_only_the_packets_of_its_channel);
+    RUN(streams_of_a_channel_are_read_separately);
     RUN(opens_are_answered_in_any_order);
-    RUN(opens_of_both_kinds_get_along);
+    RUN(opens_with_both_functions_are_independent);
     RUN(opens_that_are_abandoned_are_closed);
     RUN(opens_that_take_too_long_are_abandoned);
     RUN(opens_end_with_the_session);
-    RUN(opens_under_way_are_finished_before_they_are_freed);
+    RUN(opens_sent_in_part_are_completed_before_free);
     RUN(opens_are_refused_for_every_reason);
-    RUN(a_refusal_that_is_cut_is_an_error_of_the_connection);
-    RUN(a_refusal_is_told_in_the_servers_words);
-    RUN(all_is_taken_in_without_a_channel);
-    RUN(who_is_ready_is_told_once_in_order);
-    RUN(who_is_ready_may_be_freed);
+    RUN(a_truncated_open_failure_is_a_protocol_error);
+    RUN(an_open_failure_includes_the_servers_description);
+    RUN(packets_are_received_without_a_channel);
+    RUN(ready_channels_are_returned_once_in_order);
+    RUN(ready_channels_may_be_freed);
     return 0;
 }

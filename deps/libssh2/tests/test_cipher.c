@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patch one-cipher-call-a-packet: right, and few calls of the cipher.
- * Linked with --wrap=EVP_Cipher.
+ * Tests of the patch one-cipher-call-per-packet: packets arrive unchanged, and
+ * the cipher is called only a few times. Linked with --wrap=EVP_Cipher.
  */
 #include "pair.h"
 
 #include <openssl/evp.h>
 
-#define PACKET 192 /* a type that libssh2 only queues */
-#define CALLS 5    /* AES-GCM: two additional data, one tag; the body in two */
+#define PACKET 192 /* a message type that libssh2 queues */
+#define CALLS 5    /* AES-GCM: additional data twice, body twice, tag once */
 
 static long calls;
 
@@ -71,13 +71,13 @@ every_size_arrives_in_pieces_of_every_size(void)
 }
 
 static void
-a_flipped_bit_is_noticed(void)
+a_flipped_bit_is_detected(void)
 {
     static struct message said, heard;
     struct pair pair;
 
     for (size_t c = 0; c < sizeof(ciphers) / sizeof(*ciphers); c++) {
-        /* not in the length: that may ask for more than there is */
+        /* not in the length: libssh2 might wait for more bytes */
         for (size_t at = 4; at < 200; at += 13) {
             int rc;
 
@@ -98,7 +98,7 @@ a_flipped_bit_is_noticed(void)
 }
 
 static void
-the_cipher_is_called_a_few_times_a_packet(void)
+the_cipher_is_called_a_few_times_per_packet(void)
 {
     static struct message said, heard;
     struct pair pair;
@@ -118,7 +118,7 @@ the_cipher_is_called_a_few_times_a_packet(void)
     }
 }
 
-/* For callgrind: test_cipher CIPHER COUNT. */
+/* For measuring with callgrind: test_cipher CIPHER COUNT. */
 static void
 carry(const char *cipher, int count)
 {
@@ -143,7 +143,7 @@ main(int argc, char **argv)
         return 0;
     }
     RUN(every_size_arrives_in_pieces_of_every_size);
-    RUN(a_flipped_bit_is_noticed);
-    RUN(the_cipher_is_called_a_few_times_a_packet);
+    RUN(a_flipped_bit_is_detected);
+    RUN(the_cipher_is_called_a_few_times_per_packet);
     return 0;
 }

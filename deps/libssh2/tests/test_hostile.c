@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches packet-lengths, payload-freed-once, short-messages and
- * no-key-exchange-by-an-extension: what a hostile server may send.  Much of
- * this fails without them only with the address sanitizer.
+ * Tests of the patches packet-lengths, payload-double-free,
+ * truncated-messages, pseudo-key-exchange-methods and report-a-failed-rekey:
+ * packets and messages of a hostile server. Without the patches, many of these
+ * tests fail only with the address sanitizer.
  */
 #include "pair.h"
 
 #include <time.h>
 
-/* ---- Packets that libssh2 would not make ------------------------------ */
+/* ---- Packets that libssh2 would not send ------------------------------ */
 
-/* A packet that says it is `length` bytes long and is `body` bytes, all of
- * them `fill`, in their cipher. */
+/* Send a packet that claims a length of `length` and has `body` bytes, all of
+ * them `fill`, encrypted with the cipher of that side. */
 static void
 forge(struct side *side, uint32_t length, size_t body, int fill)
 {
@@ -54,7 +55,7 @@ forge(struct side *side, uint32_t length, size_t body, int fill)
     CHECK_EQ(session->send(0, buffer, n, 0, &session->abstract), n);
 }
 
-/* Each is refused; one after the other, as whoever ignores errors would. */
+/* Check that such a packet is refused. */
 static void
 refused(const char *cipher, const char *mac, uint32_t length, size_t body,
         int fill)
@@ -65,7 +66,7 @@ refused(const char *cipher, const char *mac, uint32_t length, size_t body,
     pair_open_with(&pair, cipher, cipher, mac);
     forge(&pair.theirs, length, body, fill);
     rc = listen_to(&pair.ours);
-    if (rc == LIBSSH2_ERROR_EAGAIN) { /* it waits for the rest */
+    if (rc == LIBSSH2_ERROR_EAGAIN) { /* libssh2 waits for the rest */
         forge(&pair.theirs, length, 1024, fill);
         rc = listen_to(&pair.ours);
     }
@@ -134,8 +135,8 @@ lengths_with_gcm(void)
 static void
 lengths_of_padding(void)
 {
-    refused("aes128-ctr", ETM, 32, 32, 250); /* more than there is */
-    refused("aes128-ctr", ETM, 32, 32, 31);  /* all there is */
+    refused("aes128-ctr", ETM, 32, 32, 250); /* more than the packet holds */
+    refused("aes128-ctr", ETM, 32, 32, 31);  /* the whole packet */
     refused("aes128-ctr", MAC, 28, 28, 250);
     refused("aes128-ctr", MAC, 28, 28, 27);
     refused(GCM, MAC, 32, 32, 31);
@@ -143,7 +144,7 @@ lengths_of_padding(void)
     refused(CHACHA, MAC, 32, 32, 250);
 }
 
-/* ---- Forged, and the session is freed afterwards ---------------------- */
+/* ---- Forged packets, after which the session is freed ----------------- */
 
 static void
 flip_and_free(const char *cipher, const char *mac, size_t from_end)
@@ -156,7 +157,7 @@ flip_and_free(const char *cipher, const char *mac, size_t from_end)
     said.n = 0;
     put_byte(&said, SSH_MSG_IGNORE);
     put_string(&said, (const char[100]){0}, 100);
-    say(&pair.theirs, &said); /* one that is right, whose buffer is gone */
+    say(&pair.theirs, &said); /* a valid packet, which is freed */
     say(&pair.theirs, &said);
     wire = pair.ours.in;
     wire->data[wire->end - from_end] ^= 1;
@@ -176,10 +177,10 @@ a_forged_packet_is_freed_once(void)
     }
 }
 
-/* ---- Messages that end early ------------------------------------------ */
+/* ---- Truncated messages ----------------------------------------------- */
 
 static void
-short_ext_info_takes_no_time(void)
+truncated_ext_info_is_processed_at_once(void)
 {
     static struct message said;
     struct pair pair;
@@ -204,7 +205,7 @@ static LIBSSH2_ALLOC_FUNC(note_alloc)
 }
 
 static void
-short_exit_signals_cost_no_memory(void)
+truncated_exit_signals_allocate_no_memory(void)
 {
     static struct message said;
     LIBSSH2_CHANNEL *channel;
@@ -224,7 +225,7 @@ short_exit_signals_cost_no_memory(void)
     CHECK(biggest < 1 << 20);
     CHECK(channel->exit_signal == NULL);
 
-    /* one after the other: the sanitizer says whether one is lost */
+    /* send two: the sanitizer reports whether the first name leaks */
     said.n -= 4;
     put_text(&said, "TERM");
     say(&pair.theirs, &said);
@@ -235,7 +236,7 @@ short_exit_signals_cost_no_memory(void)
 }
 
 static void
-short_service_accept_is_refused(void)
+truncated_service_accept_is_refused(void)
 {
     static struct message said;
     struct pair pair;
@@ -275,7 +276,7 @@ say_kexinit(struct pair *pair, const char *methods)
 }
 
 static void
-a_method_that_is_none_is_refused(void)
+a_pseudo_method_is_refused(void)
 {
     static const char *const names[] = {"ext-info-c",
                                         "kex-strict-c-v00@openssh.com"};
@@ -306,15 +307,15 @@ a_method_that_is_none_is_refused(void)
     }
 }
 
-/* In one call, as all of it is there. */
+/* The whole exchange happens in one call, because all of it has arrived. */
 static void
-a_failed_rekey_is_told(void)
+a_failed_rekey_is_reported(void)
 {
     struct pair pair;
     int rc;
 
     pair_open(&pair, GCM, GCM);
-    say_kexinit(&pair, "no method that anybody knows");
+    say_kexinit(&pair, "an-unknown-method");
     rc = listen_to(&pair.ours);
     CHECK(rc < 0);
     CHECK(rc != LIBSSH2_ERROR_EAGAIN);
@@ -331,10 +332,10 @@ main(void)
     RUN(lengths_with_gcm);
     RUN(lengths_of_padding);
     RUN(a_forged_packet_is_freed_once);
-    RUN(short_ext_info_takes_no_time);
-    RUN(short_exit_signals_cost_no_memory);
-    RUN(short_service_accept_is_refused);
-    RUN(a_method_that_is_none_is_refused);
-    RUN(a_failed_rekey_is_told);
+    RUN(truncated_ext_info_is_processed_at_once);
+    RUN(truncated_exit_signals_allocate_no_memory);
+    RUN(truncated_service_accept_is_refused);
+    RUN(a_pseudo_method_is_refused);
+    RUN(a_failed_rekey_is_reported);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patch memory-back-to-its-owner: keys, with an allocator whose blocks are
- * nobody else's.
+ * Test of the patch ecdsa-buffers-from-malloc: ECDSA keys with an allocator
+ * whose blocks no other allocator can free.
  */
 #include "pair.h"
 
@@ -59,7 +59,7 @@ write_key(EVP_PKEY *key, char *text, size_t size, int is_traditional)
     return (size_t)n;
 }
 
-/* Read its public half, and sign, as publickey authentication does. */
+/* Read the public key and sign, as publickey authentication does. */
 static void
 use_key(LIBSSH2_SESSION *session, const char *text, size_t n)
 {
@@ -86,7 +86,7 @@ use_key(LIBSSH2_SESSION *session, const char *text, size_t n)
 }
 
 static void
-ecdsa_keys_with_an_allocator_of_ones_own(void)
+ecdsa_keys_work_with_a_custom_allocator(void)
 {
     static const char *const curves[] = {"P-256", "P-384", "P-521"};
     LIBSSH2_SESSION *session = libssh2_session_init_ex(own_alloc, own_free,
@@ -116,6 +116,6 @@ int
 main(void)
 {
     libssh2_init(0);
-    RUN(ecdsa_keys_with_an_allocator_of_ones_own);
+    RUN(ecdsa_keys_work_with_a_custom_allocator);
     return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Patches directions-with-different-ciphers, rekey-after-a-partial-send,
- * forget-a-freed-channel, replies-nobody-waits-for, data-before-the-end,
- * padding-from-a-stock.
+ * Tests of the patches directions-with-different-ciphers,
+ * rekey-after-a-partial-send, pointers-to-freed-channels, keepalive-replies,
+ * data-before-disconnect and buffered-random-padding.
  */
 #include "pair.h"
 
@@ -13,7 +13,7 @@
 static struct message said, heard;
 
 static void
-directions_need_not_agree(void)
+directions_may_use_different_ciphers(void)
 {
     static const char *const ciphers[] = {GCM, CTR, CHACHA, "aes128-cbc"};
 
@@ -58,7 +58,7 @@ __wrap_RAND_bytes(unsigned char *to, int n)
 #define LEAST 4 /* RFC 4253 6 */
 
 static void
-padding_comes_from_a_stock(void)
+padding_comes_from_a_buffer(void)
 {
     const size_t n = 10000;
     struct pair pair;
@@ -72,14 +72,14 @@ padding_comes_from_a_stock(void)
         CHECK(they_hear(&pair, SSH_MSG_CHANNEL_SUCCESS, &heard));
     }
     CHECK(draws < n / 20);
-    CHECK(drawn >= n * LEAST); /* none of it twice */
+    CHECK(drawn >= n * LEAST); /* no byte is used twice */
     pair_close(&pair);
 }
 
-/* ---- New keys --------------------------------------------------------- */
+/* ---- Key exchange ----------------------------------------------------- */
 
 static void
-ask_for_new_keys(struct pair *pair)
+say_kexinit(struct pair *pair)
 {
     static const char *const lists[] = {
         "curve25519-sha256", "ssh-ed25519", GCM,    GCM, "hmac-sha2-256",
@@ -99,7 +99,7 @@ ask_for_new_keys(struct pair *pair)
 }
 
 static void
-new_keys_wait_for_a_packet_that_is_under_way(void)
+key_exchange_waits_for_a_partly_sent_packet(void)
 {
     struct pair pair;
     struct wire *out;
@@ -111,15 +111,15 @@ new_keys_wait_for_a_packet_that_is_under_way(void)
     CHECK_EQ(_libssh2_transport_send(pair.ours.session, data, sizeof(data),
                                      NULL, 0),
              LIBSSH2_ERROR_EAGAIN);
-    ask_for_new_keys(&pair);
+    say_kexinit(&pair);
     CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN);
     CHECK(pair.ours.session->state & LIBSSH2_STATE_EXCHANGING_KEYS);
     out->room = 0;
     CHECK_EQ(_libssh2_transport_send(pair.ours.session, data, sizeof(data),
                                      NULL, 0),
              0);
-    /* the packet has gone, and their side understands what follows: our
-     * part of the exchange */
+    /* the packet was sent, and `theirs` can decrypt our part of the key
+     * exchange, which follows */
     listen_to(&pair.ours);
     CHECK(they_hear(&pair, SSH_MSG_IGNORE, &heard));
     CHECK(they_hear(&pair, SSH_MSG_KEXINIT, &heard));
@@ -129,7 +129,7 @@ new_keys_wait_for_a_packet_that_is_under_way(void)
 /* ---- Channels that are freed ------------------------------------------ */
 
 static void
-a_channel_is_freed_while_its_refund_waits(void)
+a_channel_is_freed_while_its_window_adjustment_waits(void)
 {
     LIBSSH2_CHANNEL *channel, *other;
     struct pair pair;
@@ -149,9 +149,9 @@ a_channel_is_freed_while_its_refund_waits(void)
     pair.ours.out->room = 10;
     CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN);
     CHECK(pair.ours.session->packAdd_channelp == channel);
-    CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN); /* once more */
+    CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN); /* the same again */
     pair.ours.out->room = 0;
-    pair.ours.session->packet.olen = 0; /* as if that had gone, for the rest */
+    pair.ours.session->packet.olen = 0; /* as if it had been sent */
     channel->local.close = 1;
     CHECK_EQ(libssh2_channel_free(channel), 0);
     CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN);
@@ -162,7 +162,7 @@ a_channel_is_freed_while_its_refund_waits(void)
 }
 
 static void
-a_refund_that_waited_is_made(void)
+a_delayed_window_adjustment_is_sent(void)
 {
     LIBSSH2_CHANNEL *channel;
     struct pair pair;
@@ -182,7 +182,7 @@ a_refund_that_waited_is_made(void)
     pair.ours.out->room = 0;
     CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN);
     CHECK_EQ(channel->remote.window_size, WINDOW);
-    listen_to(&pair.theirs); /* and it has all arrived there */
+    listen_to(&pair.theirs); /* and all of it arrives */
     CHECK_EQ(pair.theirs.in->start, pair.theirs.in->end);
     pair_close(&pair);
 }
@@ -224,7 +224,7 @@ replies_to_keepalives_are_not_kept(void)
         CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN);
         CHECK(_libssh2_list_first(&pair.ours.session->packets) == NULL);
     }
-    say_reply(&pair, SSH_MSG_REQUEST_SUCCESS); /* to nothing at all */
+    say_reply(&pair, SSH_MSG_REQUEST_SUCCESS); /* for no request */
     CHECK_EQ(listen_to(&pair.ours), LIBSSH2_ERROR_EAGAIN);
     CHECK(_libssh2_list_first(&pair.ours.session->packets) == NULL);
     pair_close(&pair);
@@ -254,10 +254,10 @@ a_listener_gets_the_reply_to_its_own_request(void)
     pair_close(&pair);
 }
 
-/* ---- The end ---------------------------------------------------------- */
+/* ---- The end of the connection ---------------------------------------- */
 
 static void
-what_came_before_a_disconnect_is_delivered(void)
+data_before_a_disconnect_is_delivered(void)
 {
     LIBSSH2_CHANNEL *full, *done, *empty;
     struct pair pair;
@@ -295,13 +295,13 @@ int
 main(void)
 {
     libssh2_init(0);
-    RUN(directions_need_not_agree);
-    RUN(padding_comes_from_a_stock);
-    RUN(new_keys_wait_for_a_packet_that_is_under_way);
-    RUN(a_channel_is_freed_while_its_refund_waits);
-    RUN(a_refund_that_waited_is_made);
+    RUN(directions_may_use_different_ciphers);
+    RUN(padding_comes_from_a_buffer);
+    RUN(key_exchange_waits_for_a_partly_sent_packet);
+    RUN(a_channel_is_freed_while_its_window_adjustment_waits);
+    RUN(a_delayed_window_adjustment_is_sent);
     RUN(replies_to_keepalives_are_not_kept);
     RUN(a_listener_gets_the_reply_to_its_own_request);
-    RUN(what_came_before_a_disconnect_is_delivered);
+    RUN(data_before_a_disconnect_is_delivered);
     return 0;
 }

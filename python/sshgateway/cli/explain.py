@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""``sshgateway route``: the way to a host, told, and gone if wanted.
+"""``sshgateway route``: print the way to a host, and try it with --try.
 
-First the facts are gathered, as JSON has them; then they are shown.
+The facts are collected in a dictionary, which is the output of --json; then they are printed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sshgateway.route import Way
 
 __all__ = ["explain"]
 
-#: Seconds for what has no ConnectTimeout, and for a server's first words.
+#: Seconds for a host without ConnectTimeout.
 _PATIENCE = 15.0
 _LABEL = 15
 
@@ -46,7 +46,16 @@ def explain(
     is_tried: bool,
     as_json: bool,
 ) -> int:
-    """Print it; the exit status."""
+    """Print the way to a host.
+
+    - host, port, user, gateway, ssh_config: as for ``route.create_connection()``.
+    - timeout (float or None): seconds for all steps.
+    - prompt: asks a person during a login; see ``login.Prompt``.
+    - is_tried (bool): connect too.
+    - as_json (bool): print JSON.
+
+    Returns the exit status: 0, or 1 if the way cannot be determined or fails.
+    """
     facts: Facts = {"host": host, "stopped": None}
     try:
         way = route.find_way(
@@ -63,7 +72,7 @@ def explain(
     return 1 if facts["stopped"] else 0
 
 
-# ---- What is said -----------------------------------------------------------
+# ---- The facts --------------------------------------------------------------
 
 
 def _facts_of(way: Way) -> Facts:
@@ -138,7 +147,7 @@ def _find(way: Way, keyword: str, value: str, ssh_config: SshConfig) -> tuple[st
 
 
 def _applied(said: str) -> list[tuple[str, int]]:
-    """Files and lines after which what is written holds for the host."""
+    """The files and the numbers of the lines after which directives apply to the host."""
     applied: list[tuple[str, int]] = []
     is_skipped = False
     criterion: tuple[str, int] | None = None
@@ -161,7 +170,7 @@ def _applied(said: str) -> list[tuple[str, int]]:
 
 
 def _line_of(file: str, first: int, keyword: str, value: str) -> int | None:
-    """The number of the directive's line in the block after line *first*."""
+    """The number of the directive's line in the block after line *first*, or None."""
     try:
         with open(file, encoding="utf-8", errors="surrogateescape") as opened:
             lines = opened.read().splitlines()
@@ -179,7 +188,7 @@ def _line_of(file: str, first: int, keyword: str, value: str) -> int | None:
     return None
 
 
-# ---- What happens ------------------------------------------------------------
+# ---- Trying -------------------------------------------------------------------
 
 
 def _go(facts: Facts, way: Way, gateways: list[Any], deadline: Deadline) -> None:
@@ -205,7 +214,7 @@ def _spent(step: Deadline) -> float:
 
 
 def _banner(way: Way, gateways: list[Any], seconds: float | None) -> str:
-    """The first line of the target's server (RFC 4253 4.2)."""
+    """Return the first line of the target's server (RFC 4253 section 4.2)."""
     target = way.target
     address = (target.hostname, target.port)
     sock: socket.socket | _core.Stream
@@ -224,7 +233,7 @@ def _banner(way: Way, gateways: list[Any], seconds: float | None) -> str:
         except TimeoutError:
             raise reading.error(f"{address[0]}:{address[1]} said nothing") from None
     if not line:
-        text = f"{address[0]}:{address[1]} closed the connection without a word"
+        text = f"{address[0]}:{address[1]} closed the connection before it sent its version"
         raise ConnectionResetError(errno.ECONNRESET, text)
     return printable(line.decode("utf-8", "replace"))
 
@@ -241,33 +250,33 @@ def _stop(where: str, error: OSError, step: Deadline | None = None) -> Facts:
 
 
 def _cure(error: OSError) -> str | None:
-    """What to look at, where the error's own text does not say."""
+    """Advice, for errors whose text gives none."""
     if isinstance(error, TimeoutError):
         return (
-            "see that the host is up, that address and port are those of an SSH server, and "
-            "that no firewall on the way drops the packets; -v tells what went well before"
+            "check that the host is up, that address and port are those of an SSH server, and "
+            "that no firewall drops the packets; -v logs the steps that succeeded"
         )
     if isinstance(error, (errors.ChannelOpenError, errors.HostKeyError, errors.ConfigError)):
         return None
     if isinstance(error, errors.AuthenticationError):
-        return "see User and IdentityFile in ssh_config for this host"
+        return "check User and IdentityFile in ssh_config for this host"
     if isinstance(error, socket.gaierror) or error.errno == errno.EHOSTUNREACH:
-        return "see that HostName is spelled right, and that this machine can look it up"
+        return "check that HostName is spelled right, and that this machine can look it up"
     if isinstance(error, ConnectionRefusedError):
-        return "see that Port is right, and that an SSH server listens there"
+        return "check that Port is right, and that an SSH server listens there"
     if isinstance(error, errors.ProxyCommandError):
-        return "run the command by hand to see what it says"
+        return "run the command by hand to see its messages"
     return None
 
 
-# ---- Showing it ---------------------------------------------------------------
+# ---- Printing -----------------------------------------------------------------
 
 
 def _shown(facts: Facts) -> str:
     lines: list[str] = []
     stopped = facts["stopped"]
     if "hops" not in facts:
-        lines.append(f"{facts['host']}: the way can't be told")
+        lines.append(f"{facts['host']}: the way cannot be determined")
         return "\n".join(lines + _rows(stopped, ""))
     lines.append(f"{facts['host']}: {_login_of(facts)}, {_way_of(facts)}")
     lines += _row("decided by", _decided(facts["decided_by"]))
@@ -318,14 +327,14 @@ def _trust(hop: Facts) -> str:
     alias = f" as {hop['host_key_alias']}" if hop["host_key_alias"] else ""
     strict = hop["strict_host_key_checking"]
     meaning = {
-        "yes": "", "accept-new": "; a new key is added", "no": "; ANY key is taken",
+        "yes": "", "accept-new": "; a new key is added", "no": "; ANY key is accepted",
     }[strict]  # fmt: skip
-    return f"keys in {files or 'no file: none of known_hosts is there'}{alias}{meaning}"
+    return f"keys in {files or 'no file: none of known_hosts exists'}{alias}{meaning}"
 
 
 def _keys(hop: Facts) -> str:
     files = hop["identity_files"]
-    named = "the usual files of ~/.ssh" if files is None else ", ".join(map(_short, files))
+    named = "the default files of ~/.ssh" if files is None else ", ".join(map(_short, files))
     parts = []
     if hop["agent"]:
         only = "the same keys of the" if hop["identities_only"] else "the"
@@ -340,7 +349,7 @@ def _short(path: str) -> str:
 
 
 def _rows(stopped: Facts | None, name: str) -> list[str]:
-    """Why it went no further, if it was here."""
+    """The rows about the failure, if it happened at this host."""
     if stopped is None or (name and stopped["at"] != name):
         return []
     after = "" if stopped["seconds"] is None else f" after {stopped['seconds']:.3f} s"

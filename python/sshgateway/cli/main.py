@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The command line: ``sshgateway``, ``python -m sshgateway``."""
+"""The command line of ``sshgateway`` and ``python -m sshgateway``."""
 
 from __future__ import annotations
 
@@ -31,28 +31,35 @@ DESCRIPTION = """\
 Reach a host through an SSH gateway.
 
   -W HOST:PORT    connect standard input and output to HOST:PORT through GATEWAY, as
-                  ssh -W does; GATEWAY may be a list, as ProxyJump has it. So:
-                  ssh -o ProxyCommand="sshgateway -W %h:%p gateway" target
-  route HOST      tell the way to HOST by ssh_config: the hosts on it, their keys, which
-                  directive decided; with --try go it, and tell where it ends and why
-  demo            a gateway of its own on this machine, and a connection through it
+                  ssh -W does; GATEWAY may be a list in the syntax of ProxyJump.
+                  For example: ssh -o ProxyCommand="sshgateway -W %h:%p gateway" target
+  route HOST      print the way to HOST by ssh_config: the gateways, their keys, and the
+                  directive that decided; with --try connect, and print where that fails
+                  and why
+  demo            run a gateway and a target on this machine, and log in through them
 """
 
 EPILOG = """\
-exit status: 0 all is well; 1 the way does not lead there; 2 wrong usage; 130 interrupted;
-with -W 255 for any failure, as ssh, and 141 when nobody reads the output.
+exit status: 0 success; 1 failure; 2 wrong usage; 130 interrupted; with -W 255 for any
+failure, as ssh, and 141 if the reader of the output has gone.
 """
 
-#: As ssh(1).
+#: The exit status of -W for any failure, as of ssh(1).
 FAILED = 255
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status."""
+    """Run the command line.
+
+    - arguments (sequence of str): the arguments. Default: those of the process.
+
+    Returns the exit status; see EPILOG. Raises SystemExit for wrong usage and for SIGTERM and
+    SIGHUP.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _fill_standard_descriptors()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup(1) sets it
             signal.signal(number, _terminate)
     command = words[0] if words else ""
     try:
@@ -69,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fill_standard_descriptors() -> None:
-    """As OpenSSH's sanitise_stdfd(): nothing we open may be taken for one of them."""
+    """Open /dev/null for standard descriptors that are closed, as sanitise_stdfd() of OpenSSH,
+    so that no other file gets their numbers."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
@@ -87,30 +95,30 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "-F",
         metavar="FILE",
         dest="ssh_config",
-        help="the ssh_config to read (\"none\": none); default: the user's and the system's",
+        help="the ssh_config file to read, or none; default: the user's and the system's files",
     )
-    parser.add_argument("-l", metavar="USER", dest="user", help="log in there as USER")
+    parser.add_argument("-l", metavar="USER", dest="user", help="the user to log in as")
     parser.add_argument(
-        "-p", metavar="PORT", dest="port", type=_port, help="port of its SSH server"
+        "-p", metavar="PORT", dest="port", type=_port, help="the port of the SSH server"
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=_seconds,
-        help="for all of it; default: each ConnectTimeout of ssh_config",
+        help="time limit for all steps together; default: each ConnectTimeout of ssh_config",
     )
     parser.add_argument(
         "-v",
         action="count",
         default=0,
         dest="verbose",
-        help="tell what is done on standard error; -vv: more",
+        help="log to standard error; -vv logs more",
     )
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
     return int(text)
 
 
@@ -120,7 +128,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1
     if not 0 < seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds
 
 
@@ -150,7 +158,8 @@ def _listen(verbose: int) -> None:
 
 
 def _prompt() -> Prompt | None:
-    """Ask at the terminal, if there is one; standard input is not ours to read."""
+    """Return a function that asks at the terminal; None without one. Standard input carries the
+    data of -W, so it is not used."""
     try:
         with open("/dev/tty", "rb"):
             pass
@@ -179,9 +188,11 @@ def _forward(words: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("-W", metavar="HOST:PORT", dest="to", type=_address, help="where to")
+    parser.add_argument("-W", metavar="HOST:PORT", dest="to", type=_address, help="the target")
     _add_common(parser)
-    parser.add_argument("-J", metavar="LIST", dest="jump", help="go to GATEWAY through these")
+    parser.add_argument(
+        "-J", metavar="LIST", dest="jump", help="reach GATEWAY through these hosts"
+    )
     parser.add_argument(
         "-i",
         metavar="FILE",
@@ -190,11 +201,13 @@ def _forward(words: list[str]) -> int:
         default=[],
         help="a private key for GATEWAY, before those of ssh_config",
     )
-    parser.add_argument("--version", action="store_true", help="what this is, and built from")
+    parser.add_argument(
+        "--version", action="store_true", help="print the version and facts about the build"
+    )
     parser.add_argument("gateway", metavar="GATEWAY", nargs="?")
     options, strange = parser.parse_known_args(words)
     if options.to is None and options.gateway in ("route", "demo"):
-        parser.error(f"{options.gateway} comes first, and its options after it")
+        parser.error(f"put {options.gateway} first, and its options after it")
     if strange:
         parser.error(f"unrecognized arguments: {' '.join(strange)}")
     if options.version:
@@ -267,8 +280,8 @@ def _route(words: list[str]) -> int:
     from sshgateway.cli.explain import explain
 
     parser = argparse.ArgumentParser(
-        prog="sshgateway route", description="Tell the way to HOST by ssh_config.",
-        epilog="exit status: 0 the way is told, and with --try gone; 1 it does not lead there",
+        prog="sshgateway route", description="Print the way to HOST by ssh_config.",
+        epilog="exit status: 0 success; 1 the way cannot be determined, or with --try fails",
         allow_abbrev=False,
     )  # fmt: skip
     _add_common(parser)
@@ -276,16 +289,16 @@ def _route(words: list[str]) -> int:
         "-J",
         metavar="LIST",
         dest="jump",
-        help="go through these instead of the ProxyJump of ssh_config",
+        help="use these gateways instead of the ProxyJump of ssh_config",
     )
     parser.add_argument(
         "--try",
         action="store_true",
         dest="is_tried",
-        help="go the way, to the banner of HOST's SSH server; nobody logs in to HOST itself; "
+        help="connect, up to the version that HOST's SSH server sends, without a login on HOST; "
         "each host has its ConnectTimeout, or 15 s",
     )
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("host", metavar="[USER@]HOST[:PORT]")
     options = parser.parse_args(words)
     _listen(options.verbose)

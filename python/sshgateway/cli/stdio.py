@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A stream on standard input and output: what ``ssh -W`` does.
+"""Relay a stream to standard input and output, as ``ssh -W`` does.
 
-Each direction blocks on its own, in a thread each, so that none can hold up
-the other; no descriptor is made non-blocking, for we share them with others.
+Each direction has a thread that blocks, so that neither delays the other. No descriptor is
+made non-blocking, because other processes share standard input and output.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ _PIECE = 256 * 1024  # bytes
 
 
 def relay(sock: socket.socket | _core.Stream, source: int = 0, sink: int = 1) -> None:
-    """Carry bytes both ways until both ends have come, or one side is gone.
+    """Carry bytes both ways until both directions have ended, or one side has failed.
 
-    The end of the source is told to sock (a half-close), that of sock to the
-    sink, which is closed.  Raises OSError: sock's own reason, or BrokenPipeError
-    when nobody reads the sink any more.
+    - sock: the stream; its timeout is set to None.
+    - source (int): the descriptor to read from. Its EOF becomes a half-close of sock.
+    - sink (int): the descriptor to write to. An EOF of sock closes it.
+
+    Raises OSError: the reason of sock, or BrokenPipeError if the reader of the sink has gone.
     """
     sock.settimeout(None)
-    ended, told = os.pipe()
+    ended, keep_open = os.pipe()  # an EOF on `ended` says that the thread has ended
     try:
-        upward = threading.Thread(target=_up, args=(source, sock, told), daemon=True)
+        upward = threading.Thread(target=_up, args=(source, sock, keep_open), daemon=True)
         upward.start()
         _down(sock, sink)
-        # The other side may be gone altogether, not only done with sending.
+        # Wait for the end of the other direction, or for a hangup of sock.
         poller = select.poll()
         poller.register(ended, select.POLLIN)
         poller.register(sock.fileno(), 0)
@@ -42,22 +44,22 @@ def relay(sock: socket.socket | _core.Stream, source: int = 0, sink: int = 1) ->
         os.close(ended)
 
 
-def _up(source: int, sock: socket.socket | _core.Stream, told: int) -> None:
-    """What fails here is told where sock is read."""
+def _up(source: int, sock: socket.socket | _core.Stream, keep_open: int) -> None:
+    """Carry bytes from source to sock. The thread that reads sock reports its errors."""
     try:
         with contextlib.suppress(OSError):
             while data := _read(source):
                 sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
     finally:
-        os.close(told)
+        os.close(keep_open)
 
 
 def _read(source: int) -> bytes:
     while True:
         try:
             return os.read(source, _PIECE)
-        except BlockingIOError:  # somebody else made it so
+        except BlockingIOError:  # another process has made it non-blocking
             _wait(source, select.POLLIN)
 
 
@@ -71,7 +73,7 @@ def _down(sock: socket.socket | _core.Stream, sink: int) -> None:
                     done += os.write(sink, view[done:count])
                 except BlockingIOError:
                     _wait(sink, select.POLLOUT)
-    # The number stays taken, so that nothing else becomes the sink.
+    # Keep the descriptor's number in use, so that no new file becomes the sink.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sink)
     os.close(null)

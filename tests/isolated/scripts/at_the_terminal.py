@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Run in a terminal of its own: Ctrl-C, and a proxy that prompts on /dev/tty."""
+"""Runs in a terminal of its own: Ctrl-C, and a proxy that prompts on /dev/tty."""
 
 import fcntl
 import json
@@ -8,11 +8,11 @@ import sys
 import termios
 import threading
 
-from waiting import until_blocked
-
 from sshgateway import ProxyCommand
+from support.waiting import until_blocked
 
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # our session's terminal, as a login has
+# Make it the controlling terminal of our session, as a login does.
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def say_ready_when_blocked() -> None:

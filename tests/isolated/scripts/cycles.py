@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Open and close many times: nothing stays, and memory does not grow."""
+"""Opens and closes streams many times: nothing is left, and memory does not grow."""
 
 import contextlib
 import gc
 import sys
 
-from footprint import Snapshot, rss_kib
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot, rss_kib
 
 CYCLES = int(sys.argv[1])
 BESIDE = sys.argv[2] == "beside"  # another stream is open, so the loop's thread stays
@@ -36,7 +35,7 @@ def cycles(count: int) -> None:
 
 clean = Snapshot.take()
 other = ProxyCommand("cat") if BESIDE else None
-cycles(CYCLES // 4)  # warm-up: caches of Python, arenas of malloc
+cycles(CYCLES // 4)  # warm-up for the caches of Python and the arenas of malloc
 gc.collect()
 before, warm = Snapshot.take(), rss_kib()
 cycles(CYCLES)

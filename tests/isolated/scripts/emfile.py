@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Run out of descriptors at every step of the constructor in turn."""
+"""Runs out of descriptors at each step of the constructor in turn."""
 
 import errno
 import os
@@ -8,9 +8,8 @@ import socket
 import sys
 import tempfile
 
-from footprint import Snapshot, descriptors
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot, descriptors
 
 SENDER = (
     "import os, socket; s = socket.socket(fileno=1); a, b = socket.socketpair();"
@@ -41,7 +40,7 @@ def echo(sock: ProxyCommand) -> None:
 
 
 def every_step(command, options) -> int:
-    """Allow one descriptor more each time, until the constructor succeeds."""
+    """Allow one more descriptor each time, until the constructor succeeds."""
     before = Snapshot.take()
     first = max(descriptors()) + 1
     for limit in range(first, first + 40):
@@ -66,7 +65,7 @@ def every_step(command, options) -> int:
 
 
 def with_none_left() -> None:
-    """A stream that is open is used and closed without a new descriptor."""
+    """An open stream can be used and closed without a new descriptor."""
     taken = []
     with ProxyCommand("cat") as sock:
         limit_to(max(descriptors()) + 1)
@@ -94,13 +93,15 @@ def with_none_left() -> None:
 
 command, options = WAYS[sys.argv[1]]
 clean = Snapshot.take()
-beside = ProxyCommand("cat") if sys.argv[2] == "beside" else None  # then the loop runs already
-# A first use, so that what Python imports and keeps is there already.
+# With a stream beside it, the loop's thread already runs.
+beside = ProxyCommand("cat") if sys.argv[2] == "beside" else None
+# Use everything once, so that Python has imported and opened what it keeps.
 quiet = Snapshot.take()
 ProxyCommand(command, **options).close()
 settle(quiet, "first use")
 fillers = []
-while len(descriptors()) - 1 < max(descriptors()):  # no gaps: a limit is a count
+# Fill the gaps, so that a limit of N allows N descriptors.
+while len(descriptors()) - 1 < max(descriptors()):
     fillers.append(os.open("/dev/null", os.O_RDONLY))
 
 before = Snapshot.take()

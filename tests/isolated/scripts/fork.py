@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""After fork the child cannot touch the parent's streams; its own work."""
+"""After a fork the child cannot touch the parent's streams, but can open its own."""
 
 import gc
 import io
@@ -9,9 +9,8 @@ import sys
 import traceback
 import warnings
 
-from footprint import children, descriptors
-
 from sshgateway import ProxyCommand
+from support.footprint import children, descriptors
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)  # 3.12: fork with threads
 

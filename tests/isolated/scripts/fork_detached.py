@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What was detached or duplicated is the program's own, in a fork's child too."""
+"""Detached and duplicated descriptors belong to the program, in a forked child too."""
 
 import os
 import socket
@@ -49,9 +49,9 @@ second.close()
 
 
 def take_number(give_up) -> list[int]:
-    """Descriptors of our own, the last of which has the number that was given up.
+    """Open descriptors until one has the number that *give_up* has released.
 
-    The loop may be quicker, and take it for one of its own: then once more.
+    The loop may be quicker and use the number for itself; then try again.
     """
     while True:
         sock = ProxyCommand("cat")
@@ -66,7 +66,7 @@ def take_number(give_up) -> list[int]:
             os.close(fd)
 
 
-# The numbers of what was detached, or closed, may be anybody's afterwards.
+# After detach() or close() the number may belong to any file.
 for give_up in (lambda sock: os.close(sock.detach()), lambda sock: sock.close()):
     taken = take_number(give_up)
     number = taken[-1]

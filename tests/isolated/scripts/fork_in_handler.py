@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A signal handler that forks, inside a wait of ours: the child touches nothing.
+"""A signal handler forks while one of our calls waits; the child touches nothing.
 
-What it opens in the handler gets the numbers that were the parent's.
+Descriptors that the child opens in the handler get numbers that were the parent's.
 """
 
 import os
@@ -16,7 +16,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)  # 3.12: fork wit
 
 
 class ForkedError(Exception):
-    """Raised by the handler in the parent, to end the wait there."""
+    """The handler raises it in the parent, to end the wait there."""
 
 
 foreign: list[int] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""multiprocessing with the method fork: the same rules, and a normal exit."""
+"""multiprocessing with the fork method: the same rules, and a normal exit."""
 
 import multiprocessing
 import warnings

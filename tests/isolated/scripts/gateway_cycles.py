@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Open and close gateways and channels many times: nothing stays, memory does not grow."""
+"""Opens and closes gateways and channels many times: nothing is left, no memory is lost."""
 
 import contextlib
 import gc
@@ -7,12 +7,11 @@ import socket
 import sys
 import threading
 
-import gateways
-from footprint import Snapshot, rss_kib
-from gateways import Target
-from sshd import PrivateSshd
-
 from sshgateway import ChannelOpenError, Gateway, GatewayError
+from support import gateways
+from support.footprint import Snapshot, rss_kib
+from support.gateways import Target
+from support.sshd import PrivateSshd
 
 WHAT, CYCLES = sys.argv[1], int(sys.argv[2])
 
@@ -56,7 +55,7 @@ def channel_cycle(number: int) -> None:
 
 
 def echo(listener: socket.socket) -> None:
-    """One at a time and without threads, so that this side's memory is steady."""
+    """Serve one connection at a time without threads, to keep this side's memory steady."""
     while True:
         try:
             sock, _ = listener.accept()
@@ -78,7 +77,8 @@ with PrivateSshd() as server, Quiet(gateways.echo) as target:
     if WHAT == "channels":
         shared.open()
     cycle = {"gateways": gateway_cycle, "channels": channel_cycle}[WHAT]
-    for number in range(max(20, CYCLES // 4)):  # warm-up: caches of Python, arenas of malloc
+    # Warm-up for the caches of Python and the arenas of malloc.
+    for number in range(max(20, CYCLES // 4)):
         cycle(number)
     gc.collect()
     before, warm = Snapshot.take(), rss_kib()

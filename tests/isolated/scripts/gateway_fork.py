@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""After fork the child cannot touch the parent's gateway; it can open it, or its own.
+"""After a fork the child cannot use the parent's connection, but can make its own.
 
-Not a byte goes out from the child on the parent's connections, and it keeps
-none of them open.
+The child sends nothing on the parent's connections and keeps none of them open.
 """
 
 import gc
@@ -12,12 +11,11 @@ import threading
 import traceback
 import warnings
 
-import gateways
-import scripted
-from footprint import descriptors, native_threads
-from gateways import Target
-from sshd import PrivateSshd
-from waiting import until
+from support import gateways, scripted
+from support.footprint import descriptors, native_threads
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.waiting import until
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)  # 3.12: fork with threads
 
@@ -49,7 +47,7 @@ def in_child(gateway, channel, numbers: set[int], target: Target) -> None:
         raise AssertionError(f"{name} works in the child")
     channel.close()
     assert channel.fileno() == -1
-    # The same object opens anew, here.
+    # In the child, the same object opens a new connection.
     with gateway.open_channel("direct-tcpip", target.address) as own:
         echoes(own, b"in the child")
     gateway.close()
@@ -63,7 +61,7 @@ def closes_at_once(gateway, channel, *_) -> None:
 
 
 def drops(*_) -> None:
-    """Finalizers are silent."""
+    """Finalizers in the child do not warn."""
     global gateway, channel
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -101,7 +99,7 @@ def opens_while_the_parent_holds_the_lock(gateway) -> None:
         gateway.open(timeout=0.3)
     except TimeoutError:
         return
-    raise AssertionError("nobody answers there")
+    raise AssertionError("open() did not time out")
 
 
 with PrivateSshd() as server, Target(gateways.echo) as target:

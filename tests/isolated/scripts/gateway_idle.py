@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Whatever state a gateway and its channels are left in, waiting costs no processor time."""
+"""In no state of a gateway and its channels does waiting use processor time."""
 
 import contextlib
 import select
@@ -7,16 +7,15 @@ import socket
 import sys
 import threading
 
-import gateways
-import scripted
-from footprint import cpu_seconds
-from gateways import Target
-from sshd import PrivateSshd
-from streams import fill
-from waiting import readable, until
+from support import gateways, scripted
+from support.footprint import cpu_seconds
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.streams import fill
+from support.waiting import readable, until
 
 PERIOD = 0.4  # seconds of waiting
-ALLOWED = 0.05  # seconds of CPU meanwhile: a spinning loop takes all of PERIOD
+ALLOWED = 0.05  # seconds of CPU in PERIOD; a spinning loop uses all of it
 
 STATES = []
 quiet = threading.Event()
@@ -104,7 +103,7 @@ def an_open_is_waiting(gateway, channel) -> None:
 
 
 def used_by(period: float) -> float:
-    """Seconds of CPU meanwhile, the least of three: what is on its way may arrive late."""
+    """Seconds of CPU in the quietest of three periods, because data may still arrive."""
     least = period
     for _ in range(3):
         before = cpu_seconds()
@@ -123,7 +122,7 @@ with PrivateSshd() as server, scripted.black_hole() as (hole, _):
             gateway = gateways.to(server)
             channel = gateways.connect(gateway, target.address, linger=0)
             make(gateway, channel)
-            select.select([], [], [], 0.1)  # what is on its way may arrive
+            select.select([], [], [], 0.1)  # wait for data that is on its way
             if (used := used_by(PERIOD)) > ALLOWED:
                 busy.append(f"{make.__name__}: {used:.2f} s in {PERIOD} s")
             quiet.set()

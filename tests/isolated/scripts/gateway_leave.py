@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Leave the interpreter with a gateway and channels open, in one of several ways.
+"""Leaves the interpreter with a gateway and channels open, in one of several ways.
 
-Prints "leaving" last.
+Its last line is "leaving".
 """
 
 import atexit
@@ -9,9 +9,8 @@ import json
 import sys
 import threading
 
-from waiting import until_blocked
-
 from sshgateway import Gateway
+from support.waiting import until_blocked
 
 way, settings, address = sys.argv[1], json.loads(sys.argv[2]), tuple(json.loads(sys.argv[3]))
 gateway = Gateway(**settings)
@@ -47,7 +46,7 @@ elif way == "data":
         channel.setblocking(False)
         channel.send(b"x" * 10_000_000)
 elif way == "atexit":
-    # It works in functions of atexit, also to open anew.
+    # Functions registered with atexit can use a gateway, and can open one again.
     @atexit.register
     def last_words() -> None:
         channels[0].sendall(b"x")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Lose one gateway over and over, in the middle of transfers and of logins.
+"""Loses one gateway many times, during transfers and during logins.
 
-``killed``: the server's session is.  ``cut``: its TCP connection is, after any
-number of bytes.  Prints how much memory it took.
+``killed``: the server's session is killed.  ``cut``: the TCP connection is cut after a
+random number of bytes.  Prints how much memory that took.
 """
 
 import contextlib
@@ -10,18 +10,16 @@ import gc
 import random
 import sys
 
-import gateways
-import scripted
-from crowd import Crowd
-from footprint import Snapshot, allocated_kib
-from gateways import Target
-from sshd import PrivateSshd
-from waiting import DEADLINE, until
-
 from sshgateway import GatewayError, GatewayLostError
+from support import gateways, scripted
+from support.crowd import Crowd
+from support.footprint import Snapshot, allocated_kib
+from support.gateways import Target
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, until
 
 WAY, COUNT = sys.argv[1], int(sys.argv[2])
-LARGEST = 400_000  # bytes after which the connection is cut; a login takes 4 000
+LARGEST = 400_000  # upper limit for the bytes before the cut; a login takes 4 000
 heard = lost = 0
 size = 0
 
@@ -31,7 +29,7 @@ def cut(sock) -> None:
 
 
 def transfer() -> None:
-    """Both ways, on three channels, until the gateway is lost."""
+    """Send and receive on three channels until the gateway is lost."""
     with contextlib.ExitStack() as stack:
         channels = [
             stack.enter_context(gateway.open_channel("direct-tcpip", address))
@@ -41,7 +39,7 @@ def transfer() -> None:
             channel.settimeout(4 * DEADLINE)
         channels[0].setblocking(False)
         with contextlib.suppress(BlockingIOError):
-            for _ in range(100):  # not for ever: a loss is told by recv first
+            for _ in range(100):  # bounded, because recv() reports the loss first
                 channels[0].send(b"x" * 65536)
         channels[0].settimeout(4 * DEADLINE)
         assert channels[1].recv(1) == b"\0"
@@ -52,7 +50,7 @@ def transfer() -> None:
 
 
 def ends_once(channel) -> None:
-    """What has arrived, the reason, the end."""
+    """recv() returns the data that arrived, then raises the reason, then returns b""."""
     global lost
     try:
         while channel.recv(65536):
@@ -65,7 +63,7 @@ def ends_once(channel) -> None:
 
 
 def lose() -> None:
-    """On the way to the channels it may end too; then there is an error at once."""
+    """Lose the gateway once; if it is lost while channels are opened, that raises an error."""
     global heard, size
     size = random.randrange(200, LARGEST)
     try:
@@ -73,7 +71,7 @@ def lose() -> None:
     except GatewayError as error:
         assert WAY == "cut", error
         heard += 1
-        gateway.close()  # it may have been opened anew for the last channel
+        gateway.close()  # it may have been opened again for the last channel
     for _, worker in relay._connections:
         worker.result()
     relay._connections.clear()

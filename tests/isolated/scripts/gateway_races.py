@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Close and open of gateways and channels against recv, send and each other."""
+"""Close and open gateways and channels while other threads use them."""
 
 import errno
 import sys
 import threading
 
-import gateways
-from footprint import Snapshot
-from gateways import Target
-from sshd import PrivateSshd
+from support import gateways
+from support.footprint import Snapshot
+from support.gateways import Target
+from support.sshd import PrivateSshd
 
 ROUNDS = int(sys.argv[1])
 failures: list[str] = []
@@ -16,7 +16,7 @@ ENDS = (errno.EBADF, errno.EPIPE, errno.ECONNRESET)
 
 
 def expect_end(call) -> None:
-    """Data, the end, EBADF, a broken pipe or the loss: nothing else, and no hang."""
+    """Run *call*: it may return data or the end, or raise EBADF, EPIPE or the loss."""
     try:
         while call():
             pass
@@ -66,5 +66,5 @@ with PrivateSshd() as server, Target(gateways.echo) as target:
     gateway.close()
     assert not failures, failures[:5]
     left = before.wait_clean(20)
-    # Connections of the target's own side end a moment later.
+    # The target closes its sides of the connections a moment later.
     assert not left, left

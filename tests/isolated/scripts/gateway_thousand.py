@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A thousand channels on one gateway; prints how much memory the rounds took.
+"""Opens a thousand channels on one gateway; prints how much memory the rounds took.
 
 Each round closes a few of them and opens others.
 """
@@ -11,18 +11,18 @@ import socket
 import sys
 import time
 
-import gateways
-from crowd import Crowd, many_descriptors
-from footprint import Snapshot, cpu_seconds, native_threads, rss_kib
-from sshd import PrivateSshd
-from streams import recv_exactly
-from waiting import DEADLINE, at_last, readable, until
+from support import gateways
+from support.crowd import Crowd, many_descriptors
+from support.footprint import Snapshot, cpu_seconds, native_threads, rss_kib
+from support.sshd import PrivateSshd
+from support.streams import recv_exactly
+from support.waiting import DEADLINE, at_last, readable, until
 
 COUNT, ROUNDS = int(sys.argv[1]), int(sys.argv[2])
 EACH_ROUND = 8  # channels that are replaced
-WARM_UP = 30  # rounds: arenas of malloc, caches of Python
+WARM_UP = 30  # rounds, for the arenas of malloc and the caches of Python
 PERIOD = 0.5  # seconds of waiting
-ALLOWED = 0.01  # seconds of CPU meanwhile
+ALLOWED = 0.01  # seconds of CPU in PERIOD
 
 
 def open_one() -> socket.socket:
@@ -32,7 +32,7 @@ def open_one() -> socket.socket:
 
 
 def echo_on_all() -> float:
-    """Seconds, the best of three: the machine may be busy with something else."""
+    """Seconds for an echo on all channels, the best of three because of other load."""
     best = float("inf")
     for round_ in range(3):
         start = time.monotonic()
@@ -60,7 +60,7 @@ def replace_some() -> None:
 
 
 def thread_seconds(tid: int) -> float:
-    """Processor time of a thread."""
+    """Processor time of one thread, in seconds."""
     with open(f"/proc/self/task/{tid}/schedstat", encoding="ascii") as f:
         return int(f.read().split()[0]) / 1e9
 
@@ -70,7 +70,7 @@ def waiting_is_free() -> None:
 
 
 def costs_nothing() -> None:
-    select.select([], [], [], 0.2)  # what is on its way may arrive
+    select.select([], [], [], 0.2)  # wait for data that is on its way
     (loop,) = native_threads() - clean.native
     before, loops = cpu_seconds(), thread_seconds(loop)
     select.select([], [], [], PERIOD)
@@ -91,7 +91,7 @@ with many_descriptors(4 * COUNT + 100), PrivateSshd() as server, Crowd() as crow
     alone = echo_on_all()
     waiting_is_free()
 
-    # One whose reader stands still is of no concern to the others.
+    # A channel whose reader has stopped must not slow the others down.
     channels[0].close()
     channels[0] = stalled = gateway.open_channel("direct-tcpip", crowd.flood)
     assert readable(stalled)

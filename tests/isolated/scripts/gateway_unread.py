@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Targets flood readers that stand still; prints how much memory that takes.
+"""Targets send without end to readers that have stopped; prints the memory that takes.
 
-A reader may keep up for so many MB first, so that its window grows.
+Each reader may first read a given number of MB, so that its window grows.
 """
 
 import select
 import sys
 
-import gateways
-from crowd import Crowd, many_descriptors
-from footprint import Snapshot, cpu_seconds, rss_kib
-from sshd import PrivateSshd
-from waiting import DEADLINE, readable
+from support import gateways
+from support.crowd import Crowd, many_descriptors
+from support.footprint import Snapshot, cpu_seconds, rss_kib
+from support.sshd import PrivateSshd
+from support.waiting import DEADLINE, readable
 
 COUNT, FIRST = int(sys.argv[1]), int(sys.argv[2]) * 1_000_000
 PERIOD = 0.5  # seconds of waiting
-ALLOWED = 0.02  # seconds of CPU meanwhile
+ALLOWED = 0.02  # seconds of CPU in PERIOD
 
 
 def received() -> int:
@@ -33,7 +33,7 @@ def open_one():
 
 
 def settle() -> None:
-    """Until nothing comes any more."""
+    """Wait until no more data arrives."""
     before = -1
     while before != received():
         before = received()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Whatever state a stream is left in, waiting costs no processor time."""
+"""In no state of a stream does waiting use processor time."""
 
 import contextlib
 import os
@@ -8,13 +8,12 @@ import signal
 import socket
 import sys
 
-from footprint import cpu_seconds
-from waiting import readable, until
-
 from sshgateway import ProxyCommand
+from support.footprint import cpu_seconds
+from support.waiting import readable, until
 
 PERIOD = 0.25  # seconds of waiting
-ALLOWED = 0.05  # seconds of CPU meanwhile: a spinning loop takes all of PERIOD
+ALLOWED = 0.05  # seconds of CPU in PERIOD; a spinning loop uses all of it
 
 
 def shell(script: str) -> ProxyCommand:
@@ -31,7 +30,7 @@ def open_and_idle() -> ProxyCommand:
 
 @STATES.append
 def exited_with_output_unread() -> list[ProxyCommand]:
-    """From little to more than the socket holds: the rest stays in the child's pipe."""
+    """Outputs from small to more than the socket holds; the rest stays in the child's pipe."""
     socks = [shell(f"head -c {size} /dev/zero; exit 0") for size in range(50_000, 400_000, 25_000)]
     for sock in socks:
         assert readable(sock)
@@ -119,7 +118,7 @@ def stderr_held_by_another() -> ProxyCommand:
 
 
 def used_by(period: float) -> float:
-    """Seconds of CPU meanwhile, the least of three: what is on its way may arrive late."""
+    """Seconds of CPU in the quietest of three periods, because data may still arrive."""
     least = period
     for _ in range(3):
         before = cpu_seconds()
@@ -134,7 +133,7 @@ busy = []
 for make in STATES:
     made = make()
     socks = made if isinstance(made, list) else [made]
-    select.select([], [], [], 0.02)  # what is on its way may arrive
+    select.select([], [], [], 0.02)  # wait for data that is on its way
     if (used := used_by(PERIOD)) > ALLOWED:
         busy.append(f"{make.__name__}: {used:.2f} s in {PERIOD} s")
     for sock in socks:

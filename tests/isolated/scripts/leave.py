@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Leave the interpreter with streams open, in one of several ways.
+"""Leaves the interpreter with streams open, in one of several ways.
 
-Prints the children's process ids, then what it does last.
+Prints the process ids of the children, then does what the argument says.
 """
 
 import atexit
@@ -10,9 +10,8 @@ import signal
 import sys
 import threading
 
-from waiting import until_blocked, until_process_state
-
 from sshgateway import ProxyCommand
+from support.waiting import until_blocked, until_process_state
 
 KINDS = {
     "cat": "cat",
@@ -51,7 +50,7 @@ elif way == "raise":
 elif way == "thread":
     in_recv()
 elif way == "atexit":
-    # Streams work in functions of atexit, registered before or after.
+    # Functions registered with atexit can use streams, made before or afterwards.
     @atexit.register
     def last_words() -> None:
         streams[0].sendall(b"x")

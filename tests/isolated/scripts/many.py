@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Many streams open at once, far beyond 1 024 descriptors, used by threads."""
+"""Opens many streams at once, far beyond 1 024 descriptors, used by threads."""
 
 import resource
 import select
 import sys
 import threading
 
-from footprint import Snapshot, descriptors, native_threads
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot, descriptors, native_threads
 
 COUNT = int(sys.argv[1])
 THREADS = 8
@@ -33,7 +32,7 @@ for thread in openers:
 open_some(COUNT - len(streams))
 assert len(streams) == COUNT
 assert max(descriptors()) > 1024, max(descriptors())
-assert len(native_threads()) == 2, "one loop for all proxy commands"
+assert len(native_threads()) == 2, "all proxy commands must share one loop"
 
 for number, sock in enumerate(streams):
     sock.sendall(b"%d" % number)

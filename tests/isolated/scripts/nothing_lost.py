@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""1 MB, then the end in one of several ways: a slow reader gets it all.
+"""Sends 1 MB, then ends the stream in one of several ways; a slow reader gets all of it.
 
-The reader pauses for less than `linger` at a time, and longer than it in sum:
-before, and after, all that is left fits into its pipe (64 KiB).
+Each pause of the reader is shorter than `linger`, but all together are longer.  Its last
+part fits into its pipe (64 KiB), where progress can no longer be seen.
 """
 
 import os
 import socket
 import sys
 
-from footprint import children
-from streams import digest, payload
-from waiting import exited
-
 from sshgateway import ProxyCommand
+from support.footprint import children
+from support.streams import digest, payload
+from support.waiting import exited
 
 READER = """
 import hashlib, os, sys, time

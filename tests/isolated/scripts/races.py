@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Close against recv, send, fork of children and other closes, over and over."""
+"""Close in a race with recv, send, forks and other closes, many times."""
 
 import errno
 import sys
 import threading
 
-from footprint import Snapshot
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot
 
 ROUNDS = int(sys.argv[1])
 failures: list[str] = []
 
 
 def expect_end(call) -> None:
-    """Data, the end, EBADF, or a broken pipe: nothing else, and no hang."""
+    """Run *call*: it may return data or the end, or raise EBADF or EPIPE; nothing else."""
     try:
         while call():
             pass

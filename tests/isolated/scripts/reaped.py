@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Somebody else reaps our children: the end is clean, the exit status unknown."""
+"""Other code reaps our children: streams end cleanly, with an unknown exit status."""
 
 import os
 import signal
 import sys
 import threading
 
-from footprint import Snapshot
-from waiting import gone
-
 from sshgateway import ProxyCommand
+from support.footprint import Snapshot
+from support.waiting import gone
 
 before = Snapshot.take()
 if sys.argv[1] == "ignored":

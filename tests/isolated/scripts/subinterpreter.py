@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Importing in a subinterpreter raises ImportError and harms nobody."""
+"""Importing in a subinterpreter raises ImportError and has no other effect."""
 
 import os
 import sys
