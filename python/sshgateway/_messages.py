@@ -291,6 +291,37 @@ def host_key_changed(
     return _host_key_error(text, gateway, hostname, key_type, fingerprint)
 
 
+def host_key_unreadable(
+    gateway: str,
+    hostname: str,
+    key_type: str,
+    fingerprint: str,
+    file: str,
+    errno: int,
+    reason: str,
+    *,
+    notes: Sequence[str] = (),
+) -> HostKeyError:
+    """A known_hosts file exists and cannot be read.
+
+    - errno, reason: why *file* cannot be read, as a number and in words.
+    - notes: further observations, for the text.
+    """
+    if errno in (_errno.EMFILE, _errno.ENFILE):
+        cure = "close descriptors, or raise the limit (ulimit -n)"
+    elif errno in (_errno.EACCES, _errno.EPERM):
+        cure = "let this user read it"
+    else:
+        cure = "repair or remove it, or name other files in known_hosts="
+    text = (
+        f"cannot check the host key of {hostname!r}: the known_hosts file {file} cannot be read: "
+        f"{reason}{_and(notes)}; the {key_type} key {fingerprint} that gateway {gateway!r} "
+        f"presented was not trusted, because the file may hold another key or revoke this one: "
+        f"{cure}"
+    )
+    return _host_key_error(text, gateway, hostname, key_type, fingerprint)
+
+
 def host_key_revoked(
     gateway: str,
     hostname: str,
