@@ -17,6 +17,7 @@
 #include <structmember.h>
 
 #include "ssh/channel.h"
+#include "python/descriptor.h"
 #include "python/error.h"
 #include "python/session.h"
 #include "python/stream.h"
@@ -24,13 +25,29 @@
 typedef struct {
     sg_stream stream;
     PyObject *gateway;   /* NULL until __init__ */
+    PyObject *session;   /* the gateway's Session that carries the channel */
     PyObject *dest_addr; /* (host, port), or a path as a str */
 } sg_channel_object;
 
+/* Return the seconds until `deadline` as a float, None for SG_NEVER, or NULL
+ * with an exception. */
+static PyObject *
+seconds_until(sg_deadline deadline)
+{
+    int64_t left;
+
+    if (deadline == SG_NEVER) {
+        Py_RETURN_NONE;
+    }
+    left = deadline - sg_sys_now();
+    return PyFloat_FromDouble(left > 0 ? (double)left / 1e9 : 0);
+}
+
 /* See struct sg_stream_kind.  A channel fails only with its session, so the
- * reason is that of the session: a GatewayLostError. */
+ * reason is that of the session: a GatewayLostError.  The gateway may wait for
+ * the reason of the stream that carries the session. */
 static bool
-channel_explain(sg_stream *stream, int err)
+channel_explain(sg_stream *stream, int err, sg_deadline deadline)
 {
     sg_channel_object *self = (sg_channel_object *)stream;
     char text[SG_ERROR_TEXT];
@@ -39,7 +56,8 @@ channel_explain(sg_stream *stream, int err)
         return false;
     }
     sg_raise_made(sg_state_of((PyObject *)self)->messages, "gateway_lost",
-                  "iOO&", err, self->gateway, sg_text_from, text);
+                  "iOO&ON", err, self->gateway, sg_text_from, text,
+                  self->session, seconds_until(deadline));
     return true;
 }
 
@@ -93,6 +111,7 @@ read_plan(struct plan *plan, PyObject *prepare, PyObject *args, PyObject *kwds,
     plan->options.message = message;
     plan->options.message_len = (size_t)message_len;
     self->gateway = Py_NewRef(gateway);
+    self->session = Py_NewRef(plan->session);
     self->dest_addr = Py_NewRef(dest_addr);
     self->stream.peername = Py_NewRef(dest_addr);
     return 0;
@@ -161,6 +180,9 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
     status = open_and_wait(&plan, loop, self->stream.shared, &fd, &error);
     if (status == SG_OK) {
         result = sg_stream_open(&self->stream, fd, true);
+        if (result < 0) {
+            sg_descriptor_close(sg_sys_generation(), &fd);
+        }
     }
     else if (status == SG_ERR_SYSTEM) {
         sg_raise_errno(error.err);
@@ -199,6 +221,7 @@ static int
 channel_traverse(PyObject *op, visitproc visit, void *arg)
 {
     Py_VISIT(((sg_channel_object *)op)->gateway);
+    Py_VISIT(((sg_channel_object *)op)->session);
     Py_VISIT(((sg_channel_object *)op)->dest_addr);
     return sg_stream_traverse(op, visit, arg);
 }
@@ -207,6 +230,7 @@ static int
 channel_clear(PyObject *op)
 {
     Py_CLEAR(((sg_channel_object *)op)->gateway);
+    Py_CLEAR(((sg_channel_object *)op)->session);
     Py_CLEAR(((sg_channel_object *)op)->dest_addr);
     return sg_stream_clear(op);
 }
@@ -219,6 +243,7 @@ channel_dealloc(PyObject *op)
     }
     PyObject_GC_UnTrack(op);
     Py_CLEAR(((sg_channel_object *)op)->gateway);
+    Py_CLEAR(((sg_channel_object *)op)->session);
     Py_CLEAR(((sg_channel_object *)op)->dest_addr);
     sg_stream_free(op);
 }

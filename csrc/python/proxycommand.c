@@ -18,6 +18,7 @@
 
 #include "proxy/fdpass.h"
 #include "proxy/proxy.h"
+#include "python/descriptor.h"
 #include "python/error.h"
 #include "python/stream.h"
 
@@ -91,9 +92,9 @@ raise_about_child(sg_proxycommand *self, const char *maker, int err)
 /* See struct sg_stream_kind.  The end of the stream is normal if the child
  * exited with status 0, still runs, or was reaped by another part of the
  * program.  A failure of the loop itself is a plain OSError with the loop's
- * errno; `err` is for a child that failed. */
+ * errno; `err` is for a child that failed.  It never waits. */
 static bool
-proxycommand_explain(sg_stream *self, int err)
+proxycommand_explain(sg_stream *self, int err, sg_deadline Py_UNUSED(deadline))
 {
     int returncode;
     char text[SG_ERROR_TEXT];
@@ -381,7 +382,7 @@ start(sg_proxycommand *self, struct arguments *a)
         return -1;
     }
     if (sg_stream_open(&self->stream, fd, !a->fdpass) < 0) {
-        sg_sys_close(&fd);
+        sg_descriptor_close(sg_sys_generation(), &fd);
         return -1;
     }
     return 0;

@@ -29,6 +29,7 @@
 
 #include <structmember.h>
 
+#include "python/descriptor.h"
 #include "python/error.h"
 #include "python/session_internal.h"
 #include "ssh/userauth.h"
@@ -166,9 +167,11 @@ close_session(sg_session_object *self)
         return;
     }
     if (session != NULL) {
-        sg_session_free(session);
+        Py_BEGIN_ALLOW_THREADS
+        sg_session_free(session); /* closes the socket, which may linger */
+        Py_END_ALLOW_THREADS
     }
-    sg_sys_close(&control);
+    sg_descriptor_close(self->generation, &control);
 }
 
 static PyObject *

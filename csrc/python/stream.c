@@ -24,6 +24,7 @@
 #include <structmember.h>
 #include <sys/socket.h>
 
+#include "python/descriptor.h"
 #include "python/error.h"
 
 /* ---- The descriptor --------------------------------------------------- */
@@ -76,9 +77,12 @@ sg_stream_use(sg_stream *self)
 void
 sg_stream_done(sg_stream *self)
 {
+    int fd = self->abandoned_fd;
+
     self->users--;
-    if (self->users == 0) {
-        sg_sys_close_of(self->generation, &self->abandoned_fd);
+    if (self->users == 0 && fd >= 0) {
+        self->abandoned_fd = -1;
+        sg_descriptor_close(self->generation, &fd);
     }
 }
 
@@ -99,7 +103,7 @@ close_descriptor(sg_stream *self)
     sg_stream_end_loan(self); /* wakes the callers that wait on a pipe */
     sg_shared_let_go(self->shared);
     if (self->users == 0) {
-        sg_sys_close(&fd);
+        sg_descriptor_close(self->generation, &fd);
         return;
     }
     self->abandoned_fd = fd;
@@ -190,7 +194,7 @@ sg_stream_as_socket(sg_stream *self)
                              kwds);
     }
     if (copy == NULL) {
-        sg_sys_close(&fd);
+        sg_descriptor_close(self->generation, &fd);
     }
     Py_XDECREF(args);
     Py_XDECREF(kwds);
@@ -398,12 +402,34 @@ sg_stream_finalize(PyObject *op)
     close_stream(self);
 }
 
+/* Close a stream that is still open although its finalizer has run: the
+ * __del__() of a subclass did not call that of its base.  The warning names
+ * only the type, because no reference to the object may be made here. */
+static void
+close_in_dealloc(sg_stream *self)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!sg_stream_is_forked(self)
+        && PyErr_ResourceWarning(NULL, 1, "unclosed <%s fd=%d>",
+                                 Py_TYPE(self)->tp_name, self->fd)
+               < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    PyErr_Restore(type, value, traceback);
+    close_descriptor(self);
+}
+
 void
 sg_stream_free(PyObject *op)
 {
     sg_stream *self = (sg_stream *)op;
     PyTypeObject *type = Py_TYPE(op);
 
+    if (self->fd >= 0) {
+        close_in_dealloc(self);
+    }
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }

@@ -28,13 +28,18 @@
 
 typedef struct sg_stream sg_stream;
 
+/* A deadline that has always passed. */
+#define SG_NO_WAIT 0
+
 /* The functions that differ between the kinds of streams. */
 struct sg_stream_kind {
     /* Raise the reason why the far end is gone.  `err` is the errno that the
-     * exception gets: ECONNRESET after a receive, EPIPE after a send.
+     * exception gets: ECONNRESET after a receive, EPIPE after a send.  The
+     * function may wait for a part of the reason, but only until `deadline`,
+     * which is SG_NO_WAIT if the call must not wait at all.
      * Returns true with an exception set.  Returns false without one if the
      * far end ended normally or no reason is known. */
-    bool (*explain)(sg_stream *self, int err);
+    bool (*explain)(sg_stream *self, int err, sg_deadline deadline);
 };
 
 struct sg_stream {
@@ -117,7 +122,8 @@ bool sg_stream_is_forked(const sg_stream *self);
 /* Slots for subtypes.  sg_stream_new, sg_stream_traverse, sg_stream_clear and
  * sg_stream_finalize are the slots of the same names.  sg_stream_finalize
  * warns about an open stream and closes it.  sg_stream_free is the end of
- * tp_dealloc: it releases all fields and the object. */
+ * tp_dealloc: it closes a stream that sg_stream_finalize has not closed, and
+ * releases all fields and the object. */
 PyObject *sg_stream_new(PyTypeObject *type, PyObject *args, PyObject *kwds);
 int sg_stream_traverse(PyObject *op, visitproc visit, void *arg);
 int sg_stream_clear(PyObject *op);
@@ -128,14 +134,22 @@ void sg_stream_free(PyObject *op);
  * with an exception.  The socket object owns the duplicate. */
 PyObject *sg_stream_as_socket(sg_stream *self);
 
-/* Return the deadline of a call that starts now; SG_NEVER if the stream has
- * no timeout or is non-blocking. */
-sg_deadline sg_stream_deadline(const sg_stream *self);
+/* How long one method may wait.  Each method reads the timeout of its stream
+ * once, when it begins.  A settimeout() in another thread or in a signal
+ * handler therefore changes only later calls. */
+struct sg_limit {
+    int64_t timeout;      /* as in struct sg_stream */
+    sg_deadline deadline; /* SG_NEVER unless `timeout` is positive */
+};
+
+/* Return the limit of a method that begins now with `timeout` (as in struct
+ * sg_stream). */
+struct sg_limit sg_limit_from(int64_t timeout);
 
 /* Send up to `n` bytes with the `flags` of send(2).  Returns the number of
  * bytes accepted, or -1 with an exception.  Releases the GIL. */
 ssize_t sg_stream_send_some(sg_stream *self, const void *from, size_t n,
-                            int flags, sg_deadline deadline);
+                            int flags, struct sg_limit limit);
 
 /* The methods and attributes that stream_io.c, stream_file.c and
  * stream_option.c define; stream_doc.h documents them. */

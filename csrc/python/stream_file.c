@@ -58,14 +58,16 @@ check_file(sg_stream *self, PyObject *file, PyObject *count)
     return 0;
 }
 
-/* Send the next block of the file, up to `limit` bytes.  Returns the number of
- * bytes sent, 0 at the end of the file, or -1 with an exception.  *total grows
- * by the number of bytes sent, even if -1 is returned. */
+/* Send the next block of the file, up to `left` bytes.  Each send may take
+ * `timeout` (as in struct sg_stream).  Returns the number of bytes sent, 0 at
+ * the end of the file, or -1 with an exception.  *total grows by the number of
+ * bytes sent, even if -1 is returned. */
 static Py_ssize_t
-send_block(sg_stream *self, PyObject *file, long long limit, long long *total)
+send_block(sg_stream *self, PyObject *file, long long left, int64_t timeout,
+           long long *total)
 {
     PyObject *block = PyObject_CallMethod(
-        file, "read", "L", limit < FILE_BLOCK ? limit : FILE_BLOCK);
+        file, "read", "L", left < FILE_BLOCK ? left : FILE_BLOCK);
     Py_buffer buffer;
     Py_ssize_t sent = 0;
 
@@ -79,7 +81,7 @@ send_block(sg_stream *self, PyObject *file, long long limit, long long *total)
     while (sent < buffer.len) {
         ssize_t n = sg_stream_send_some(self, (char *)buffer.buf + sent,
                                         (size_t)(buffer.len - sent), 0,
-                                        sg_stream_deadline(self));
+                                        sg_limit_from(timeout));
 
         if (n < 0) {
             sent = -1;
@@ -119,7 +121,8 @@ sg_stream_sendfile(PyObject *op, PyObject *args, PyObject *kwds)
     static const char *keywords[] = {"file", "offset", "count", NULL};
     sg_stream *self = (sg_stream *)op;
     PyObject *file, *count = Py_None;
-    long long offset = 0, limit, total = 0;
+    long long offset = 0, size, total = 0;
+    int64_t timeout = self->timeout; /* read once, as socket.sendfile does */
     Py_ssize_t n;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwds, "O|LO:sendfile",
@@ -127,13 +130,13 @@ sg_stream_sendfile(PyObject *op, PyObject *args, PyObject *kwds)
         || check_file(self, file, count) < 0) {
         return NULL;
     }
-    limit = count == Py_None ? LLONG_MAX : PyLong_AsLongLong(count);
+    size = count == Py_None ? LLONG_MAX : PyLong_AsLongLong(count);
     if (offset != 0 && seek_to(file, offset, false) < 0) {
         return NULL;
     }
     do {
-        n = send_block(self, file, limit - total, &total);
-    } while (n > 0 && total < limit);
+        n = send_block(self, file, size - total, timeout, &total);
+    } while (n > 0 && total < size);
     if (total > 0 && seek_to(file, offset + total, n < 0) < 0) {
         return NULL;
     }

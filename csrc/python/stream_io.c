@@ -20,10 +20,9 @@
 #include "python/error.h"
 #include "python/vector.h"
 
-/* One system call and its arguments.  recv and send use `data` and `len`;
- * recvmsg and sendmsg use `message`.  For sendmsg, `len` is the number of
- * bytes in `message`.  run() returns the number of bytes, or a negative
- * errno. */
+/* One system call and its arguments.  recv and send use `data`; recvmsg and
+ * sendmsg use `message`; `len` is the number of bytes to receive or send.
+ * run() returns the number of bytes, or a negative errno. */
 struct attempt {
     ssize_t (*run)(int fd, const struct attempt *attempt);
     bool is_sending;
@@ -56,6 +55,10 @@ run_sendmsg(int fd, const struct attempt *attempt)
 {
     return sg_sys_sendmsg(fd, attempt->message, attempt->flags);
 }
+
+/* The deadline has passed.  -ETIMEDOUT cannot say so: a TCP socket that a
+ * program handed over fails with this errno itself.  No errno is as large. */
+#define DEADLINE_PASSED (-INT_MAX)
 
 static bool
 would_block(ssize_t result)
@@ -99,14 +102,15 @@ wait_for(int fd, const struct attempt *attempt, struct sg_loan *loan,
 /* Make the system call.  If it would block and `waits` is true, wait and make
  * it again.  Runs without the GIL.  Returns
  *
- *   > 0         the number of bytes received or sent
- *   0           receive: the end of the stream, or another thread has called
- *               close(), which shuts the descriptor down; send: there was
- *               nothing to send
- *   -EAGAIN     the call would block, and `waits` is false
- *   -ETIMEDOUT  the call would block, and `deadline` has passed
- *   -EINTR      a signal arrived before any byte was received or sent
- *   -errno      the system call failed in another way
+ *   > 0              the number of bytes received or sent
+ *   0                receive: there was no room for a byte, or the end of the
+ *                    stream, or another thread has called close(), which
+ *                    shuts the descriptor down; send: there was nothing to
+ *                    send
+ *   -EAGAIN          the call would block, and `waits` is false
+ *   DEADLINE_PASSED  the call would block, and `deadline` has passed
+ *   -EINTR           a signal arrived before any byte was received or sent
+ *   -errno           the system call failed in another way
  *
  * The deadline is checked only after an attempt that would block, so a call
  * can succeed after its deadline.  A stream without a timeout blocks in the
@@ -125,7 +129,7 @@ attempt_until(int fd, const struct attempt *attempt, struct sg_loan **loan,
         }
         n = wait_for(fd, attempt, *loan, deadline);
         if (n == 0) {
-            return -ETIMEDOUT;
+            return DEADLINE_PASSED;
         }
         if (n < 0) {
             return n;
@@ -153,17 +157,22 @@ must_hide_failure(const sg_stream *self)
  * BrokenPipeError if none is known, and return -1; or discard the bytes and
  * return their number if the failure must be hidden. */
 static ssize_t
-at_broken_pipe(sg_stream *self, const struct attempt *attempt)
+at_broken_pipe(sg_stream *self, const struct attempt *attempt,
+               sg_deadline deadline)
 {
     PyObject *type, *value, *traceback;
+    bool hides = must_hide_failure(self);
 
-    if (self->kind == NULL || !self->kind->explain(self, EPIPE)) {
+    if (hides) {
+        deadline = SG_NO_WAIT; /* only whether there is a reason matters */
+    }
+    if (self->kind == NULL || !self->kind->explain(self, EPIPE, deadline)) {
         if (!PyErr_Occurred()) {
             sg_raise_errno(EPIPE);
         }
         return -1;
     }
-    if (!must_hide_failure(self)) {
+    if (!hides) {
         return -1;
     }
     PyErr_Fetch(&type, &value, &traceback);
@@ -177,38 +186,68 @@ at_broken_pipe(sg_stream *self, const struct attempt *attempt)
 /* A receive has reached the end of the stream.  Returns 0 if the end is normal
  * or was reported before: the method then returns no bytes.  Returns -1 with
  * the reason as an exception if the far end failed and no receive has raised
- * this yet.  Never waits, so never returns -EAGAIN or -ETIMEDOUT. */
+ * this yet.
+ *
+ * A receive without room for a byte returns no bytes whether the stream has
+ * ended or not, so it says nothing about the end.
+ *
+ * Here and in the next functions, `deadline` is that of explain() in struct
+ * sg_stream_kind. */
 static ssize_t
-at_end(sg_stream *self)
+at_end(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
 {
-    if (self->end_was_reported || self->is_shut || self->kind == NULL) {
+    if (attempt->len == 0 || self->end_was_reported || self->is_shut
+        || self->kind == NULL) {
         return 0;
     }
     self->end_was_reported = true;
-    return self->kind->explain(self, ECONNRESET) || PyErr_Occurred() ? -1 : 0;
+    return self->kind->explain(self, ECONNRESET, deadline) || PyErr_Occurred()
+               ? -1
+               : 0;
 }
 
-/* Turn the negative errno of attempt_until() into the result of call().
- *
- *   -ETIMEDOUT  with a timeout: TimeoutError("timed out"), exactly as socket
- *               raises it.  A TCP socket that was handed over can fail with
- *               ETIMEDOUT itself; without a timeout that is an OSError.
- *   -EAGAIN     BlockingIOError, the OSError of this errno.
- *   -EPIPE      of a send: see at_broken_pipe().
- *   -ECONNRESET of a receive on the socketpair: the loop closed its end while
- *               bytes were unread in it.  It is an end of the stream. */
-static ssize_t
-at_failure(sg_stream *self, const struct attempt *attempt, ssize_t result)
+/* The kernel has given up a TCP socket that a program handed over.  Python
+ * makes a TimeoutError of ETIMEDOUT, and callers take a TimeoutError for a
+ * deadline of their own and try again, so the errno is ECONNRESET here. */
+static void
+raise_unanswered(void)
 {
-    if (result == -ETIMEDOUT && self->timeout > 0) {
+    PyObject *error = PyObject_CallFunction(
+        PyExc_OSError, "is", ECONNRESET,
+        "connection lost: the other end no longer answers");
+
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+}
+
+/* Turn the negative result of attempt_until() into the result of call().
+ *
+ *   DEADLINE_PASSED  TimeoutError("timed out"), exactly as socket raises it.
+ *   -ETIMEDOUT       see raise_unanswered().
+ *   -EAGAIN          BlockingIOError, the OSError of this errno.
+ *   -EPIPE           of a send: see at_broken_pipe().
+ *   -ECONNRESET      of a receive on the socketpair: the loop closed its end
+ *                    while bytes were unread in it.  It is an end of the
+ *                    stream. */
+static ssize_t
+at_failure(sg_stream *self, const struct attempt *attempt, ssize_t result,
+           sg_deadline deadline)
+{
+    if (result == DEADLINE_PASSED) {
         PyErr_SetString(PyExc_TimeoutError, "timed out");
         return -1;
     }
+    if (result == -ETIMEDOUT) {
+        raise_unanswered();
+        return -1;
+    }
     if (result == -EPIPE && attempt->is_sending) {
-        return at_broken_pipe(self, attempt);
+        return at_broken_pipe(self, attempt, deadline);
     }
     if (result == -ECONNRESET && self->is_relayed && !attempt->is_sending) {
-        return at_end(self);
+        return at_end(self, attempt, deadline);
     }
     sg_raise_errno((int)-result);
     return -1;
@@ -232,36 +271,39 @@ loan_for(sg_stream *self, const struct attempt *attempt)
     return attempt->len != 0 ? sg_shared_loan(self->shared) : NULL;
 }
 
-/* Receive or send once.  Waits until `deadline` if the call would block.
- * Called with the GIL held; only attempt_until() runs without it.
+/* Receive or send once, and wait for it within `limit`.  Called with the GIL
+ * held and returns with it held; only attempt_until() runs without it.
  *
  * When a signal interrupts the wait, the order is
  *   1. PyErr_CheckSignals() runs the handlers; if one raises, call() ends;
  *   2. the descriptor is checked, because a handler may have closed it;
  *   3. the system call is tried again;
  *   4. if that would block, the wait goes on for the rest of the time, or
- *      ends with TimeoutError if `deadline` has passed.
- * `deadline` is a point in time, so interruptions do not lengthen the wait.
+ *      ends with TimeoutError if the deadline has passed.
+ * The deadline is a point in time, so interruptions do not lengthen the wait.
  * sock_call_ex() checks the deadline before it tries again.  This function
  * tries first, so it returns bytes that arrived while a handler ran, even if
  * the handler ran past the deadline.
  *
  * Returns the number of bytes; 0 at the end of the stream (at_end() has then
- * raised nothing) or after an empty send; or -1 with an exception.  -EAGAIN
- * and -ETIMEDOUT never leave this function: at_failure() turns them into
- * BlockingIOError and TimeoutError.  An attempt that moved no byte raises
- * OSError(EBADF) if the stream was closed meanwhile, because the shutdown in
- * close() looks like the end of the stream. */
+ * raised nothing) or after an empty send; or -1 with an exception.  An attempt
+ * that moved no byte raises OSError(EBADF) if the stream was closed meanwhile,
+ * because the shutdown in close() looks like the end of the stream. */
 static ssize_t
-call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
+call(sg_stream *self, struct attempt *attempt, struct sg_limit limit)
 {
-    bool waits = self->timeout > 0
-                 || (self->timeout < 0 && !(attempt->flags & MSG_DONTWAIT));
+    bool waits = limit.timeout > 0
+                 || (limit.timeout < 0 && !(attempt->flags & MSG_DONTWAIT));
+    sg_deadline deadline = waits ? limit.deadline : SG_NO_WAIT;
     ssize_t result;
 
     if (attempt->flags & MSG_OOB) {
         sg_raise_errno(EOPNOTSUPP); /* no far end has out-of-band data */
         return -1;
+    }
+    if (limit.timeout >= 0) {
+        /* settimeout(None) can make the descriptor blocking meanwhile. */
+        attempt->flags |= MSG_DONTWAIT;
     }
     do {
         int fd = sg_stream_use(self);
@@ -289,13 +331,13 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
         }
     } while (result == -EINTR);
     if (result < 0) {
-        return at_failure(self, attempt, result);
+        return at_failure(self, attempt, result, deadline);
     }
     if (attempt->is_sending) {
         self->bytes_sent += (unsigned long long)result;
     }
     else if (result == 0) {
-        return at_end(self);
+        return at_end(self, attempt, deadline);
     }
     else if (!(attempt->flags & MSG_PEEK)) {
         self->bytes_received += (unsigned long long)result;
@@ -303,10 +345,12 @@ call(sg_stream *self, const struct attempt *attempt, sg_deadline deadline)
     return result;
 }
 
-sg_deadline
-sg_stream_deadline(const sg_stream *self)
+struct sg_limit
+sg_limit_from(int64_t timeout)
 {
-    return self->timeout > 0 ? sg_deadline_after(self->timeout) : SG_NEVER;
+    return (struct sg_limit){
+        .timeout = timeout,
+        .deadline = timeout > 0 ? sg_deadline_after(timeout) : SG_NEVER};
 }
 
 /* ---- recv ------------------------------------------------------------- */
@@ -317,7 +361,7 @@ recv_to(sg_stream *self, void *to, size_t n, int flags)
     struct attempt attempt = {
         .run = run_recv, .flags = flags, .data = to, .len = n};
 
-    return n == 0 ? 0 : call(self, &attempt, sg_stream_deadline(self));
+    return n == 0 ? 0 : call(self, &attempt, sg_limit_from(self->timeout));
 }
 
 static PyObject *
@@ -426,20 +470,19 @@ sg_stream_recvfrom_into(PyObject *op, PyObject *args, PyObject *kwds)
 
 /* ---- recvmsg ---------------------------------------------------------- */
 
-/* Receive into `n` buffers.  Returns the number of bytes, or -1 with an
- * exception.  *flags_out are the flags of the message (recvmsg(2)). */
+/* Receive into `n` buffers, which have room for `len` bytes.  Returns the
+ * number of bytes, or -1 with an exception.  *flags_out are the flags of the
+ * message (recvmsg(2)). */
 static ssize_t
-receive_message(sg_stream *self, struct iovec *iovecs, size_t n, int flags,
-                int *flags_out)
+receive_message(sg_stream *self, struct iovec *iovecs, size_t n, size_t len,
+                int flags, int *flags_out)
 {
     struct msghdr message = {.msg_iov = iovecs, .msg_iovlen = n};
     struct attempt attempt = {
-        .run = run_recvmsg, .flags = flags, .message = &message};
-    ssize_t got = call(self, &attempt, sg_stream_deadline(self));
+        .run = run_recvmsg, .flags = flags, .len = len, .message = &message};
+    ssize_t got = call(self, &attempt, sg_limit_from(self->timeout));
 
-    /* Linux copies MSG_CMSG_CLOEXEC from `flags`.  Without ancillary data it
-     * says nothing about the message. */
-    *flags_out = message.msg_flags & ~MSG_CMSG_CLOEXEC;
+    *flags_out = message.msg_flags;
     return got;
 }
 
@@ -479,7 +522,8 @@ sg_stream_recvmsg(PyObject *op, PyObject *args)
     }
     iovec = (struct iovec){.iov_base = PyBytes_AS_STRING(bytes),
                            .iov_len = (size_t)n};
-    got = receive_message((sg_stream *)op, &iovec, 1, flags, &flags_out);
+    got = receive_message((sg_stream *)op, &iovec, 1, (size_t)n, flags,
+                          &flags_out);
     if (got < 0 || (got != n && _PyBytes_Resize(&bytes, got) < 0)) {
         Py_XDECREF(bytes);
         return NULL;
@@ -505,7 +549,7 @@ sg_stream_recvmsg_into(PyObject *op, PyObject *args)
         return NULL;
     }
     got = receive_message((sg_stream *)op, vector.iovecs, (size_t)vector.held,
-                          flags, &flags_out);
+                          sg_vector_length(&vector), flags, &flags_out);
     sg_vector_release(&vector);
     return got < 0
                ? NULL
@@ -516,7 +560,7 @@ sg_stream_recvmsg_into(PyObject *op, PyObject *args)
 
 ssize_t
 sg_stream_send_some(sg_stream *self, const void *from, size_t n, int flags,
-                    sg_deadline deadline)
+                    struct sg_limit limit)
 {
     struct attempt attempt = {.run = run_send,
                               .is_sending = true,
@@ -524,7 +568,7 @@ sg_stream_send_some(sg_stream *self, const void *from, size_t n, int flags,
                               .data = (void *)from,
                               .len = n};
 
-    return call(self, &attempt, deadline);
+    return call(self, &attempt, limit);
 }
 
 PyObject *
@@ -539,29 +583,36 @@ sg_stream_send(PyObject *op, PyObject *args)
         return NULL;
     }
     n = sg_stream_send_some(self, buffer.buf, (size_t)buffer.len, flags,
-                            sg_stream_deadline(self));
+                            sg_limit_from(self->timeout));
     PyBuffer_Release(&buffer);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }
 
-/* Send all bytes within one deadline.  Returns 0, or -1 with an exception. */
+/* Send all bytes within one deadline.  Returns 0, or -1 with an exception.
+ * Between the pieces, signal handlers run and the deadline is checked, as in
+ * socket.sendall: the reader may make room as fast as the pieces come, and
+ * then no send would block. */
 static int
 send_all(sg_stream *self, const char *data, Py_ssize_t len, int flags)
 {
-    sg_deadline deadline = sg_stream_deadline(self);
+    struct sg_limit limit = sg_limit_from(self->timeout);
 
-    do {
-        ssize_t n = sg_stream_send_some(self, data, (size_t)len, flags,
-                                        deadline);
+    for (;;) {
+        ssize_t n = sg_stream_send_some(self, data, (size_t)len, flags, limit);
 
-        /* Signal handlers run between the pieces, as in socket.sendall. */
         if (n < 0 || PyErr_CheckSignals() < 0) {
             return -1;
         }
         data += n;
         len -= n;
-    } while (len > 0);
-    return 0;
+        if (len <= 0) {
+            return 0;
+        }
+        if (sg_deadline_ms(limit.deadline) == 0) {
+            PyErr_SetString(PyExc_TimeoutError, "timed out");
+            return -1;
+        }
+    }
 }
 
 PyObject *
@@ -637,7 +688,7 @@ sg_stream_sendmsg(PyObject *op, PyObject *args)
                                .flags = flags,
                                .len = sg_vector_length(&vector),
                                .message = &message},
-             sg_stream_deadline(self));
+             sg_limit_from(self->timeout));
     sg_vector_release(&vector);
     return n < 0 ? NULL : PyLong_FromSsize_t(n);
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from sshgateway import _core
@@ -21,20 +22,21 @@ if TYPE_CHECKING:
     from sshgateway.gateway import Gateway
 
 __all__ = [
+    "Carrier",
     "Connection",
     "Connector",
     "GatewayConnector",
     "ProxyConnector",
     "SocketConnector",
     "TcpConnector",
-    "descriptor_of",
-    "reason_of",
 ]
 
 #: A connection to an SSH server.
 Connection = socket.socket | _core.Stream
 
-_TIME_FOR_A_REASON = 0.3  # seconds
+#: Limits of the search for the reason why a connection ended: seconds and bytes.
+_TIME_FOR_A_REASON = 0.3
+_BYTES_FOR_A_REASON = 1 << 20
 
 
 class Connector(Protocol):
@@ -181,27 +183,71 @@ def _connect_tcp(host: str, port: int, deadline: Deadline) -> socket.socket:
     raise failure
 
 
-def descriptor_of(connection: Connection) -> int:
-    """A descriptor of the connection, which the caller owns.
+class Carrier:
+    """The connection that carries a session, and the reason why it ended.
 
-    A socket gives up its own. A stream keeps its own too, because it knows why it ended;
-    see ``reason_of()``.
+    - connection (Connection): the connection, which the carrier then owns.
+
+    Any thread may call the methods.
     """
-    if isinstance(connection, _core.Stream):
-        return os.dup(connection.fileno())
-    return connection.detach()
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()  # guards the fields below
+        self._reason: str | None = None  # None: not known yet
+        self._bytes_left = _BYTES_FOR_A_REASON
+        self._seconds_left = _TIME_FOR_A_REASON
 
-def reason_of(connection: Connection) -> str:
-    """Why a stream ended, in words; "" if it does not know or is not a stream."""
-    if not isinstance(connection, _core.Stream):
+    def descriptor(self) -> int:
+        """A descriptor of the connection for a Session, which the caller owns.
+
+        A socket gives up its own. A stream keeps its own too, because it knows why it ended.
+        """
+        if isinstance(self._connection, _core.Stream):
+            return os.dup(self._connection.fileno())
+        return self._connection.detach()
+
+    def reason(self, at_most: float | None) -> str:
+        """Why the connection ended, in words; "" if that is not known.
+
+        A stream raises the reason only after its last byte, so the rest is read and dropped,
+        up to a limit: the other end may send without end. Call this only after the end of
+        the session, because the session would miss the bytes.
+
+        - at_most (float or None): seconds that the caller can wait; 0 means not at all, None
+          means no limit. All calls together never wait longer than 0.3 s for the stream.
+        """
+        connection = self._connection
+        if not isinstance(connection, _core.Stream):
+            return ""
+        deadline = Deadline(at_most)
+        # Another thread may be waiting for the reason.
+        if not self._lock.acquire(timeout=deadline.left(_TIME_FOR_A_REASON) or 0):
+            return ""
+        try:
+            if self._reason is None:
+                deadline = Deadline(deadline.left(self._seconds_left))
+                self._reason = self._read_reason(connection, deadline)
+                self._seconds_left = max(0.0, self._seconds_left - deadline.spent())
+            return self._reason or ""
+        finally:
+            self._lock.release()
+
+    def _read_reason(self, connection: _core.Stream, deadline: Deadline) -> str | None:
+        try:
+            while self._bytes_left > 0:
+                connection.settimeout(deadline.left())
+                received = connection.recv(min(65536, self._bytes_left))
+                if not received:
+                    return ""
+                self._bytes_left -= len(received)
+        except (TimeoutError, BlockingIOError):
+            return None
+        except OSError as error:
+            # Another thread may have closed the connection.
+            is_reason = len(error.args) == 2 and error.errno != errno.EBADF
+            return str(error.args[1]) if is_reason else ""
         return ""
-    try:
-        connection.settimeout(_TIME_FOR_A_REASON)
-        while connection.recv(65536):
-            pass
-    except TimeoutError:
-        return ""
-    except OSError as error:
-        return str(error.args[1]) if len(error.args) == 2 else ""
-    return ""
+
+    def close(self) -> None:
+        self._connection.close()

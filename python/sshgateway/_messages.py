@@ -306,6 +306,37 @@ def host_key_changed(
     return _host_key_error(gateway, facts, advice, state="changed", file=file, **about)
 
 
+def host_key_unreadable(
+    gateway: str,
+    hostname: str,
+    key_type: str,
+    fingerprint: str,
+    file: str,
+    errno: int,
+    reason: str,
+    *,
+    notes: Sequence[str] = (),
+) -> HostKeyError:
+    """A known_hosts file exists and cannot be read.
+
+    - errno, reason: why *file* cannot be read, as a number and in words.
+    - notes: further observations, for the text.
+    """
+    if errno in (_errno.EMFILE, _errno.ENFILE):
+        cure = "close descriptors, or raise the limit (ulimit -n)"
+    elif errno in (_errno.EACCES, _errno.EPERM):
+        cure = "let this user read it"
+    else:
+        cure = "repair or remove it, or name other files in known_hosts="
+    facts = (
+        f"cannot check the host key of {hostname!r}: the known_hosts file {file} cannot be read: "
+        f"{reason}{_and(notes)}; the {key_type} key {fingerprint} that gateway {gateway!r} "
+        f"presented was not trusted, because the file may hold another key or revoke this one"
+    )
+    about = {"hostname": hostname, "key_type": key_type, "fingerprint": fingerprint}
+    return _host_key_error(gateway, facts, cure, state="unreadable", file=file, **about)
+
+
 def host_key_revoked(
     gateway: str,
     hostname: str,
@@ -412,16 +443,25 @@ def _login_advice(accepted: Sequence[str]) -> str:
     return f"check the user name, and give {' or '.join(named) or 'what it accepts'}"
 
 
-def gateway_lost(errno: int, gateway: object, reason: str) -> GatewayLostError:
+def gateway_lost(
+    errno: int,
+    gateway: object,
+    reason: str,
+    session: object = None,
+    at_most: float | None = None,
+) -> GatewayLostError:
     """The connection ended while it was in use. Called by _core.
 
     - errno: the system's error number, or 0.
     - gateway: the Gateway, or its name.
     - reason: the server's disconnect text, or "" for that of errno.
+    - session: the Session that was lost; None to leave out the reason of the stream to the
+      gateway.
+    - at_most: seconds that the caller can still wait, or None for no limit.
     """
     words = reason or os.strerror(errno)
-    if hasattr(gateway, "why_lost"):
-        words = gateway.why_lost(words)
+    if session is not None and hasattr(gateway, "why_lost"):
+        words = gateway.why_lost(words, session, at_most)
     words = printable(words)
     text = f"lost the connection to gateway {str(gateway)!r}: {words}"
     number = _errno.EPIPE if errno == _errno.EPIPE else _errno.ECONNRESET

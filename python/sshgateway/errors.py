@@ -97,7 +97,7 @@ class HostKeyError(GatewayError):
     key_type: str = ""
     #: The fingerprint of that key in OpenSSH's form, "SHA256:...".
     fingerprint: str = ""
-    #: "unknown", "changed" or "revoked".
+    #: "unknown", "changed", "unreadable" or "revoked".
     state: str = ""
     #: The known_hosts file that has the other key or revokes this one. For an unknown key the
     #: file to which a new key would be added, or None.

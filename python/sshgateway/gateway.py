@@ -23,13 +23,11 @@ from typing import Any, Self
 from sshgateway import _core, _logins, _messages
 from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
 from sshgateway._connectors import (
-    Connection,
+    Carrier,
     Connector,
     GatewayConnector,
     SocketConnector,
     TcpConnector,
-    descriptor_of,
-    reason_of,
 )
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
@@ -223,8 +221,7 @@ class Gateway:
         self._condition = threading.Condition()
         self._attempt: _Attempt | None = None
         self._session: _core.Session | None = None
-        self._inner: Connection | None = None
-        self._inner_reason: str | None = None
+        self._carrier: Carrier | None = None
         self._banners: list[str] = []
         #: Set while close() wants a login that waits for a busy server to give up.
         self._closing = threading.Event()
@@ -377,11 +374,11 @@ class Gateway:
 
     def _connect_once(self, deadline: Deadline, **how: int) -> None:
         _log.debug("gateway %s: connecting", self)
-        inner = self._connector.connect(self, deadline)
+        carrier = Carrier(self._connector.connect(self, deadline))
         session = None
         self._banners = []
         try:
-            session = _core.Session(descriptor_of(inner))
+            session = _core.Session(carrier.descriptor())
             is_impostor = self._shake_hands(session, deadline)
             login = self._login.run(
                 session,
@@ -396,17 +393,20 @@ class Gateway:
             key = fingerprint(session.host_key)
             self.methods = session.methods | {"fingerprint": key, "login": login}
             session.start(*self._alive)
-        except BaseException as error:
+        except SessionFailed as failure:
             if session is not None:
                 session.close()
-            reason = reason_of(inner)
-            inner.close()
-            if isinstance(error, SessionFailed):
-                raise self._failed(error, reason, deadline) from None
+            try:
+                raise self._failed(failure, carrier, deadline) from None
+            finally:
+                carrier.close()
+        except BaseException:
+            if session is not None:
+                session.close()
+            carrier.close()
             raise
         self._session = self._counted = session
-        self._inner = inner
-        self._inner_reason = None
+        self._carrier = carrier
 
     def _depth(self) -> int:
         """How many gateways there are in between."""
@@ -469,16 +469,14 @@ class Gateway:
             _log.warning("the host key of gateway %s is not saved: %s", self, error.args[1])
             return dataclasses.replace(verdict, state="match")
 
-    def _failed(self, failure: SessionFailed, reason: str, deadline: Deadline) -> OSError:
-        """The exception for a step that failed.
-
-        - reason (str): why the stream to the gateway has ended, or "".
-        """
-        words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
+    def _failed(self, failure: SessionFailed, carrier: Carrier, deadline: Deadline) -> OSError:
+        """The exception for a step that failed, with the reason of the stream to the gateway."""
         if failure.status == Status.TIMEOUT:
             banner = _messages.printable(self._banners[-1]) if self._banners else ""
             note = f"; its banner: {banner}" if banner else ""
             return deadline.error(f"gateway {self} did not answer", note)
+        reason = carrier.reason(deadline.left())
+        words = "; ".join(text for text in (_messages.printable(failure.text), reason) if text)
         return _messages.gateway_not_opened(str(self), failure.errno, words)
 
     # ---- Channels -----------------------------------------------------------
@@ -549,16 +547,19 @@ class Gateway:
             raise _messages.gateway_lost(errno.ECONNRESET, self, "it was closed in the meantime")
         return session
 
-    def why_lost(self, reason: str) -> str:
+    def why_lost(self, reason: str, session: object, at_most: float | None = None) -> str:
         """Return the reason of a loss, with the reason of the stream to the gateway added.
 
         - reason (str): the reason that the session reports.
+        - session (Session): the session that was lost. The gateway may have been opened
+          again since; nothing is then read from its new connection.
+        - at_most (float or None): seconds that the caller can wait for the reason of the
+          stream; 0 means not at all, None means no limit.
         """
-        inner = self._inner
-        if isinstance(inner, _core.Stream) and self._inner_reason is None:
-            self._inner_reason = ""  # the stream reports its reason only once
-            self._inner_reason = reason_of(inner)
-        return "; ".join(text for text in (reason, self._inner_reason) if text)
+        carrier = self._carrier
+        if carrier is None or session is not self._session:
+            return reason
+        return "; ".join(text for text in (reason, carrier.reason(at_most)) if text)
 
     # ---- Closing ------------------------------------------------------------
 
@@ -574,13 +575,13 @@ class Gateway:
 
     def _drop(self) -> None:
         session, self._session = self._session, None
-        inner, self._inner = self._inner, None
+        carrier, self._carrier = self._carrier, None
         if session is not None:
             state = "closed" if session.is_alive else "closed after it was lost"
             _log.debug("gateway %s: %s", self, state)
             session.close()
-        if inner is not None:
-            inner.close()
+        if carrier is not None:
+            carrier.close()
 
     def __enter__(self) -> Self:
         self.open()

@@ -13,6 +13,11 @@ differences make this module stricter:
   does the same for a plain key.
 * A tab may follow ``@revoked``. ssh(1) ignores such a line.
 * A key of a type that ssh(1) does not support counts as a key, so that another key is a change.
+* A file that exists and cannot be read makes every key "unreadable", because the file may hold
+  another key of the host or revoke this one. Only a path that leads to no file means "no keys".
+  OpenSSH 9.2 takes a file that it cannot open or read for an empty one: with accept-new and no it
+  accepts any key then, also without free descriptors (EMFILE), and with accept-new it appends the
+  key, through a dangling symbolic link too. It waits for the writer of a FIFO.
 
 The files are read for each check, so changes take effect at once.
 """
@@ -41,6 +46,7 @@ from sshgateway._deadline import Deadline
 __all__ = [
     "Entry",
     "KnownHosts",
+    "Unreadable",
     "Verdict",
     "default_paths",
     "fingerprint",
@@ -67,6 +73,7 @@ _SSH_PORT = 22
 _LONGEST_PATTERN = 1023  # match.c: a longer one ends the list without a match
 _SALT_LENGTH = 20  # hostfile.c: as long as a SHA-1
 _LONGEST_FILE = 64 * 1024 * 1024  # bytes
+_TRIES = 10  # to open a file that appears and disappears
 _LOCK_TRIES_EVERY = 0.02  # seconds; flock(2) has no timeout
 
 # ---- Keys -------------------------------------------------------------------
@@ -264,22 +271,40 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A known_hosts file that exists and cannot be read."""
+
+    file: str
+    #: The error number.
+    errno: int
+    #: Why, in words.
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file} cannot be read: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The result of a check of a host key.
 
     * "match": the files hold this key for this host.
     * "unknown": the files hold no key for this host.
     * "changed": the files hold only other keys for this host, of any type, as in OpenSSH.
+    * "unreadable": a file cannot be read, so the key may be changed or revoked. This overrides
+      the states above, and no value of StrictHostKeyChecking accepts it.
     * "revoked": the files mark this key as @revoked. This overrides the other states.
     """
 
-    state: Literal["match", "unknown", "changed", "revoked"]
+    state: Literal["match", "unknown", "changed", "unreadable", "revoked"]
     #: The lines that decided. These are the lines with the key; for "changed" they are the
     #: lines with other keys, keys of the same type first.
     entries: tuple[Entry, ...] = ()
-    #: Further observations, in words: files that cannot be read, invalid lines and lines of
-    #: certification authorities for this host, and that the key is known for port 22.
+    #: Further observations, in words: invalid lines and lines of certification authorities for
+    #: this host, and that the key is known for port 22.
     notes: tuple[str, ...] = ()
+    #: The files that cannot be read.
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +407,8 @@ class KnownHosts:
         The caller offers them first, as order_hostkeyalgs() of sshconnect2.c does, so that a
         server with several keys presents a known one.
         """
-        found = self._find(name)
+        files, _ = self._read()  # check() refuses the key if a file cannot be read
+        found = _find(name, files)
         revoked = {_material(entry.key) for entry in found.marked(_REVOKED)}
         types = [
             entry.key_type
@@ -397,12 +423,12 @@ class KnownHosts:
         - name (str): the result of ``lookup_name()``.
         - key (bytes): the public key blob (RFC 4253 section 6.6).
 
-        Returns a Verdict. A file that cannot be read counts as empty, and the notes of the
-        Verdict name it.
+        Returns a Verdict. It raises nothing if a file cannot be read: see "unreadable".
         """
-        found = self._find(name)
+        files, unreadable = self._read()
+        found = _find(name, files)
         bare = _without_port(name)
-        of_host = _Found() if bare is None else self._find(bare)
+        of_host = _Found() if bare is None else _find(bare, files)
         material = _material(key)
         revoked = [
             entry
@@ -413,7 +439,9 @@ class KnownHosts:
         same = [entry for entry in known if entry.key == key]
         notes = tuple(found.notes)
         if revoked:
-            return Verdict("revoked", tuple(dict.fromkeys(revoked)), notes)
+            return Verdict("revoked", tuple(dict.fromkeys(revoked)), notes, unreadable)
+        if unreadable:
+            return Verdict("unreadable", tuple(same or known), notes, unreadable)
         if same:
             return Verdict("match", tuple(same), notes)
         if known:
@@ -440,6 +468,12 @@ class KnownHosts:
         """
         about = (gateway, name, _key_type_or_unknown(key), fingerprint(key))
         notes = verdict.notes
+        if verdict.state == "unreadable":
+            broken = verdict.unreadable[0]
+            notes = (*map(str, verdict.unreadable[1:]), *notes)
+            return _messages.host_key_unreadable(
+                *about, broken.file, broken.errno, broken.reason, notes=notes
+            )
         if verdict.state == "unknown":
             file = next((path for path in self.paths if path != os.devnull), None)
             return _messages.host_key_unknown(*about, file, address=address, notes=notes)
@@ -472,7 +506,7 @@ class KnownHosts:
         The file is locked with flock(2) and the key is checked again, so that only one of
         several processes adds it. If another process has added another key, nothing is written.
 
-        Returns the Verdict after that: "match", "changed" or "revoked". Raises
+        Returns the Verdict after that: "match", "changed", "unreadable" or "revoked". Raises
         OSError(errno, text) if the key cannot be written, and TimeoutError if another process
         holds the lock.
         """
@@ -482,9 +516,13 @@ class KnownHosts:
         file = os.path.expanduser(os.fsdecode(os.fspath(self.paths[0] if path is None else path)))
         line = _new_line(name, key, hashed)
         deadline = Deadline(timeout)
+        all_files = KnownHosts(list(dict.fromkeys((*self.paths, file))))
+        verdict = all_files.check(name, key)
+        if verdict.state == "unreadable":
+            return verdict  # without creating anything, such as the target of a symbolic link
         try:
             with _locked(file, deadline) as fd:
-                verdict = KnownHosts(list(dict.fromkeys((*self.paths, file)))).check(name, key)
+                verdict = all_files.check(name, key)
                 if verdict.state == "unknown":
                     _append(fd, line)
                     verdict = Verdict("match", (_written(fd, file, key),), verdict.notes)
@@ -495,35 +533,92 @@ class KnownHosts:
             text = f"cannot remember the host key of {name!r} in {file}: {why}"
             raise OSError(number, text) from None
 
-    def _find(self, name: str) -> _Found:
-        """Return the lines for a name from all files."""
-        encoded = _encode(name)
-        found = _Found()
+    def _read(self) -> tuple[list[tuple[str, bytes]], tuple[Unreadable, ...]]:
+        """Return the path and the contents of each file, and the files that cannot be read."""
+        files, unreadable = [], []
         for path in self.paths:
             try:
                 data = _read(path)
-            except FileNotFoundError:
-                continue
             except (OSError, ValueError) as error:
+                number = getattr(error, "errno", None) or errno.EINVAL
                 why = getattr(error, "strerror", None) or str(error)
-                found.notes.append(f"{path} could not be read: {why}")
-                continue
-            for line in _lines(path, data):
-                if line.names_host(encoded):
-                    entry = line.entry()
-                    if entry is not None:
-                        found.entries.append(entry)
-                    else:
-                        found.notes.append(f"{path}:{line.number} is invalid and was ignored")
-        return found
+                unreadable.append(Unreadable(path, number, why))
+            else:
+                if data is not None:
+                    files.append((path, data))
+        return files, tuple(unreadable)
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as stream:
+def _find(name: str, files: Iterable[tuple[str, bytes]]) -> _Found:
+    """Return the lines for a name; *files* is the result of ``KnownHosts._read()``."""
+    encoded = _encode(name)
+    found = _Found()
+    for path, data in files:
+        for line in _lines(path, data):
+            if line.names_host(encoded):
+                entry = line.entry()
+                if entry is not None:
+                    found.entries.append(entry)
+                else:
+                    found.notes.append(f"{path}:{line.number} is invalid and was ignored")
+    return found
+
+
+def _read(path: str) -> bytes | None:
+    """Return the contents of a file; None if there is no such file.
+
+    Raises OSError or ValueError if the file exists and cannot be read. Never waits for the
+    writer of a FIFO.
+    """
+    if not path:
+        raise ValueError("its path is empty")
+    for _ in range(_TRIES):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if _is_missing(path):
+                return None
+            continue  # another process has created the file by now
+        try:
+            return _read_descriptor(fd)
+        finally:
+            os.close(fd)
+    raise OSError(errno.EBUSY, "another process creates and removes it again and again")
+
+
+def _read_descriptor(fd: int) -> bytes:
+    status = os.fstat(fd)
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):
+        # A FIFO or a terminal gives its bytes only once, and a device may have no end.
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    with open(fd, "rb", closefd=False) as stream:
         data = stream.read(_LONGEST_FILE + 1)
-    if len(data) > _LONGEST_FILE:  # a device; a part could lack the revoked keys
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    if len(data) > _LONGEST_FILE:  # a part could lack the revoked keys
+        raise OSError(errno.EFBIG, f"it is larger than {_LONGEST_FILE >> 20} MiB")
     return data
+
+
+def _is_missing(path: str) -> bool:
+    """Return whether a path, which could not be opened (ENOENT), leads to no file.
+
+    False if the file exists by now. Raises OSError if a symbolic link, of the file or of a
+    directory, leads nowhere: the file may be on a disk that is not mounted.
+    """
+    whole = at = os.path.join(os.getcwd(), path)
+    while True:
+        try:
+            os.lstat(at)
+            break
+        except FileNotFoundError:
+            at = os.path.dirname(at)
+    try:
+        os.stat(at)
+    except FileNotFoundError:
+        link = "it" if at == whole else at
+        raise OSError(errno.ENOENT, f"{link} is a symbolic link to a missing file") from None
+    return at != whole
 
 
 def _notes_on_new(found: _Found, of_host: _Found, bare: str | None, key: bytes) -> Iterable[str]:

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import weakref
 
 import pytest
 
+from sshgateway import DirectTcpipChannel, ProxyCommand
 from support.outcome import outcome
-from support.streams import Stream
+from support.streams import Stream, open_channel, open_proxycommand, recv_all
 
 
 def test_it_is_always_true(stream: Stream) -> None:
@@ -65,3 +67,47 @@ def test_the_class_cannot_be_changed_at_run_time(stream: Stream) -> None:
     """Our types are immutable; a monkeypatch has to go into a subclass."""
     with pytest.raises(TypeError):
         type(stream.sock).brand_new = None
+
+
+class SilentCommand(ProxyCommand):
+    def __del__(self) -> None:
+        """Does not call that of its base."""
+
+
+class SilentChannel(DirectTcpipChannel):
+    def __del__(self) -> None:
+        """Does not call that of its base."""
+
+
+@pytest.mark.parametrize("in_a_cycle", [False, True])
+@pytest.mark.parametrize("kind", [SilentCommand, SilentChannel])
+def test_a_subclass_whose_del_forgets_super_is_closed(
+    leaves_nothing: None, monkeypatch: pytest.MonkeyPatch, kind, in_a_cycle: bool
+) -> None:
+    if kind is SilentCommand:
+        monkeypatch.setattr("sshgateway.ProxyCommand", kind)
+        pair = open_proxycommand()
+    else:
+        monkeypatch.setattr("sshgateway._core.DirectTcpipChannel", kind)
+        pair = open_channel()
+    assert type(pair.sock) is kind
+    fd = pair.sock.fileno()
+    if in_a_cycle:
+        pair.sock.itself = pair.sock
+    with pytest.warns(ResourceWarning, match=rf"^unclosed <.*{kind.__name__} fd={fd}>$"):
+        pair.sock = pair.peer
+        gc.collect()
+    assert recv_all(pair.peer) == b""
+    pair.close()
+
+
+def test_a_subclass_whose_del_forgets_super_may_have_been_closed(
+    leaves_nothing: None, monkeypatch: pytest.MonkeyPatch, recwarn
+) -> None:
+    monkeypatch.setattr("sshgateway.ProxyCommand", SilentCommand)
+    pair = open_proxycommand()
+    pair.sock.close()
+    pair.sock = pair.peer
+    gc.collect()
+    assert not recwarn.list
+    pair.close()

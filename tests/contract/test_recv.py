@@ -189,6 +189,19 @@ def test_recvmsg_accepts_flags(stream: Stream) -> None:
     assert stream.sock.recvmsg(10)[:3] == (b"abc", [], 0)
 
 
+@pytest.mark.parametrize("flag", [0, socket.MSG_CMSG_CLOEXEC])
+def test_recvmsg_returns_the_flags_that_the_kernel_returns(
+    stream: Stream, oracle: Stream, flag: int
+) -> None:
+    for pair in (stream, oracle):
+        pair.peer.sendall(b"12")
+    for call in (
+        lambda s: s.recvmsg(1, 0, flag),
+        lambda s: s.recvmsg_into([bytearray(1)], 0, flag),
+    ):
+        assert call(stream.sock) == call(oracle.sock)
+
+
 def test_addresses_are_those_of_a_connected_stream(stream: Stream, oracle: Stream) -> None:
     for pair in (stream, oracle):
         pair.peer.sendall(b"1234")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import time
 from decimal import Decimal
@@ -207,6 +208,68 @@ def test_setblocking_accepts_the_values_that_socket_accepts(
 def test_timeout_is_read_only(stream: Stream) -> None:
     with pytest.raises(AttributeError):
         stream.sock.timeout = 3
+
+
+LARGE = CHUNK * 128  # more than fits in between
+DURING = {
+    "recv": lambda s: s.recv(1),
+    "recvmsg": lambda s: s.recvmsg(1),
+    "sendall": lambda s: s.sendall(LARGE),
+}
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("other", [None, 0, 60], ids=repr)
+@pytest.mark.parametrize("call", DURING.values(), ids=DURING.keys())
+def test_a_handler_that_sets_the_timeout_does_not_change_the_running_call(
+    stream: Stream, call, other
+) -> None:
+    """None makes the descriptor blocking; the call must not block in send(2) then."""
+
+    def handle(*_: object) -> None:
+        assert stream.sock.gettimeout() == 0.5, "the call hangs"
+        stream.sock.settimeout(other)
+
+    signal.signal(signal.SIGALRM, handle)
+    stream.sock.settimeout(0.5)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, DEADLINE)
+    with pytest.raises(TimeoutError) as caught:
+        call(stream.sock)
+    assert caught.value.args == ("timed out",)
+    assert stream.sock.gettimeout() == other
+
+
+@pytest.mark.ours  # CPython itself raises BlockingIOError, or spins without the GIL
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("other", [0, 0.01], ids=repr)
+def test_sendall_without_a_timeout_has_none_to_its_end(stream: Stream, other) -> None:
+    readers = []
+
+    def handle(*_: object) -> None:
+        stream.sock.settimeout(other)
+        readers.append(Worker(recv_exactly, stream.peer, len(LARGE)))
+
+    signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    assert stream.sock.sendall(LARGE) is None
+    assert readers[0].result() == LARGE
+
+
+@pytest.mark.ours  # socket.sendfile reads the timeout again for each block of a BytesIO
+def test_sendfile_reads_the_timeout_once(stream: Stream) -> None:
+    class File:
+        """Sets another timeout while it is read."""
+
+        blocks = [payload(100_000)] * 40
+
+        def read(self, _size: int) -> bytes:
+            stream.sock.setblocking(False)
+            return self.blocks.pop() if self.blocks else b""
+
+    reader = Worker(recv_exactly, stream.peer, 4_000_000)
+    stream.sock.settimeout(DEADLINE)
+    assert stream.sock.sendfile(File()) == 4_000_000
+    assert len(reader.result()) == 4_000_000
 
 
 def test_a_timeout_set_during_a_call_applies_to_the_next_call(stream: Stream) -> None:

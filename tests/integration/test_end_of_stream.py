@@ -65,6 +65,31 @@ def test_exit_255_is_reported_after_the_data() -> None:
         assert "the reason" in error.args[1]
 
 
+EMPTY = {
+    "recv": lambda s: s.recv(0),
+    "recv_into": lambda s: s.recv_into(bytearray()),
+    "recvfrom": lambda s: s.recvfrom(0),
+    "recvfrom_into": lambda s: s.recvfrom_into(bytearray()),
+    "recvmsg": lambda s: s.recvmsg(0),
+    "recvmsg_into, no buffer": lambda s: s.recvmsg_into([]),
+    "recvmsg_into, no room": lambda s: s.recvmsg_into([bytearray(), bytearray()]),
+}
+
+
+@pytest.mark.parametrize("call", EMPTY.values(), ids=EMPTY.keys())
+def test_a_receive_without_room_is_not_the_end(call) -> None:
+    """The reason is still there for the receive that reaches the end, also after the end."""
+    with shell("printf abc; read x; echo the reason >&2; exit 3") as sock:
+        assert sock.recv(1) == b"a"
+        call(sock)
+        assert recv_exactly(sock, 2) == b"bc"
+        sock.sendall(b"\n")
+        assert readable(sock)
+        call(sock)
+        assert reason_of_the_end(sock).returncode == 3
+        call(sock)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_a_signal_is_reported(number: signal.Signals) -> None:
     with shell(f"echo hi; kill -{int(number)} $$") as sock:

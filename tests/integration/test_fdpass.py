@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
+import struct
 import sys
 import time
 
 import pytest
 
-from sshgateway import ProxyCommand, ProxyCommandError
-from support.streams import digest, payload, recv_all, recv_exactly
-from support.waiting import DEADLINE, Worker, until
+from sshgateway import ProxyCommand, ProxyCommandError, _core
+from support.streams import digest, fill, payload, recv_all, recv_exactly
+from support.waiting import DEADLINE, IN_CLOSE, Worker, until, until_blocked
 
 # A child that executes SENDS, in which s is its standard output as a socket.
 CHILD = """
@@ -110,9 +112,96 @@ def test_timeouts_work(pair) -> None:
         sock.recv(1)
 
 
-def test_close_wakes_a_reader(pair) -> None:
-    from support.waiting import until_blocked
+def test_a_connection_that_the_kernel_gives_up_is_no_timeout_of_the_caller(pair) -> None:
+    """A caller takes a TimeoutError for its own deadline, and tries again."""
+    sock, _ = pair
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
+    fill(sock)  # the peer's window is closed: RFC 5482 counts that as no answer
+    for call in (lambda: sock.recv(1), lambda: sock.send(b"x")):
+        sock.settimeout(DEADLINE)
+        with pytest.raises(OSError) as caught:
+            call()
+        assert not isinstance(caught.value, TimeoutError)
+        assert len(caught.value.args) == 2
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+            break
+    assert caught.value.errno == errno.ECONNRESET
 
+
+# With this SO_LINGER, close(2) waits until the peer has read all data, or for DEADLINE seconds.
+# If it held the GIL, no other thread could run during the wait.
+
+LINGER = struct.pack("ii", 1, int(DEADLINE))
+
+
+def lingers(sock) -> None:
+    """Let the close of *sock* wait for a peer that does not read."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+    fill(sock)
+
+
+def finish(worker: Worker, peer: socket.socket) -> object:
+    """The worker is in close(2); read all at the other end, and it returns its result."""
+    until_blocked(worker, calls_of=IN_CLOSE)
+    recv_all(peer)
+    return worker.result()
+
+
+def test_close_waits_without_the_gil(pair) -> None:
+    sock, peer = pair
+    lingers(sock)
+    finish(Worker(sock.close), peer)
+
+
+def test_the_last_call_that_uses_a_closed_stream_waits_without_the_gil(pair) -> None:
+    sock, peer = pair
+    lingers(sock)
+    sock.dup().close()  # close() then leaves the reader waiting
+    sock.settimeout(None)
+    reader = Worker(sock.recv, 1)
+    until_blocked(reader)
+    sock.close()
+    peer.sendall(b"x")
+    assert finish(reader, peer) == b"x"
+
+
+@pytest.mark.parametrize("in_a_cycle", [False, True])
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_stream_that_is_dropped_waits_without_the_gil(
+    listener, in_a_cycle: bool, forgets: bool
+) -> None:
+    class Forgetful(ProxyCommand):
+        def __del__(self) -> None:
+            if not forgets:
+                super().__del__()
+
+    command = "nc -F {} {}".format(*listener.getsockname())
+    streams = [Forgetful(command, fdpass=True, timeout=DEADLINE)]
+    peer, _ = listener.accept()
+    lingers(streams[0])
+    if in_a_cycle:
+        streams[0].itself = streams[0]
+
+    def drop() -> None:
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            streams.clear()
+            gc.collect()
+
+    with peer:
+        finish(Worker(drop), peer)
+
+
+@pytest.mark.parametrize("how", ["close", "drop"])
+def test_a_session_waits_without_the_gil(listener, how: str) -> None:
+    sock = socket.create_connection(listener.getsockname())
+    peer, _ = listener.accept()
+    lingers(sock)
+    sessions = [_core.Session(sock.detach())]
+    with peer:
+        finish(Worker(sessions[0].close if how == "close" else sessions.clear), peer)
+
+
+def test_close_wakes_a_reader(pair) -> None:
     sock, _ = pair
     sock.settimeout(None)
     reader = Worker(sock.recv, 1)

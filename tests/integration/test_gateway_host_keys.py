@@ -6,12 +6,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import resource
 import stat
 import subprocess
 
 import pytest
 
 from sshgateway import AuthenticationError, Gateway, HostKeyError
+from sshgateway.known_hosts import KnownHosts
 from support import gateways, scripted
 from support.sshd import PrivateSshd, make_key
 
@@ -187,6 +189,43 @@ def test_with_no_a_password_is_not_sent_to_a_host_whose_key_has_changed(
             gateway.open()
         assert server.answers == []
         assert server.passwords == []
+
+
+# --- A file that cannot be read -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("strict", ["yes", "accept-new", "no"])
+@pytest.mark.parametrize("how", ["EMFILE", "FIFO", "directory"])
+def test_an_impostor_gets_no_password_when_a_file_cannot_be_read(
+    sshd, file, other_key, monkeypatch, strict: str, how: str
+) -> None:
+    """Not even to the connection that finds no free descriptor for known_hosts."""
+    real = KnownHosts.check
+
+    def without_descriptors(*args) -> object:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            return real(*args)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    with scripted.ParamikoServer(sshd, methods="password", password="secret") as server:
+        host, port = server.address
+        if how == "EMFILE":
+            monkeypatch.setattr(KnownHosts, "check", without_descriptors)
+            file.write_text(f"[{host}]:{port} {other_key}\n")
+        elif how == "FIFO":
+            os.mkfifo(file)
+        else:
+            file.mkdir()
+        gateway = server.gateway(known_hosts=[file], strict_host_key_checking=strict)
+        with pytest.raises(HostKeyError) as caught:
+            gateway.open()
+        assert str(file) in str(caught.value)
+        assert server.passwords == []
+    if how == "EMFILE":
+        assert file.read_text() == f"[{host}]:{port} {other_key}\n"
 
 
 def test_the_known_key_type_is_requested_first(tmp_path, file) -> None:

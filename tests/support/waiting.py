@@ -32,6 +32,9 @@ _WAITING = {
     "aarch64": {22, 63, 64, 72, 73, 203, 206, 207, 211, 212},
 }
 
+#: For ``until_blocked()``: close(2), which waits if the socket has SO_LINGER.
+IN_CLOSE = {"x86_64": {3}, "aarch64": {57}}
+
 
 def until(condition: Callable[[], Any], what: str, timeout: float = DEADLINE) -> Any:
     """Return the first true value of *condition*; fail after *timeout* seconds."""
@@ -83,9 +86,16 @@ def gone(pid: int, timeout: float = DEADLINE) -> None:
     until(lambda: not os.path.exists(f"/proc/{pid}"), f"process {pid} reaped", timeout)
 
 
-def until_blocked(thread: threading.Thread, timeout: float = DEADLINE) -> None:
-    """Wait until *thread* is blocked in a system call that waits for a stream."""
-    calls = _WAITING.get(os.uname().machine)
+def until_blocked(
+    thread: threading.Thread,
+    timeout: float = DEADLINE,
+    calls_of: dict[str, set[int]] = _WAITING,
+) -> None:
+    """Wait until *thread* is blocked in a system call that waits for a stream.
+
+    - calls_of: the numbers of these system calls, by machine.
+    """
+    calls = calls_of.get(os.uname().machine)
 
     def blocked() -> bool:
         assert thread.is_alive(), "the thread ended instead of blocking"

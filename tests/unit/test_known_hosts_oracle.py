@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sshgateway.known_hosts import KnownHosts, fingerprint
+from sshgateway.known_hosts import KnownHosts, _find, fingerprint
 
 pytestmark = pytest.mark.limit(60)
 
@@ -53,7 +53,9 @@ def found_by_ssh_keygen(name: str, file: Path) -> list[tuple[int, str, str]]:
 
 
 def found(name: str, file: Path) -> list[tuple[int, str, str]]:
-    entries = KnownHosts([file])._find(name).entries
+    files, unreadable = KnownHosts([file])._read()
+    assert not unreadable
+    entries = _find(name, files).entries
     return [(entry.line, entry.marker, entry.fingerprint) for entry in entries]
 
 
