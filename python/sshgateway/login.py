@@ -487,7 +487,7 @@ class _Attempt:
             answers: list[str] = []
             is_first = True
             for text, echo in prompts.prompts:
-                if passwords and not echo and _asks_for_password(text):
+                if passwords and not echo and asks_for_password(text):
                     answers.append(passwords.pop())
                     continue
                 found = self._ask(
@@ -600,7 +600,7 @@ _PASSWORD = re.compile(
 _CODE = re.compile(r"one[- ]?time|verification|token|\bcode\b|\botp\b|new password", re.IGNORECASE)
 
 
-def _asks_for_password(prompt: str) -> bool:
+def asks_for_password(prompt: str) -> bool:
     """True if a hidden prompt asks for the password and not for a second factor."""
     return _PASSWORD.search(prompt) is not None and _CODE.search(prompt) is None
 
