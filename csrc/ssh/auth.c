@@ -107,6 +107,16 @@ sg_auth_is_done(struct sg_session *session)
 
 /* ---- password --------------------------------------------------------- */
 
+/* Give libssh2 no new password.  Without this function it does not tell an
+ * expired password from a wrong one. */
+static LIBSSH2_PASSWD_CHANGEREQ_FUNC(refuse_to_change)
+{
+    (void)session;
+    (void)abstract;
+    *newpw = NULL;
+    *newpw_len = 0;
+}
+
 static int
 password_step(struct sg_session *session, void *arg)
 {
@@ -114,7 +124,8 @@ password_step(struct sg_session *session, void *arg)
 
     return libssh2_userauth_password_ex(session->ssh, what->user,
                                         length(what->user), what->secret,
-                                        (unsigned int)what->secret_len, NULL);
+                                        (unsigned int)what->secret_len,
+                                        refuse_to_change);
 }
 
 enum sg_status

@@ -349,6 +349,7 @@ def authentication_failed(
     accepted_in_part: Sequence[str] = (),
     hung_up: str | None = None,
     banner: str = "",
+    note: str = "",
 ) -> AuthenticationError:
     """The server accepted none of the logins, or not all that it requires.
 
@@ -358,6 +359,7 @@ def authentication_failed(
     - accepted_in_part: the steps that the server accepted before it wanted more.
     - hung_up: the reason, if the server ended the connection.
     - banner: the last text that the server showed.
+    - note: a limit of the libssh2 in use.
     """
     attempts = [printable(attempt) for attempt in tried]
     methods = list(attempts)
@@ -374,6 +376,8 @@ def authentication_failed(
     if accepted and not too_many:
         methods.append(f"the server still accepts: {printable(', '.join(accepted))}")
         text += f"; {methods[-1]}"
+    if note:
+        text += f"; {note}"
     if banner:
         text += f"; its banner: {printable(banner)}"
     advice = "give identities_only=True and the key_filename= of the right key"

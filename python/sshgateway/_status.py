@@ -7,6 +7,7 @@ import enum
 
 __all__ = [
     "LIBSSH2_ERROR_AUTHENTICATION_FAILED",
+    "LIBSSH2_ERROR_PASSWORD_EXPIRED",
     "LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED",
     "Status",
 ]
@@ -32,5 +33,7 @@ class Status(enum.StrEnum):
 #: libssh2.h. For a key: the server refused the public half, so nothing was signed. (Reading the
 #: private half, and with it the passphrase, comes first and fails with other codes.)
 LIBSSH2_ERROR_AUTHENTICATION_FAILED = -18
+#: The server wants a new password (RFC 4252 section 8).
+LIBSSH2_ERROR_PASSWORD_EXPIRED = -15
 #: The server refused the signature or the password.
 LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED = -19

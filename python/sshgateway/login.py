@@ -34,6 +34,9 @@ _USUAL_FILES = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
 #: (sshd_config's MaxAuthTries), so more would lock out a later key.
 _OFFERS_AT_ONCE = 3
 
+#: A server may require up to this many methods.
+_MOST_STAGES = 20
+
 Left = Callable[[], float | None]
 
 
@@ -202,6 +205,10 @@ class _Attempt:
     waiting: list[LoginKey] = field(default_factory=list)
     #: Keys that the server did not judge, because it did not take the method then.
     put_back: list[LoginKey] = field(default_factory=list)
+    #: The requests since the server last named its methods, as (words, line of ``tried``), and
+    #: their keys: with the system's libssh2 one of these may be accepted in part.
+    unclear: list[tuple[str, str]] = field(default_factory=list)
+    unclear_keys: list[LoginKey] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.methods = self.methods or list(self.login.methods)
@@ -210,6 +217,7 @@ class _Attempt:
 
     def run(self) -> str:
         try:
+            self.exchange.begin()
             if not self._can_begin_without_asking():
                 self._take(self.exchange.none(), "none")
             while not self._is_done:
@@ -239,17 +247,19 @@ class _Attempt:
     def _may_use(self, method: str) -> bool:
         return self.can_continue is None or method in self.can_continue
 
-    def _choose(self) -> Callable[[], None] | None:
+    def _choose(self) -> Callable[[], object] | None:
         """The next step; None if nothing is left that the server would take."""
         for method in self.methods:
             if not self._may_use(method):
                 continue
             if method == "publickey" and self._peek_key() is not None:
                 return self._use_keys
-            if method == "keyboard-interactive" and self._may_repeat(method):
-                return self._use_interactive
-            if method == "password" and self._may_repeat(method):
-                return self._use_password
+            if method == "publickey" or not self._may_repeat(method):
+                continue
+            if self.unclear and self.uses.get(method):
+                # The server may want another method now. A person is not asked in vain.
+                return self._learn_methods
+            return self._use_password if method == "password" else self._use_interactive
         return None
 
     def _may_repeat(self, method: str) -> bool:
@@ -267,14 +277,23 @@ class _Attempt:
         are used up, because a change of the list means that something was accepted in part.
         """
         before = self.can_continue
-        if before is not None and self.exchange.reports_methods:
+        if before is not None and not self.unclear:
             return False
         self._take(self.exchange.none(), "none")
-        if self._is_done or self.can_continue == before:
-            return self._is_done
-        if before is not None:
+        if before is not None and self.can_continue != before:
+            self._accept_unclear()
             self._begin_next_stage()
-        return True
+        self.unclear.clear()
+        return self._is_done or self.can_continue != before
+
+    def _accept_unclear(self) -> None:
+        """One of the requests was accepted in part. The others were refused, or not judged."""
+        for _, line in self.unclear:
+            self.tried.remove(line)
+        self.accepted.append(" or ".join(what for what, _ in self.unclear))
+        if len(self.unclear) > 1:
+            self.put_back += self.unclear_keys
+        self.unclear_keys.clear()
 
     def _take(self, reply: Reply, what: str) -> bool:
         """Note the server's answer. True if it refused, and *what* counts as tried."""
@@ -296,6 +315,9 @@ class _Attempt:
 
     def _begin_next_stage(self) -> None:
         """After a partial success every method may be used again, as in OpenSSH."""
+        if len(self.accepted) > _MOST_STAGES:
+            text = f"the server wanted more than {_MOST_STAGES} methods, one after the other"
+            raise _messages.SessionFailed(Status.SSH, 0, 0, text)
         self.uses.clear()
         self.waiting = [*self.put_back, *self.waiting]
         self.put_back = []
@@ -336,7 +358,7 @@ class _Attempt:
         return True
 
     def _refused_key(self, key: LoginKey, why: str) -> None:
-        self.tried.append(f"{key.what}: {why}" if why else key.what)
+        self.tried.append(f"{key.what}: {why}")
 
     def _use_keys(self) -> None:
         """Sign by the next key, or offer the next few."""
@@ -408,7 +430,14 @@ class _Attempt:
         if self.can_continue is not None and "publickey" not in self.can_continue:
             self.put_back.append(key)
             return
-        self._refused_key(key, reason)
+        self._note_tried(key.what, reason)
+        if not self.exchange.reports_methods:
+            self.unclear_keys.append(key)
+
+    def _note_tried(self, what: str, reason: str) -> None:
+        self.tried.append(f"{what} ({reason})" if reason else what)
+        if not self.exchange.reports_methods:
+            self.unclear.append((what, self.tried[-1]))
 
     def _unlock(self, key: LoginKey) -> bool:
         """Ask for the passphrase of a file that needs one. False if it was not given."""
@@ -453,12 +482,14 @@ class _Attempt:
             password = self._ask(Question(text, False, "password"))
         if password is None:
             self.uses["password"] += self.login.number_of_password_prompts
-            self._note_unanswered("password")
+            self._note_unanswered(text)
+            self.tried.append(f"password ({self.unanswered[-1]})")
             return
         self.under_way = "password"
         reply = self.exchange.password(password, self._new_password)
         if isinstance(reply, ChangeRequest):
-            self.tried.append(f"password (the password has expired: {printable(reply.prompt)})")
+            words = printable(reply.prompt)
+            self.tried.append(f"password (the password has expired{words and f': {words}'})")
             self.uses["password"] += self.login.number_of_password_prompts
         elif self._take(reply, "password"):
             self._note_refusal("password", reply)
@@ -470,6 +501,8 @@ class _Attempt:
             if first is None:
                 return None
             again = self._ask(Question("Retype the new password: ", False, "new password"))
+            if again is None:
+                return None
             if first == again:
                 return first
         return None
@@ -526,8 +559,7 @@ class _Attempt:
         self.unanswered.append(f"the prompt {words!r} was not answered")
 
     def _note_refusal(self, method: str, reply: Reply) -> None:
-        reason = reply.reason if isinstance(reply, Refused) else ""
-        self.tried.append(f"{method} ({reason})" if reason else method)
+        self._note_tried(method, reply.reason if isinstance(reply, Refused) else "")
 
     def _ask(self, question: Question) -> str | None:
         """Ask a person, if there is one to ask."""
@@ -550,6 +582,7 @@ class _Attempt:
             self.can_continue or (),
             self.locked_keys,
             accepted_in_part=self.accepted,
+            note=_NOT_TOLD if self.unclear_keys and self._may_use("publickey") else "",
             hung_up=failure.text if failure is not None else None,
             banner=self.last_banner(),
         )
@@ -603,6 +636,12 @@ _CODE = re.compile(r"one[- ]?time|verification|token|\bcode\b|\botp\b|new passwo
 def asks_for_password(prompt: str) -> bool:
     """True if a hidden prompt asks for the password and not for a second factor."""
     return _PASSWORD.search(prompt) is not None and _CODE.search(prompt) is None
+
+
+_NOT_TOLD = (
+    f"libssh2 {_core.LIBSSH2_VERSION} does not tell a key that was accepted in part, by a server "
+    "that wants two, from one that was refused"
+)
 
 
 def _as_list(value: Any) -> list[Any]:

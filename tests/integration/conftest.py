@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import ssl
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import paramiko
 import pytest
 
+from sshgateway import _core, build_info
 from support import certificate, fresh, logins, web
 
 # --- A web server -----------------------------------------------------------------------
@@ -68,3 +70,32 @@ def perform(request) -> Callable[[str, dict[str, Any]], None]:
     """Call with the name of a flow of support/logins.py and the settings of the login."""
     chosen: Callable[[str, dict[str, Any]], None] = request.param
     return chosen
+
+
+# --- Both ways to authenticate ----------------------------------------------------------
+
+IS_PINNED = build_info()["libssh2"] == "pinned"
+
+
+def authenticate_by_libssh2(monkeypatch) -> None:
+    """Authenticate as with the system's libssh2 (see _exchange.py)."""
+    by_libssh2 = functools.partial(_core.Session, by_messages=False)
+    monkeypatch.setattr(_core, "Session", by_libssh2)
+
+
+@pytest.fixture(params=["messages", "libssh2"])
+def exchange(request, monkeypatch) -> str:
+    """Run the test with either exchange of _exchange.py."""
+    name: str = request.param
+    if name == "libssh2":
+        authenticate_by_libssh2(monkeypatch)
+    elif not IS_PINNED:
+        pytest.skip("the system's libssh2 cannot authenticate by messages")
+    return name
+
+
+@pytest.fixture
+def by_messages() -> None:
+    """Skip a test of something that the system's libssh2 cannot do."""
+    if not IS_PINNED:
+        pytest.skip("the system's libssh2 cannot authenticate by messages")

@@ -148,6 +148,7 @@ class ParamikoServer(paramiko.ServerInterface, Target):  # type: ignore[misc]
         transport = paramiko.Transport(sock)
         transport.add_server_key(self._host_key)
         self.transports.append(transport)
+        self.prepare_transport(transport)
         try:
             with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
                 transport.start_server(server=self)
@@ -159,6 +160,9 @@ class ParamikoServer(paramiko.ServerInterface, Target):  # type: ignore[misc]
             self.hold.set()
             transport.close()
             transport.join(4 * waiting.DEADLINE)
+
+    def prepare_transport(self, transport: paramiko.Transport) -> None:
+        """For subclasses: called with each transport before it starts."""
 
     @staticmethod
     def _echo(channel: paramiko.Channel) -> None:
