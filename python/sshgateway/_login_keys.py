@@ -327,12 +327,12 @@ class Keyring:
         # OpenSSH's order too: first those that a file names, because a server's MaxAuthTries may
         # be smaller than the agent's list.
         for key in sorted(keys, key=rank):
-            if self._identities_only and rank(key) == 2:
-                continue
             if not is_certificate(key.blob):
                 for certificate in self._certificates_of(key.blob):
                     yield ObjectKey(key, "agent's key", certificate)
-            yield ObjectKey(key, "agent's key")
+            # IdentitiesOnly: a file names a key, or a certificate, but not one by the other.
+            if not self._identities_only or key.blob in (*named, *usual, *self._certificates):
+                yield ObjectKey(key, "agent's key")
 
     def _list_agent(self) -> list[AgentKey]:
         if self._agent is None:

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from sshgateway import ProxyCommand, _core, errors
 from sshgateway.gateway import Gateway
+from sshgateway.login import Question, asks_for_password
 from sshgateway.proxy import check_host, check_user
 from sshgateway.route import shared_gateway
 
@@ -37,6 +38,7 @@ _originals: dict[str, Any] = {}
 _gateways: dict[Gateway, None] = {}
 
 #: .way describes the gateway or proxy command of the connection that this thread is making.
+#: .needs_password is True if a gateway has asked for a password that was not known.
 _current = threading.local()
 
 
@@ -192,8 +194,9 @@ def _open_gateway(name: str, through: Gateway | None) -> Gateway:
     from fabric.state import env
 
     for attempt in range(_PASSWORD_PROMPTS + 1):
-        gateway = shared_gateway(**_parameters(name), gateway=through)
+        gateway = shared_gateway(**_parameters(name), prompt=_answer, gateway=through)
         _gateways[gateway] = None
+        _current.needs_password = False
         try:
             gateway.open(_seconds(env.timeout))
             break
@@ -210,9 +213,28 @@ def _question(error: errors.AuthenticationError) -> str | None:
     """The question for the user after a failed login; None if no answer could help."""
     if error.locked_keys:
         return "Passphrase for private key"
-    if {"password", "keyboard-interactive"}.intersection(error.accepted):
+    if _current.needs_password and not error.too_many_attempts:
         return "Login password"
     return None
+
+
+def _answer(text: str, echo: bool, question: Question) -> str | None:
+    """The prompt= of the gateways: ask for a second factor, as Fabric asks for a password.
+
+    Passwords and passphrases are declined, because _open_gateway() asks for them and remembers
+    them for the next connection.
+    """
+    from fabric import network
+
+    if question.kind == "passphrase":
+        return None
+    if question.kind != "keyboard-interactive" or (not echo and asks_for_password(text)):
+        _current.needs_password = True
+        return None
+    explanation = (question.name, question.instruction) if question.is_first else ()
+    shown = "\n".join([*filter(None, explanation), f"[{question.gateway}] {text}"])
+    answer: str = network.prompt_for_password(shown, no_colon=True)
+    return answer
 
 
 def _remember(name: str, password: str) -> None:

@@ -94,7 +94,8 @@ class Login:
     - prompt (callable or None): asks a person; see ``Question``.
     - preferred_authentications (sequence of str): the methods that may be used, in the order in
       which they are tried.
-    - number_of_password_prompts (int): how often a person is asked for a password.
+    - number_of_password_prompts (int): how often a person is asked for a password, or for a
+      passphrase; 0 asks for nothing.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class Login:
         self.passphrase = passphrase
         self.agent_path = socket_path(identity_agent) if allow_agent else None
         self.identities_only = identities_only
-        self.prompt = prompt
+        self.prompt = prompt if number_of_password_prompts > 0 else None
         self.methods = [name for name in preferred_authentications if name in METHODS]
         self.number_of_password_prompts = number_of_password_prompts
 
@@ -520,7 +521,7 @@ class _Attempt:
             answers: list[str] = []
             is_first = True
             for text, echo in prompts.prompts:
-                if passwords and not echo and _asks_for_password(text):
+                if passwords and not echo and asks_for_password(text):
                     answers.append(passwords.pop())
                     continue
                 found = self._ask(
@@ -633,7 +634,7 @@ _PASSWORD = re.compile(
 _CODE = re.compile(r"one[- ]?time|verification|token|\bcode\b|\botp\b|new password", re.IGNORECASE)
 
 
-def _asks_for_password(prompt: str) -> bool:
+def asks_for_password(prompt: str) -> bool:
     """True if a hidden prompt asks for the password and not for a second factor."""
     return _PASSWORD.search(prompt) is not None and _CODE.search(prompt) is None
 

@@ -465,6 +465,33 @@ def test_a_password_is_asked_for(fab, sshd, methods) -> None:
     assert "refused a channel to 'db1:22'" in done.stderr
 
 
+@under_both
+def test_a_second_factor_is_asked_for(fab, sshd) -> None:
+    with scripted.ParamikoServer(sshd, methods="keyboard-interactive", password="right") as server:
+        server.prompts = [("Password: ", False), ("Verification code: ", False)]
+        server.expected = ["right", "123456"]
+        server.refusal = 2
+        gateway = "me@{}:{}".format(*server.address)
+        done = fab(
+            "serially", "-H", "db1",
+            expected=1, answers=["right", "123456"], gateway=gateway, key_filename=None,
+        )  # fmt: skip
+        assert server.answers == [["right", "123456"]]
+    assert f"asked [{gateway}] Login password: \n" in done.stdout
+    explanation = "The name\nWho are you?\n"
+    assert f"asked {explanation}[{gateway}] Verification code: \n" in done.stdout
+    assert done.stdout.count("asked") == 2
+    assert "refused a channel to 'db1:22'" in done.stderr
+
+
+def test_a_busy_gateway_is_reported(fab, hosts) -> None:
+    with gateways.Target(lambda sock: sock.sendall(b"Exceeded MaxStartups\r\n")) as busy:
+        gateway = "{}:{}".format(*busy.address)
+        done = fab("serially", "-H", hosts[0], expected=1, gateway=gateway, timeout=1)
+        assert len(busy._connections) > 1, "it is tried again"
+    assert "is busy" in fails(done) and gateway in done.stderr
+
+
 def test_a_password_is_asked_for_three_times_at_most(fab, sshd) -> None:
     with scripted.ParamikoServer(sshd, password="right") as server:
         gateway = "me@{}:{}".format(*server.address)

@@ -107,6 +107,17 @@ def test_a_declined_prompt_is_reported(server, keys) -> None:
     )
 
 
+def test_without_password_prompts_no_passphrase_is_prompted_for(server, keys) -> None:
+    """As with ssh(1) and NumberOfPasswordPrompts 0."""
+    error = refusal(
+        gateways.to(
+            server, key_filename=keys / "ed25519-locked", prompt=lambda text, echo: 1 / 0,
+            number_of_password_prompts=0,
+        )
+    )  # fmt: skip
+    assert "needs a passphrase" in str(error)
+
+
 def test_an_exception_of_the_prompt_is_passed_on(server, keys) -> None:
     gateway = gateways.to(
         server, key_filename=keys / "ed25519-locked", prompt=lambda text, echo: 1 / 0

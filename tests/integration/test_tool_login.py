@@ -178,6 +178,14 @@ def test_the_number_of_password_prompts_is_that_of_ssh_config(config, bastion) -
     assert len(bastion.passwords) == 4
 
 
+@pytest.mark.parametrize("methods", ["password", INTERACTIVE])
+def test_no_password_prompt_at_all_is_possible_as_with_ssh(config, bastion, methods: str) -> None:
+    bastion._methods = methods
+    ssh, ours = both(config("NumberOfPasswordPrompts 0"), "bastion", status=255)
+    assert "assword:" not in ssh + ours
+    assert bastion.passwords == bastion.answers == []
+
+
 def test_ctrl_c_at_a_prompt_ends_the_command_and_restores_the_terminal(config, bastion) -> None:
     words = [*COMMAND, "-F", config(), "-W", "x:1", "bastion"]
     script = f"{shlex.join(words)} </dev/null; echo status $?; stty -a"
