@@ -8,16 +8,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.works.base import PEER
 from support import delay_relay
 from support.crowd import Crowd, many_descriptors
 from support.scripted import black_hole
-from support.sshd import PrivateSshd
+from support.ssh_agent import SshAgent
+from support.sshd import PrivateSshd, make_key
 
 Address = tuple[str, int]
 DESCRIPTORS = 5000  # enough for a thousand channels in every process
-ROUND_TRIPS = (0, 20, 100)  # milliseconds added by the delay relays
+#: Milliseconds added by the delay relays: for streams and for logins.
+ROUND_TRIPS = (0, 20, 100)
+LOGIN_ROUND_TRIPS = (0, 20, 50, 100, 200)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Login:
     user_key: str
     known_hosts: str
     ssh_config: str
+    #: The same for a login with an agent.
+    agent_config: str
     name: str
 
     @classmethod
@@ -41,8 +47,18 @@ class Login:
             str(sshd.user_key),
             str(sshd.known_hosts),
             str(sshd.ssh_config),
+            str(_without_identity(sshd.ssh_config)),
             sshd.name,
         )
+
+
+def _without_identity(ssh_config: Path) -> Path:
+    """A copy of the file that names no key file and no agent."""
+    words = ("IdentityFile ", "IdentitiesOnly ", "IdentityAgent ")
+    lines = [line for line in ssh_config.read_text().splitlines() if not line.startswith(words)]
+    copy = ssh_config.with_name("agent_config")
+    copy.write_text("\n".join([*lines, "IdentityFile none", ""]))
+    return copy
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class Site:
     ``echo``: one process that echoes on any number of connections.
     ``hole``: an address that never answers a connection.
     ``distant``: ports that lead to the gateway with a delay, by the round trip in ms.
+    ``agent``: the socket of an ssh-agent with three keys, of which the gateway accepts the last.
     """
 
     gateway: Login
@@ -61,6 +78,7 @@ class Site:
     echo: Address
     hole: Address
     distant: dict[int, int]
+    agent: str
 
 
 @contextlib.contextmanager
@@ -72,8 +90,13 @@ def site() -> Iterator[Site]:
         target = stack.enter_context(_listening([*PEER, "--serve"]))
         distant = {
             round_trip: stack.enter_context(_distance(gateway, round_trip))
-            for round_trip in ROUND_TRIPS
+            for round_trip in sorted({*ROUND_TRIPS, *LOGIN_ROUND_TRIPS})
         }
+        agent = stack.enter_context(SshAgent(gateway.directory))
+        for name in ("first", "second"):
+            make_key(gateway.directory / name)
+            agent.add(gateway.directory / name)
+        agent.add(gateway.user_key)
         crowd = stack.enter_context(Crowd())
         hole, _ = stack.enter_context(black_hole())
         yield Site(
@@ -83,6 +106,7 @@ def site() -> Iterator[Site]:
             crowd.echo,
             hole.getsockname(),
             distant,
+            agent.path,
         )
 
 

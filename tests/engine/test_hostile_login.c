@@ -158,7 +158,7 @@ second_key_exchange_within_the_first_is_refused(void)
     check_no_password();
 }
 
-/* Let the client read the server's KEXINIT, which begins a key exchange. */
+/* Let the client read the KEXINIT of the server, which begins a rekey. */
 static void
 begin_rekey(void)
 {

@@ -247,9 +247,9 @@ key_that_cannot_be_used_is_refused(void)
         unsigned char *made;
         size_t n;
 
-        CHECK_EQ(sg_userauth_public_key(login.session, &keys[i], &made, &n,
-                                        &error),
-                 SG_ERR_REFUSED);
+        CHECK_EQ(
+            sg_userauth_public_key(login.session, &keys[i], &made, &n, &error),
+            SG_ERR_REFUSED);
         CHECK(error.text[0] != '\0');
         error = (struct sg_error){.status = SG_OK};
         CHECK_EQ(sg_userauth_sign(login.session, &keys[i], "ssh-ed25519",
@@ -279,8 +279,7 @@ time_out(void)
     took = sg_sys_now() - start;
     CHECK_GE(took, 100 * SG_MSEC);
     error = (struct sg_error){.status = SG_OK};
-    CHECK_EQ(receive_within(&login, wait_at_most(0), &error),
-             -SG_ERR_TIMEOUT);
+    CHECK_EQ(receive_within(&login, wait_at_most(0), &error), -SG_ERR_TIMEOUT);
 
     /* the session is as it was before */
     request_service(&login, "ssh-userauth");

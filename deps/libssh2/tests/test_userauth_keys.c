@@ -17,7 +17,7 @@
 #define PASSPHRASE "a long passphrase"
 
 static char directory[] = "/tmp/libssh2-keys-XXXXXX";
-static char text[20000]; /* the content of a key file */
+static char text[20000];         /* the content of a key file */
 static unsigned char blob[4000]; /* its public key */
 static size_t blob_len;
 static LIBSSH2_SESSION *session;
@@ -365,7 +365,10 @@ static void
 what_is_no_key_is_refused(void)
 {
     static const char *const texts[] = {
-        "", "\n", "ssh-ed25519 AAAA", "-----BEGIN",
+        "",
+        "\n",
+        "ssh-ed25519 AAAA",
+        "-----BEGIN",
         "-----BEGIN RSA PRIVATE KEY-----\n",
         "-----BEGIN OPENSSH PRIVATE KEY-----\n"
         "-----END OPENSSH PRIVATE KEY-----\n",

@@ -86,7 +86,7 @@ class Stream(asyncssh.SSHTCPSession[bytes]):
 
 
 class Connection:
-    def __init__(self, sshd: Login, port: int) -> None:
+    def __init__(self, sshd: Login, port: int, agent: str | None = None) -> None:
         self._loop = asyncio.new_event_loop()
         self._asked: list[asyncio.Task[None]] = []
         self._connection = self._loop.run_until_complete(
@@ -94,10 +94,10 @@ class Connection:
                 sshd.host,
                 port,
                 username=sshd.username,
-                client_keys=[sshd.user_key],
+                client_keys=() if agent else [sshd.user_key],
                 known_hosts=sshd.known_hosts,
                 config=None,
-                agent_path=None,
+                agent_path=agent,
             )
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import socket
 import subprocess
 import sys
@@ -70,16 +71,23 @@ class GatewayContestant(Contestant):
     #: Paramiko accepts its streams as sockets.
     carries_paramiko = True
 
-    def __init__(self, site: Site, port: int | None = None) -> None:
-        """*port*: the port of the gateway, if it is not the site's own."""
+    def __init__(self, site: Site, port: int | None = None, agent: str | None = None) -> None:
+        """*port*: the port of the gateway, if it is not the site's own; *agent*: the agent to
+        log in with instead of the key file."""
         self.site = site
         self.port = port or site.gateway.port
+        self.agent = agent
 
-    def from_afar(self, round_trip: int) -> GatewayContestant:
-        return type(self)(self.site, self.site.distant[round_trip])
+    def from_afar(self, round_trip: int, *, with_agent: bool = False) -> GatewayContestant:
+        agent = self.site.agent if with_agent else None
+        return type(self)(self.site, self.site.distant[round_trip], agent)
 
     def connect(self) -> OpenGateway:
         raise NotImplementedError
+
+    def log_in(self) -> OpenGateway:
+        """Return when the gateway has accepted the login, without a stream."""
+        return self.connect()
 
     def open(self, program: list[str]) -> Link:
         """Return a stream to peer.py; the target runs it whatever *program* is."""
@@ -109,9 +117,10 @@ class Ours(GatewayContestant):
             hostname=sshd.host,
             port=self.port,
             username=sshd.username,
-            key_filename=sshd.user_key,
+            key_filename=None if self.agent else sshd.user_key,
             known_hosts=[sshd.known_hosts],
-            allow_agent=False,
+            allow_agent=self.agent is not None,
+            identity_agent=self.agent,
             look_for_keys=False,
             timeout=TIMEOUT,
             channel_timeout=OPEN_TIMEOUT,
@@ -134,7 +143,7 @@ class Paramiko(GatewayContestant):
     package = "paramiko"
 
     def connect(self) -> OpenGateway:
-        client = login(self.site.gateway, None, self.port)
+        client = login(self.site.gateway, None, self.port, self.agent)
         transport = client.get_transport()
         return OpenGateway(
             lambda address: transport.open_channel("direct-tcpip", address, ("127.0.0.1", 0)),
@@ -158,7 +167,7 @@ class AsyncSsh(GatewayContestant):
     def connect(self) -> OpenGateway:
         from bench.contestants.asyncssh_loop import Connection
 
-        ssh = Connection(self.site.gateway, self.port)
+        ssh = Connection(self.site.gateway, self.port, self.agent)
         return OpenGateway(ssh.stream, ssh.close, wait=ssh.wait, ask=ssh.ask)
 
 
@@ -178,7 +187,9 @@ class Ssh(GatewayContestant):
             ours, theirs = socket.socketpair()
             with theirs:
                 fd = theirs.fileno()
-                process = subprocess.Popen(self._command(address), stdin=fd, stdout=fd)
+                target = f"{address[0]}:{address[1]}"
+                command = self._command("-W", target)
+                process = subprocess.Popen(command, stdin=fd, stdout=fd)
             processes.append(process)
             pids.append(process.pid)
             return ours
@@ -190,11 +201,29 @@ class Ssh(GatewayContestant):
 
         return OpenGateway(stream, close, pids)
 
-    def _command(self, address: Address) -> list[str]:
+    def log_in(self) -> OpenGateway:
+        """ssh runs the LocalCommand as soon as it is logged in."""
+        options = ["-N", "-o", "PermitLocalCommand=yes", "-o", "LocalCommand=echo"]
+        process = subprocess.Popen(self._command(*options), stdout=subprocess.PIPE)
+        assert process.stdout is not None
+
+        def close() -> None:
+            process.terminate()
+            process.communicate()
+
+        if not process.stdout.readline():
+            close()
+            raise ConnectionError("ssh is not logged in")
+        return OpenGateway(self.connect().stream, close, [process.pid])
+
+    def _command(self, *options: str) -> list[str]:
         sshd = self.site.gateway
-        target = f"{address[0]}:{address[1]}"
-        options = [*self.options, "-p", str(self.port)]
-        return ["ssh", "-F", sshd.ssh_config, *options, "-W", target, sshd.name]
+        more = ["-p", str(self.port)]
+        config = sshd.ssh_config
+        if self.agent:
+            config = sshd.agent_config
+            more += ["-o", f"IdentityAgent={self.agent}"]
+        return ["ssh", "-F", config, *self.options, *more, *options, sshd.name]
 
 
 class SshGcm(Ssh):
@@ -240,19 +269,22 @@ class OneOfMany(Contestant):
         return link
 
 
-def login(sshd: Login, sock: Any, port: int | None = None) -> Any:
-    """A Paramiko client of that server, over *sock* or a connection to *port*."""
+def login(sshd: Login, sock: Any, port: int | None = None, agent: str | None = None) -> Any:
+    """A Paramiko client of that server, over *sock* or a connection to *port*, with the key
+    file or with *agent*."""
     import paramiko
 
+    if agent is not None:
+        os.environ["SSH_AUTH_SOCK"] = agent  # Paramiko knows no other way
     client = paramiko.SSHClient()
     client.load_host_keys(sshd.known_hosts)
     client.connect(
         sshd.host,
         port or sshd.port,
         sshd.username,
-        key_filename=sshd.user_key,
+        key_filename=None if agent else sshd.user_key,
         sock=sock,
-        allow_agent=False,
+        allow_agent=agent is not None,
         look_for_keys=False,
         timeout=TIMEOUT,
     )

@@ -43,6 +43,7 @@ CURVES = {
     "channels": ("curve: 512-byte echo on all channels", "channels", "milliseconds a round", True),
     "sizes": ("curve: raw stream up by the size of a send", "size of a send", "MB/s", True),
     "distance": ("curve: raw stream down by the round trip", "round trip, ms", "MB/s", False),
+    "logins": ("curve: login by the round trip", "round trip, ms", "seconds", False),
 }
 
 

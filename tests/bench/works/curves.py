@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from bench.contestants.base import Contestant, Link, opened
 from bench.contestants.gateway import GatewayContestant
-from bench.servers import ROUND_TRIPS
+from bench.servers import LOGIN_ROUND_TRIPS, ROUND_TRIPS
 from bench.works.base import MB, PEER, TIMEOUT, Figures, Metric, Work, nothing
 from bench.works.many_channels import connected, echo_on_all
 from bench.works.streams import Down, Up
@@ -107,6 +107,29 @@ class ByDistance:
         }
 
 
+@dataclass
+class LoginByDistance:
+    """A login with one key, for a growing distance to the gateway."""
+
+    title: str = "curve: login by the round trip"
+    metrics: list[Metric] = field(
+        default_factory=lambda: [Metric(f"{ms} ms away", "s", x=ms) for ms in LOGIN_ROUND_TRIPS]
+    )
+
+    def run(self, contestant: Contestant) -> Figures:
+        via = cast(GatewayContestant, contestant)
+        figures = nothing(self)
+        if not via.has_gateway:
+            return figures
+        via.log_in().close()  # so that no import is measured
+        for metric, ms in zip(self.metrics, LOGIN_ROUND_TRIPS, strict=True):
+            start = time.perf_counter()
+            gateway = via.from_afar(ms).log_in()
+            figures[metric.name] = time.perf_counter() - start
+            gateway.close()
+        return figures
+
+
 def _bytes(size: int) -> str:
     if size < 1024:
         return f"{size} B"
@@ -119,4 +142,5 @@ def curve_works(quick: bool) -> list[tuple[Work, int]]:
         (ByChannels(3 if quick else 9), rounds),
         (BySize(0.1 if quick else 0.25), rounds),
         (ByDistance((16 if quick else 48) * MB), rounds),
+        (LoginByDistance(), rounds),
     ]

@@ -73,6 +73,51 @@ class FromAfar:
 
 
 @dataclass
+class RoundTrips:
+    """The round trips of a login, and of a channel after it, over a distance.
+
+    The relay that makes the distance accepts TCP connections at once, so that connecting is not
+    counted.  All else that takes time is: a computation of 20 ms is a tenth of a round trip.
+    """
+
+    round_trip: int
+    title: str = "gateway: login in round trips"
+    metrics: list[Metric] = field(
+        default_factory=lambda: [
+            Metric("one key", "round trips"),
+            Metric("an agent's third key", "round trips"),
+            Metric("a channel more", "round trips"),
+        ]
+    )
+
+    def run(self, contestant: Contestant) -> Figures:
+        via = cast(GatewayContestant, contestant)
+        figures = nothing(self)
+        if not via.has_gateway:
+            return figures
+        one_key, agent, channel = (metric.name for metric in self.metrics)
+        via.log_in().close()  # so that no import is measured
+        with contextlib.ExitStack() as stack:
+            start = time.perf_counter()
+            gateway = via.from_afar(self.round_trip).log_in()
+            figures[one_key] = self._since(start)
+            stack.callback(gateway.close)
+            if via.multiplexes:
+                start = time.perf_counter()
+                stream = gateway.stream(via.site.echo)
+                figures[channel] = self._since(start)
+                stream.close()
+            start = time.perf_counter()
+            gateway = via.from_afar(self.round_trip, with_agent=True).log_in()
+            figures[agent] = self._since(start)
+            stack.callback(gateway.close)
+        return figures
+
+    def _since(self, start: float) -> float:
+        return (time.perf_counter() - start) * 1000 / self.round_trip
+
+
+@dataclass
 class FirstLogin:
     """The time from nothing to a Paramiko client of the inner sshd."""
 
@@ -214,6 +259,7 @@ def gateway_works(quick: bool) -> list[tuple[Work, int]]:
         (InSession(Down(inside, f"{within}, down", STREAM)), rounds),
         (InSession(Up(inside, f"{within}, up", STREAM)), rounds),
         (FirstLogin(), 3 if quick else 15),
+        (RoundTrips(200), few),
         (FurtherChannel(30 if quick else 100), rounds),
         *many_channels_works(quick),
         (BlackHole(20 if quick else 100), few),
