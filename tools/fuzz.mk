@@ -48,12 +48,13 @@ endif
 # Leaks inside libssh2 are no findings, so leak detection is off.
 export ASAN_OPTIONS := detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1
 
-.PHONY: run run-fuzz_known_hosts $(addprefix run-,$(targets))
-run: $(addprefix run-,$(targets)) run-fuzz_known_hosts
+scripts := $(patsubst tests/fuzz/%.py,%,$(wildcard tests/fuzz/fuzz_*.py))
 
-run-fuzz_known_hosts:
-	@PYTHONPATH=python sh tools/run_fuzz.sh '$(PYTHON) tests/fuzz/fuzz_known_hosts.py' \
-	  $(corpus)/fuzz_known_hosts $(SECONDS)
+.PHONY: run $(addprefix run-,$(scripts) $(targets))
+run: $(addprefix run-,$(targets) $(scripts))
+
+$(addprefix run-,$(scripts)): run-%:
+	@PYTHONPATH=python sh tools/run_fuzz.sh '$(PYTHON) tests/fuzz/$*.py' $(corpus)/$* $(SECONDS)
 
 $(addprefix run-,$(targets)): run-%: $(dir)/% | $(corpus)/%
 	@sh tools/run_fuzz.sh $(dir)/$* $(corpus)/$* $(SECONDS)

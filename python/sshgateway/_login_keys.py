@@ -244,6 +244,8 @@ class Keyring:
         self._agent_keys: list[AgentKey] | None = None
         self._identities_only = identities_only
         self._note = note
+        #: By public key: the keys that were left out because another one comes first.
+        self._spare: dict[bytes, list[LoginKey]] = {}
         # A file that is itself a certificate (IdentityFile may name one) goes with another key.
         named = [f for f in files if not f.endswith(CERTIFICATE_FILE)]
         self._named = [KeyFile.look_at(path) for path in named]
@@ -264,12 +266,22 @@ class Keyring:
 
     def __iter__(self) -> Iterator[LoginKey]:
         """The keys, each found when it is needed. Locked files come last."""
-        seen: set[bytes] = set()
         for key in self._all():
             blob = key.known_blob
-            if blob is None or blob not in seen:
-                seen.update([blob] if blob is not None else [])
+            if blob is None:
                 yield key
+            elif blob in self._spare:
+                self._spare[blob].append(key)
+            else:
+                self._spare[blob] = []
+                yield key
+
+    def spare(self, key: LoginKey) -> list[LoginKey]:
+        """Other ways to sign by a key that cannot sign: for example the file of an agent's key.
+
+        Those that are not found yet come later, in their order.
+        """
+        return self._spare.pop(key.known_blob, []) if key.known_blob is not None else []
 
     def _all(self) -> Iterator[LoginKey]:
         named = [*self._named]
@@ -324,15 +336,19 @@ class Keyring:
             plain = plain_key(key.blob)
             return 0 if plain in named or plain in certified else 1 if plain in usual else 2
 
+        def is_named(key: AgentKey) -> bool:
+            """As OpenSSH has it for IdentitiesOnly: a file has this key or this certificate."""
+            return key.blob in named or key.blob in usual or key.blob in self._certificates
+
         # OpenSSH's order too: first those that a file names, because a server's MaxAuthTries may
         # be smaller than the agent's list.
         for key in sorted(keys, key=rank):
+            if self._identities_only and not is_named(key):
+                continue
             if not is_certificate(key.blob):
                 for certificate in self._certificates_of(key.blob):
                     yield ObjectKey(key, "agent's key", certificate)
-            # IdentitiesOnly: a file names a key, or a certificate, but not one by the other.
-            if not self._identities_only or key.blob in (*named, *usual, *self._certificates):
-                yield ObjectKey(key, "agent's key")
+            yield ObjectKey(key, "agent's key")
 
     def _list_agent(self) -> list[AgentKey]:
         if self._agent is None:

@@ -421,6 +421,7 @@ class _Attempt:
                 if error.is_locked and self._may_unlock_again(key):
                     continue
                 self._refused_key(key, str(error))
+                self.waiting = [*self.keyring.spare(key), *self.waiting]
                 return
             if self._take(reply, key.what):
                 self._judge(key, getattr(reply, "reason", ""))

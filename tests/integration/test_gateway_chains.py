@@ -27,8 +27,8 @@ from support.sshd import PrivateSshd, make_key
 class Chain:
     """A value of AuthenticationMethods.
 
-    - missing (str): the credential that a login lacks which comes almost to the end: "second
-      key", "keys", "password" (which keyboard-interactive may ask for too) or "code".
+    - missing (str): the credential without which a login comes almost to the end: "second key",
+      "keys", "password" (which keyboard-interactive may ask for too) or "code".
     - done (str): the methods that such a login has behind it.
     """
 

@@ -34,6 +34,7 @@ def ssh_logs_in(
     options: Mapping[str, object] | None = None,
     *,
     agent: str | None = None,
+    config: Path | None = None,
 ) -> bool:
     """Log in to *sshd* with ssh(1), and run nothing.
 
@@ -42,6 +43,7 @@ def ssh_logs_in(
       here remains unanswered.
     - options: lines of ssh_config(5) that win over those of the server's file.
     - agent: the socket of an agent.
+    - config: an ssh_config file instead of the server's.
 
     .asked of the directory holds the prompts, a line each.
     """
@@ -61,7 +63,7 @@ def ssh_logs_in(
         "HOME": str(directory),
     }
     run = subprocess.run(
-        ["ssh", *words, *sshd.ssh("true")[1:]],
+        ["ssh", *words, "-F", str(config or sshd.ssh_config), sshd.name, "true"],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,

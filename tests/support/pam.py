@@ -39,24 +39,68 @@ session required pam_permit.so
 
 
 @functools.cache
-def why_not() -> str:
-    """Why no such server can run here, or ""."""
+def why_no_namespace() -> str:
+    """Why no server can run here with another /etc, or ""."""
     if os.getuid() != 0:
-        return "a server with PAM needs root"
+        return "a server with another /etc/shadow needs root"
     namespace = ["unshare", "--mount", "--propagation", "private", "true"]
     if shutil.which("unshare") is None or subprocess.run(namespace, check=False).returncode != 0:
-        return "a server with PAM needs a mount namespace of its own (unshare --mount)"
+        return "a server with another /etc/shadow needs a mount namespace (unshare --mount)"
+    return ""
+
+
+@functools.cache
+def why_not() -> str:
+    """Why no server with PAM can run here, or ""."""
     include = "#include <stddef.h>\n#include <security/pam_modules.h>\n"
-    compiled = subprocess.run(
-        ["cc", "-x", "c", "-fsyntax-only", "-"], input=include, text=True, check=False,
-        capture_output=True,
-    )  # fmt: skip
-    return "" if compiled.returncode == 0 else "PAM's headers (libpam0g-dev) are not installed"
+    command = ["cc", "-x", "c", "-fsyntax-only", "-"]
+    compiled = subprocess.run(command, input=include, text=True, check=False, capture_output=True)
+    missing = "" if compiled.returncode == 0 else "PAM's headers (libpam0g-dev) are missing"
+    return why_no_namespace() or missing
 
 
 def skip_without_pam() -> None:
     if why := why_not():
         pytest.skip(why)
+
+
+def copy_of_etc(
+    directory: Path, password: str, *, expired: bool = False, home: Path | None = None
+) -> Path:
+    """Copy /etc into *directory* with another password of root, and perhaps another home."""
+    etc = directory / "etc"
+    subprocess.run(["cp", "-a", "/etc", etc], check=True)
+    _replace_line(etc / "shadow", _shadow_line(password, expired))
+    if home is not None:
+        _replace_line(etc / "passwd", f"root:x:0:0:root:{home}:/bin/sh")
+    return etc
+
+
+def _replace_line(path: Path, line: str) -> None:
+    """Put root's line into passwd(5) or shadow(5)."""
+    others = [one for one in path.read_text().splitlines() if not one.startswith("root:")]
+    path.write_text("\n".join([line, *others, ""]))
+
+
+def _shadow_line(password: str, expired: bool) -> str:
+    """shadow(5): a last change on day 0 means that the password has expired."""
+    hashed = subprocess.run(
+        ["openssl", "passwd", "-6", "-stdin"],
+        input=password,
+        text=True,
+        check=True,
+        capture_output=True,
+    ).stdout.strip()
+    changed = 0 if expired else int(time.time() // 86400)
+    return f"root:{hashed}:{changed}:0:99999:7:::"
+
+
+def with_etc(etc: Path, *commands: list[str]) -> list[str]:
+    """A command that runs these, one after the other, with *etc* in the place of /etc."""
+    *first, last = map(shlex.join, commands)
+    script = " && ".join([f"mount --bind {shlex.quote(str(etc))} /etc", *first, f"exec {last}"])
+    unshare = [find_program("unshare"), "--mount", "--propagation", "private", "--"]
+    return [*unshare, "sh", "-c", script]
 
 
 class PamSshd(PrivateSshd):
@@ -92,29 +136,9 @@ class PamSshd(PrivateSshd):
         super().prepare()
         module = self.directory / "pam_prompt.so"
         subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-o", module, _MODULE], check=True)
-        copy = self.directory / "etc"
-        # An "rm -r" of the copy must not follow a link, and a socket cannot be copied.
-        subprocess.run(["cp", "-a", "/etc", copy], check=True)
-        (copy / "pam.d" / "sshd").write_text(
-            self._stack.replace("MODULE", str(module)) + "\n" + _REST
-        )
-        shadow = copy / "shadow"
-        others = [line for line in shadow.read_text().splitlines() if not line.startswith("root:")]
-        shadow.write_text("\n".join([self._shadow_line(), *others, ""]))
-
-    def _shadow_line(self) -> str:
-        """shadow(5): a last change on day 0 means that the password has expired."""
-        hashed = subprocess.run(
-            ["openssl", "passwd", "-6", "-stdin"],
-            input=self._password, text=True, check=True, capture_output=True,
-        ).stdout.strip()  # fmt: skip
-        changed = 0 if self._expired else int(time.time() // 86400)
-        return f"root:{hashed}:{changed}:0:99999:7:::"
+        self._etc = copy_of_etc(self.directory, self._password, expired=self._expired)
+        stack = self._stack.replace("MODULE", str(module)) + "\n" + _REST
+        (self._etc / "pam.d" / "sshd").write_text(stack)
 
     def command(self) -> list[str]:
-        copy = shlex.quote(str(self.directory / "etc"))
-        script = f"mount --bind {copy} /etc && exec {shlex.join(super().command())}"
-        return [
-            find_program("unshare"), "--mount", "--propagation", "private", "--",
-            "sh", "-c", script,
-        ]  # fmt: skip
+        return with_etc(self._etc, super().command())
