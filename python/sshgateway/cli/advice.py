@@ -45,7 +45,7 @@ class Adviser:
     has_identity_option: bool = False
 
     def advice(self, error: OSError) -> str | None:
-        """The advice about an error; None if its text needs no further advice."""
+        """Return advice about an error; None if its text needs no further advice."""
         if isinstance(error, errors.AuthenticationError):
             return self._about_login(error)
         if isinstance(error, errors.GatewayBusyError):
@@ -94,7 +94,7 @@ class Adviser:
         )
 
     def _cures(self, error: errors.AuthenticationError) -> list[str]:
-        """The cures, by the methods that the server accepts."""
+        """Return the cures, by the methods that the server accepts."""
         accepted = [name for name in _KEYWORDS if name in error.accepted or not error.accepted]
         usable = self._usable(error.gateway)
         cures = []
