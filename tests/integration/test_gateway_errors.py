@@ -19,6 +19,7 @@ from sshgateway import (
     AuthenticationError,
     Gateway,
     GatewayError,
+    _logins,
 )
 from support import gateways, scripted
 from support.gateways import Target, closed_port, to_address
@@ -130,7 +131,8 @@ RUDE: dict[str, tuple[Callable[[socket.socket], None], str]] = {
 
 
 @pytest.mark.parametrize("name", RUDE)
-def test_a_peer_that_is_not_an_ssh_server_is_reported(name: str) -> None:
+def test_a_peer_that_is_not_an_ssh_server_is_reported(monkeypatch, name: str) -> None:
+    monkeypatch.setattr(_logins, "pauses", lambda deadline: iter(()))  # no second try
     serve, words = RUDE[name]
     with Target(serve) as target:
         # A busy server is tried again until the timeout.
