@@ -46,7 +46,7 @@ from sshgateway._messages import config_invalid, printable
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
 from sshgateway.login import METHODS
-from sshgateway.proxy import Proxy, check_host, check_user, expand
+from sshgateway.proxy import Proxy, check_host, check_user, check_values, expand, first_word
 
 __all__ = ["Host", "SshConfig", "lookup", "route", "route_by"]
 
@@ -186,14 +186,17 @@ class Host:
         there is none. Raises ConfigError."""
         if self.proxy_command is None:
             return None
-        command = expand(self.proxy_command, self.tokens(self.proxy_command))
+        tokens = self.tokens(self.proxy_command)
+        check_values(self.proxy_command, tokens)
+        name = f"the ProxyCommand {first_word(self.proxy_command)!r}"
+        command = expand(self.proxy_command, tokens, name=name)
         return Proxy(command, self.proxy_use_fdpass, (self.hostname, self.port))
 
     def tokens(self, text: str) -> dict[str, str]:
         """Return the values of the tokens that ProxyCommand accepts: %h, %k, %n, %p and %r
         (ssh_config(5), TOKENS).
 
-        Raises ConfigError if *text* holds a token whose value a shell could interpret.
+        Raises ConfigError if *text* holds a token whose value OpenSSH refuses.
         """
         if "%h" in text:
             check_host(self.hostname, "HostName")
@@ -458,7 +461,7 @@ class _Question:
 
 def _ask_paramiko(asked: _Question) -> _Options:
     try:
-        from paramiko import SSHConfig
+        from paramiko import SSHConfig, SSHException
     except ImportError:
         _log.warning("ssh_config is ignored: neither the program ssh nor Paramiko is installed")
         return asked._with_arguments({})
@@ -478,6 +481,15 @@ def _ask_paramiko(asked: _Question) -> _Options:
                 expanded["proxycommand"] = "none"
             return expanded
 
+        def _tokenize(
+            self, config: dict[str, Any], target_hostname: str, key: str, value: str
+        ) -> Any:
+            if key == "match-exec":  # a shell interprets the values
+                user = config.get("user") or getpass.getuser()
+                hostname = config.get("hostname") or target_hostname
+                check_values(value, {"r": user, "h": hostname, "n": target_hostname})
+            return super()._tokenize(config, target_hostname, key, value)
+
     config = Config()
     # The first value counts, so the overriding values come first.
     lines = [f"{keyword} {value}\n" for keyword, (value,) in asked._with_arguments({}).items()]
@@ -486,8 +498,13 @@ def _ask_paramiko(asked: _Question) -> _Options:
         _parse(config, path, must_exist=asked.ssh_config is not None)
     try:
         found = config.lookup(asked.host)
+    except ConfigError:
+        raise
     except Exception as error:  # Match exec may raise any
-        raise config_invalid(f"Paramiko cannot look up {asked.host!r}: {error}") from None
+        # The text of another error may hold the whole command of Match exec.
+        is_safe = isinstance(error, (SSHException, ImportError))
+        why = str(error) if is_safe else type(error).__name__
+        raise config_invalid(f"Paramiko cannot look up {asked.host!r}: {why}") from None
     return _first_way(_as_of_ssh(asked, found))
 
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from sshgateway import ProxyCommand, _core, errors
 from sshgateway.gateway import Gateway
 from sshgateway.login import Question, asks_for_password
-from sshgateway.proxy import check_host, check_user
+from sshgateway.proxy import check_host, check_user, check_values, first_word
 from sshgateway.route import shared_gateway
 
 __all__ = ["install", "uninstall"]
@@ -161,9 +161,10 @@ def _hops(jumps: str, target: tuple[str, str]) -> list[str]:
 def _start(config: dict[str, Any], env: Any, host: str, port: int) -> ProxyCommand:
     """Start a ProxyCommand as OpenSSH does."""
     command = config["proxycommand"]
+    program = first_word(command)
     if env.gateway:
         warnings.warn(
-            f"{host} has both a ProxyCommand ({command!r}, in {env.ssh_config_path}) and "
+            f"{host} has both a ProxyCommand ({program!r}, in {env.ssh_config_path}) and "
             f"env.gateway ({env.gateway!r}): the ProxyCommand is used",
             UserWarning,
             stacklevel=2,
@@ -171,8 +172,10 @@ def _start(config: dict[str, Any], env: Any, host: str, port: int) -> ProxyComma
     # A shell interprets the values that Paramiko has substituted for %h, %n and %r.
     check_host(host)
     check_host(env.host_string.rpartition("@")[2])
-    check_user(config.get("user", env.local_user))
-    _current.way = f"proxy command {command!r}"
+    user = check_user(config.get("user", env.local_user))
+    if user in command:  # Paramiko has expanded %r, so nothing tells whether it was in quotes
+        check_values(f"{program} %r", {"r": user})
+    _current.way = f"proxy command {program!r}"
     return ProxyCommand(command, shell=True, peername=(host, port))
 
 

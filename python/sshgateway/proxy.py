@@ -7,18 +7,22 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sshgateway import _core
 from sshgateway._messages import config_invalid
 
-__all__ = ["Proxy", "check_host", "check_user", "expand"]
+__all__ = ["Proxy", "check_host", "check_user", "check_values", "expand", "first_word"]
 
 #: readconf.c ssh_valid_hostname() and ssh_valid_ruser(), since OpenSSH 9.6.
 _NOT_IN_HOSTS = frozenset("'`\"$\\;&<>|(){},")
 _NOT_IN_USERS = frozenset("'`\";&<>|(){}")
+#: Further characters that some shell interprets outside quotes. No host has them.
+_NOT_IN_HOSTS_FOR_SHELLS = frozenset("#~*?[]!^=")
+#: The characters that no shell interprets outside quotes, apart from letters and digits.
+_BARE = frozenset("-._@+:,/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,8 @@ class Proxy:
 
     @property
     def program(self) -> str:
-        """The first word of the command, for logs: the rest may hold a password."""
-        words = self.command.split() if isinstance(self.command, str) else self.command
-        return words[0] if words else ""
+        """The first word of the command, for messages and logs."""
+        return first_word(self.command)
 
     def __str__(self) -> str:
         return self.command if isinstance(self.command, str) else shlex.join(self.command)
@@ -86,25 +89,102 @@ def check_user(user: str) -> str:
     return user
 
 
-def expand(text: str, tokens: Mapping[str, str], *, variables: bool = False) -> str:
+def first_word(command: str | Sequence[str]) -> str:
+    """The program of a command, for messages and logs: the other words may hold a password.
+
+    Variables that the command sets for the program, as in "TOKEN=secret nc", are left out too.
+    """
+    words = command.split() if isinstance(command, str) else command
+    programs = (word for word in words if not re.match(r"[A-Za-z_]\w*=", word))
+    return next(programs, "")
+
+
+def _places(command: str) -> Iterator[tuple[str, str]]:
+    """Yield the letter of each token of a command line for a shell, and its quotes: "'", '"',
+    or "" if the token is bare.
+
+    Quotes count only around a simple text, such as "%r@%h". Inside of other quotes there may be
+    a command line for another shell, as in sh -c "nc %r"; its tokens count as bare. The tokens
+    of a line with substitutions ($(...), `...`) or $'...' all do.
+    """
+    is_plain = re.search(r"`|\$[('\"]", command) is None
+    pieces = r"\\[^%]|'[^']*'|\"(?:\\.|[^\"\\])*\"|%.|."
+    for found in re.finditer(pieces, command, re.DOTALL):
+        piece, quotes = found[0], ""
+        if len(piece) > 2 and piece[0] in "'\"":
+            if is_plain and re.fullmatch(r"[\w@%+=:,./-]*", piece[1:-1]):
+                quotes = piece[0]
+        elif piece[0] != "%":
+            continue
+        for token in re.findall(r"%(.)", piece, re.DOTALL):
+            yield token, quotes
+
+
+def check_values(command: str, tokens: Mapping[str, str]) -> None:
+    """Check that the shell that runs a command takes the values of its tokens as they are.
+
+    - command (str): the command line, with its tokens not expanded.
+    - tokens (mapping): the values, by the letters of the tokens. "r" is a user, and "h", "k" and
+      "n" are hosts.
+
+    The rules of OpenSSH, which ``check_host()`` and ``check_user()`` apply, accept a user with
+    white space, "$", "#", "~", "*", "?" or "[", which a shell interprets outside quotes. Here a
+    user for a bare %r may hold letters, digits and -._@+:,/ only.
+
+    Raises ConfigError.
+    """
+    for token, quotes in _places(command):
+        value = tokens.get(token, "")
+        if token == "r":
+            check_user(value)
+            bad = _interpreted(value, quotes)
+        elif token in ("h", "k", "n") and not quotes:
+            bad = "".join(c for c in value if c in _NOT_IN_HOSTS_FOR_SHELLS)
+        else:
+            continue
+        if bad:
+            what = "user" if token == "r" else "host"
+            where = f"between {quotes}" if quotes else "without quotes"
+            raise config_invalid(
+                f"{what} {value!r} is refused: a shell could interpret {bad[0]!r} in it, because "
+                f"the command {first_word(command)!r} has %{token} {where}; "
+                f"write '%{token}'"
+            )
+
+
+def _interpreted(user: str, quotes: str) -> str:
+    """The characters of a user name that a shell could interpret between these quotes, apart
+    from those that ``check_user()`` refuses."""
+    if not quotes:
+        return "".join(c for c in user if not c.isalnum() and c not in _BARE)
+    return "".join(c for c in ("$", "\\\\") if quotes == '"' and c in user)
+
+
+def expand(
+    text: str, tokens: Mapping[str, str], *, variables: bool = False, name: str | None = None
+) -> str:
     """Expand the tokens of ssh_config(5), TOKENS, in *text*.
 
     - tokens (mapping): the values, by the letters of the tokens. "%%" needs none.
     - variables (bool): True also expands ${NAME} (ENVIRONMENT VARIABLES).
+    - name (str): what the text is called in an error, if the text may hold a secret. Default:
+      the text itself.
 
     One pass: values are not expanded again. Raises ConfigError for unknown tokens and
     variables that are not set.
     """
 
+    name = repr(text) if name is None else name
+
     def replace(found: re.Match[str]) -> str:
         if found[0].startswith("$"):
             if found[1] not in os.environ:
-                raise config_invalid(f"{text!r} names ${{{found[1]}}}, which is not set")
+                raise config_invalid(f"{name} names ${{{found[1]}}}, which is not set")
             return os.environ[found[1]]
         token = found[0][1:]
         if token != "%" and token not in tokens:
-            known = " ".join(f"%{name}" for name in tokens)
-            raise config_invalid(f"{text!r} has the token %{token}; known are %% {known}")
+            known = " ".join(f"%{letter}" for letter in tokens)
+            raise config_invalid(f"{name} has the token %{token}; known are %% {known}")
         return "%" if token == "%" else tokens[token]
 
     return re.sub(r"\$\{([^}]*)\}|%.?" if variables else r"%.?", replace, text, flags=re.DOTALL)

@@ -17,7 +17,7 @@ from sshgateway._channel_args import DIRECT_TCPIP
 from sshgateway._deadline import Deadline
 from sshgateway.config import Host, SshConfig
 from sshgateway.gateway import Gateway
-from sshgateway.proxy import Proxy, expand
+from sshgateway.proxy import Proxy, expand, first_word
 from sshgateway.shared import close_all, shared_gateway, shared_gateway_by
 
 __all__ = ["Way", "close_all", "create_connection", "find_way", "shared_gateway"]
@@ -176,7 +176,8 @@ def _explicit(command: str | Sequence[str], target: Host) -> Proxy:
     become an argument of its own.
     """
     words = shlex.split(command) if isinstance(command, str) else list(command)
-    expanded = tuple(expand(word, target.tokens(word)) for word in words)
+    name = f"proxy_command= {first_word(words)!r}"
+    expanded = tuple(expand(word, target.tokens(word), name=name) for word in words)
     return Proxy(expanded, peername=(target.hostname, target.port))
 
 
@@ -188,8 +189,9 @@ def _overruling_text(way: Way) -> str:
     where = (
         "proxy_command=" if way.reason == "proxy_command=" else "the ProxyCommand of ssh_config"
     )
+    program = way.proxy.program if way.proxy is not None else ""
     return (
-        f"for {way.target.name!r} there are both {where} {str(way.proxy)!r} and gateway "
+        f"for {way.target.name!r} there are both {where} {program!r} and gateway "
         f"{way.overruled!r}: the proxy command is used, the gateway is not; "
         'give proxy_command="none" for the gateway, or gateway="none"'
     )

@@ -267,7 +267,7 @@ def test_a_proxy_command_wins_over_a_gateway_with_a_warning(servers, write) -> N
     config = write()
     with pytest.warns(UserWarning) as caught:
         sock = create_connection(
-            ("target", None), LONG, gateway=gateway, proxy_command="socat - TCP:%h:%p",
+            ("target", None), LONG, gateway=gateway, proxy_command="socat -b4096 - TCP:%h:%p",
             ssh_config=config,
         )  # fmt: skip
     assert type(sock) is ProxyCommand
@@ -275,6 +275,7 @@ def test_a_proxy_command_wins_over_a_gateway_with_a_warning(servers, write) -> N
     (warning,) = caught
     words = str(warning.message)
     assert "socat" in words and "nobody@nowhere:22" in words and "'target'" in words
+    assert "-b4096" not in words, "an argument may be a secret"
     assert warning.filename == __file__
 
 

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import logging
 import os
 import pwd
+import shlex
+import shutil
 import socket
 import subprocess
 import warnings
@@ -481,6 +485,165 @@ def test_values_from_the_file_are_checked_only_where_a_shell_gets_them(file, bac
         lookup("h", ssh_config=path).proxy()
     path = file("User a;b\nProxyCommand nc %n\n")
     assert lookup("h", ssh_config=path).proxy() is not None, "the user wrote this file"
+
+
+# A shell in the directory of the test, whose files match "*" and "?" and "[b-z]".
+SHELLS = [shell for shell in ("dash", "bash", "ksh", "zsh", "csh", "fish") if shutil.which(shell)]
+PLACES = {
+    "bare": "%r",
+    "in a word": "x=%r@y",
+    "in single quotes": "'%r'",
+    "in double quotes": '"%r"',
+    "among quotes": "'a b'\"c\"%r'd e'",
+}
+ODD = [c for c in map(chr, range(32, 127)) if not c.isalnum()] + [
+    "\\\\",
+    "\u00a0",
+    "\u2028",
+    "{a,b}",
+]
+NAMES = ["%s", "%sb", "a%s", "a%sb", "a%s%sb", "%sHOME", "a%sHOME"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_a_user_that_is_accepted_reaches_the_program_unchanged(
+    file, tmp_path, monkeypatch, place: str, shell: str
+) -> None:
+    """With every character that is not a letter or digit, in every shell that is installed."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "ab", "axb", "x=ab@y"):
+        (tmp_path / name).touch()
+    target = lookup("h", ssh_config=file(f"ProxyCommand printf %%s {place}\n"))
+    users = sorted({pattern.replace("%s", odd) for odd in ODD for pattern in NAMES})
+    lines, accepted = [], []
+    for user in users:
+        with contextlib.suppress(ConfigError):
+            proxy = dataclasses.replace(target, user=user).proxy()
+            assert proxy is not None
+            lines.append(f"{proxy.command}; printf '\\n'")
+            accepted.append(user)
+    ran = subprocess.run([shell, "-c", "\n".join(lines)], capture_output=True, check=False)
+    expected = [shlex.split(place)[0].replace("%r", user) for user in accepted]
+    assert ran.stdout.decode().split("\n")[:-1] == expected
+    assert {"a.b", "a-b", "a_b", "a@b", "a+b"} <= set(accepted)
+
+
+@pytest.mark.parametrize(
+    "user", ["a b", "a\tb", "$HOME", "a$", "#a", "~root", "a*", "a?", "[a]", "!a", "a^b", "=a",
+             "D\\u", "a]", "a%b", "a\u2003b"]
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nc %r %h",
+        'nc "-x"%r',
+        "nc x%r",
+        "sh -c 'nc %r'",
+        'sh -c "nc %r"',
+        "nc \"$(echo '%r')\"",
+        "nc `echo '%r'`",
+        "nc $'%r'",
+        "nc \\'%r\\'",
+        "nc \\%r",
+        "nc '%r' %r",
+        "nc '%r",
+        "nc # '\nnc %r '",
+    ],
+)
+def test_such_users_are_refused_for_a_bare_token(file, user: str, command: str) -> None:
+    target = lookup("h", ssh_config=False)
+    target = dataclasses.replace(target, user=user, proxy_command=command)
+    with pytest.raises(ConfigError, match="refused"):
+        target.proxy()
+
+
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [
+        ("D\\u", "nc '%r'"),
+        ("D\\u", 'nc "%r"'),
+        ("a b", "nc -l '%r' %h"),
+        ("host$", "nc --user='%r@%h'"),
+        ("a b", "nc %h"),
+        ("a b", "nc %%r"),
+        ("a.b@c", "nc %r"),
+        ("h\u00e4user", "nc %r"),
+    ],
+)
+def test_such_users_are_accepted_in_quotes(user: str, command: str) -> None:
+    target = dataclasses.replace(lookup("h", ssh_config=False), user=user, proxy_command=command)
+    proxy = target.proxy()
+    assert proxy is not None
+    assert user in proxy.command or "%r" not in command or "%%r" in command
+
+
+@pytest.mark.parametrize("host", ["#h", "~root", "h*", "h?", "[h]", "h!", "^h", "=h"])
+@pytest.mark.parametrize("token", ["h", "n", "k"])
+def test_hosts_that_only_a_shell_misreads_are_refused_for_a_bare_token(
+    host: str, token: str
+) -> None:
+    target = lookup("h", ssh_config=False)
+    target = dataclasses.replace(
+        target, hostname=host, name=host, host_key_alias=host, proxy_command=f"nc %{token}"
+    )
+    with pytest.raises(ConfigError, match="refused"):
+        target.proxy()
+
+
+def test_a_command_of_match_exec_gets_no_such_user_from_paramiko(
+    file, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no ssh
+    path = file(f'User $HOME\nMatch exec "touch {tmp_path}/ran-%r"\nPort 1\n')
+    with pytest.raises(ConfigError, match="refused"):
+        lookup("h", ssh_config=path)
+    assert not list(tmp_path.glob("ran*"))
+
+
+# --- Secrets in the arguments of a command ----------------------------------------------------
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"nc --password {SECRET} %q",
+        f"TOKEN={SECRET} nc %q",
+        f"nc --password={SECRET} 100%",
+        f"nc {SECRET} %r",
+    ],
+)
+def test_errors_have_only_the_first_word_of_a_command(file, caplog, command: str) -> None:
+    caplog.set_level(logging.DEBUG)
+    path = file(f'User "a b"\nProxyCommand {command}\n')
+    target = dataclasses.replace(lookup("h", ssh_config=path), user="a b")
+    with pytest.raises(ConfigError) as caught:
+        target.proxy()
+    assert SECRET not in str(caught.value)
+    assert "'nc'" in str(caught.value)
+    if "%r" not in command:
+        for given in (command, command.split()):
+            with pytest.raises(ConfigError) as caught:
+                find_way(("h", 22), proxy_command=given, ssh_config=False)
+            assert SECRET not in str(caught.value)
+            assert "'nc'" in str(caught.value)
+    assert SECRET not in caplog.text
+
+
+def test_an_error_of_match_exec_does_not_show_the_command(file, monkeypatch) -> None:
+    """Paramiko runs it by Invoke, whose exceptions hold the command."""
+    invoke = pytest.importorskip("invoke")
+
+    def fails(command: str, **_options: object) -> None:
+        raise RuntimeError(command)
+
+    monkeypatch.setenv("PATH", "")  # no ssh
+    monkeypatch.setattr(invoke, "run", fails)
+    with pytest.raises(ConfigError) as caught:
+        lookup("h", ssh_config=file(f'Match exec "check {SECRET}"\nPort 1\n'))
+    assert SECRET not in str(caught.value)
 
 
 def test_tokens_are_expanded_once() -> None:
