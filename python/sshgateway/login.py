@@ -132,7 +132,7 @@ class Login:
         self.agent_path = socket_path(identity_agent) if allow_agent else None
         self.identities_only = identities_only
         self.prompt = prompt if number_of_password_prompts > 0 else None
-        self.methods = [name for name in preferred_authentications if name in METHODS]
+        self.methods = _known_methods(preferred_authentications)
         self.number_of_password_prompts = number_of_password_prompts
 
     def run(
@@ -264,12 +264,20 @@ class _Attempt:
         return None
 
     def _may_repeat(self, method: str) -> bool:
-        """A given password is sent once; a person is asked again."""
+        """A given password is sent once; a person is asked again.
+
+        keyboard-interactive is tried once even without both: a server may ask nothing, and wait
+        for an approval elsewhere. If it does ask, the error names the prompt. (libssh2's own
+        exchange would send an empty answer then, so it is not tried.)
+        """
         login = self.login
         uses = self.uses.get(method, 0)
         given = int(login.password is not None)
         asked = login.number_of_password_prompts if login.prompt is not None else 0
-        return uses < given + asked
+        is_silent = login.prompt is None and login.number_of_password_prompts > 0
+        can_give_up = self.exchange.reports_methods and method == "keyboard-interactive"
+        least = int(is_silent and can_give_up)
+        return uses < max(given + asked, least)
 
     def _learn_methods(self) -> bool:
         """Ask for the methods, if the server's answer may change what can be tried.
@@ -644,6 +652,16 @@ _NOT_TOLD = (
     f"libssh2 {_core.LIBSSH2_VERSION} does not tell a key that was accepted in part, by a server "
     "that wants two, from one that was refused"
 )
+
+
+def _known_methods(names: Sequence[str]) -> list[str]:
+    methods = [names] if isinstance(names, str) else list(names)
+    for name in methods:
+        if name not in METHODS:
+            raise ValueError(
+                f"preferred_authentications must be of {', '.join(METHODS)}, not {name!r}"
+            )
+    return methods
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -167,7 +167,7 @@ def expand(
 
     - tokens (mapping): the values, by the letters of the tokens. "%%" needs none.
     - variables (bool): True also expands ${NAME} (ENVIRONMENT VARIABLES).
-    - name (str): what the text is called in an error, if the text may hold a secret. Default:
+    - name (str): the name of the text in an error, if the text may hold a secret. Default:
       the text itself.
 
     One pass: values are not expanded again. Raises ConfigError for unknown tokens and
