@@ -128,8 +128,8 @@ def test_a_connection_that_the_kernel_gives_up_is_no_timeout_of_the_caller(pair)
     assert caught.value.errno == errno.ECONNRESET
 
 
-# close(2) of these waits until the peer has read all, or for so many seconds. With the
-# GIL held, no other thread could run meanwhile, and this one would see the end of it only.
+# close(2) of these sockets waits until the peer has read everything, or until the linger time
+# has passed. If close(2) held the GIL, this thread could not see the other one in it.
 
 LINGER = struct.pack("ii", 1, int(DEADLINE))
 
