@@ -11,6 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__linux__)
+#include <malloc.h>
+#elif defined(__APPLE__)
+#include <malloc/malloc.h>
+#endif
+
 /* The alignment of max_align_t lets any type follow the head. */
 union sg_memory_head {
     struct {
@@ -27,6 +33,21 @@ sg_memory_wipe(void *block, size_t n)
     static void *(*const volatile set)(void *, int, size_t) = memset;
 
     set(block, 0, n);
+}
+
+/* Return the size in bytes of a block from malloc(), or 0 if the C library
+ * cannot tell. */
+static size_t
+plain_size(void *block)
+{
+#if defined(__linux__)
+    return malloc_usable_size(block);
+#elif defined(__APPLE__)
+    return malloc_size(block);
+#else
+    (void)block;
+    return 0;
+#endif
 }
 
 /* Return whether the limit allows a block of `n` bytes.  The head counts too,
@@ -102,6 +123,9 @@ sg_memory_free(struct sg_memory *memory, void *block)
         memory->watched_freed = true;
     }
     if (memory->is_plain) {
+        if (memory->wipe_on_free) {
+            sg_memory_wipe(block, plain_size(block));
+        }
         free(block);
     }
     else {
@@ -124,13 +148,17 @@ sg_memory_realloc(struct sg_memory *memory, void *block, size_t n)
     void *bigger;
     size_t size;
 
-    if (memory->is_plain) {
+    if (memory->is_plain && !memory->wipe_on_free) {
         return realloc(block, n);
     }
     if (block == NULL) {
         return sg_memory_alloc(memory, n);
     }
-    size = ((union sg_memory_head *)block - 1)->is.size;
+    size = memory->is_plain ? plain_size(block)
+                            : ((union sg_memory_head *)block - 1)->is.size;
+    if (memory->is_plain && size == 0) {
+        return realloc(block, n);
+    }
     bigger = sg_memory_alloc(memory, n);
     if (bigger != NULL) {
         memcpy(bigger, block, size < n ? size : n);

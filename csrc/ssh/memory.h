@@ -7,7 +7,7 @@
  *    because libssh2 queues a packet until something reads it.  When the
  *    limit is reached, allocation fails and with it the session.
  *  - Blocks are wiped when they are freed while the login lasts, because
- *    libssh2 frees the memory of passwords without wiping it.
+ *    libssh2 frees the memory of passwords and keys without wiping it.
  *  - sg_memory_clear() frees the blocks that libssh2 has leaked.
  *  - One block can be watched, to notice when libssh2 frees it.
  *

@@ -98,7 +98,7 @@ def danger_of(content: bytearray, public: bytes | None) -> str | None:
         if label == b"ENCRYPTED PRIVATE KEY" and public is None:
             return _UNKNOWN_TYPE
         if label == b"PRIVATE KEY":
-            is_other = _is_other_pkcs8(bytes(content[found.end() : found.end() + 64]))
+            is_other = _is_other_pkcs8(content, found.end())
         elif label in (b"OPENSSH PRIVATE KEY", b"ENCRYPTED PRIVATE KEY"):
             is_other = is_other_public
         else:
@@ -108,13 +108,28 @@ def danger_of(content: bytearray, public: bytes | None) -> str | None:
     return None
 
 
-def _is_other_pkcs8(start: bytes) -> bool:
-    """True if the start of a PKCS #8 key without a passphrase says ECDSA or ed25519.
+def _is_other_pkcs8(content: bytearray, start: int) -> bool:
+    """True if a PKCS #8 key without a passphrase says ECDSA or ed25519.
 
-    The private half follows the object identifier, which is within the first 40 bytes.
+    - content: the file; *start* is where the BASE64 of the key begins.
+
+    Only the bytes in front of the private half are decoded, because a copy of the private half
+    would stay in memory: 12 bytes end with the identifier of ed25519, and 21 contain that of
+    ECDSA.
     """
-    body = b"".join(start.split())[:52]
+    if _OID_ED25519 in _decoded(content, start, 12):
+        return True
+    return _OID_EC in _decoded(content, start, 21)
+
+
+def _decoded(content: bytearray, start: int, size: int) -> bytes:
+    """Decode *size* bytes, a multiple of 3, of BASE64; b"" if there are not as many."""
+    text = bytearray()
+    for at in range(start, len(content)):
+        if len(text) == size // 3 * 4:
+            break
+        if content[at] not in b" \t\r\n":
+            text.append(content[at])
     with contextlib.suppress(ValueError):
-        head = base64.b64decode(body[: len(body) // 4 * 4])
-        return _OID_EC in head or _OID_ED25519 in head
-    return False
+        return base64.b64decode(text, validate=True)
+    return b""

@@ -120,8 +120,49 @@ plain_memory_works_with_malloc_and_free(void)
     CHECK_EQ(memory.used, 0);
 }
 
-/* Only reading freed memory could show that a block is wiped when it is
- * freed, so this tests the function that wipes. */
+/* The linker binds free() to __wrap_free() (see --wrap in engine.mk), which
+ * copies the bytes at `secret_at` just before their block is freed. */
+static const char *secret_at;
+static char at_free[8];
+
+void __wrap_free(void *block);
+void __real_free(void *block);
+
+void
+__wrap_free(void *block)
+{
+    if (block != NULL && secret_at != NULL) {
+        memcpy(at_free, secret_at, sizeof(at_free));
+        secret_at = NULL;
+    }
+    __real_free(block);
+}
+
+/* Checks that `memory` clears a block before it frees it, also when the block
+ * grows. */
+static void
+check_wiping(struct sg_memory memory)
+{
+    static const char zeros[sizeof(at_free)];
+    char *block = sg_memory_copy(&memory, "password", 8);
+
+    secret_at = block;
+    block = sg_memory_realloc(&memory, block, 100000);
+    CHECK(secret_at == NULL); /* it has moved */
+    CHECK_EQ(memcmp(at_free, zeros, sizeof(zeros)), 0);
+    CHECK_EQ(memcmp(block, "password", 8), 0);
+    secret_at = block;
+    sg_memory_free(&memory, block);
+    CHECK_EQ(memcmp(at_free, zeros, sizeof(zeros)), 0);
+}
+
+static void
+freed_blocks_are_wiped(void)
+{
+    check_wiping((struct sg_memory){.wipe_on_free = true});
+    check_wiping((struct sg_memory){.wipe_on_free = true, .is_plain = true});
+}
+
 static void
 wipe_clears_every_byte(void)
 {
@@ -143,6 +184,7 @@ main(int argc, char **argv)
         CASE(impossible_size_is_refused_without_a_limit),
         CASE(freeing_the_watched_block_is_reported),
         CASE(plain_memory_works_with_malloc_and_free),
+        CASE(freed_blocks_are_wiped),
         CASE(wipe_clears_every_byte),
     };
 

@@ -128,8 +128,8 @@ def test_a_connection_that_the_kernel_gives_up_is_no_timeout_of_the_caller(pair)
     assert caught.value.errno == errno.ECONNRESET
 
 
-# With this SO_LINGER, close(2) waits until the peer has read all data, or for DEADLINE seconds.
-# If it held the GIL, no other thread could run during the wait.
+# close(2) of these sockets waits until the peer has read everything, or until the linger time
+# has passed. If close(2) held the GIL, this thread could not see the other one in it.
 
 LINGER = struct.pack("ii", 1, int(DEADLINE))
 

@@ -172,7 +172,7 @@ def test_a_channel_of_before_takes_nothing_from_the_connection_of_now(
             new.settimeout(4 * DEADLINE)
             reader = Worker(recv_exactly, new, len(data))
             with pytest.raises(GatewayLostError):
-                while old.recv(65536):  # data from before the loss
+                while old.recv(65536):  # the data from before the loss
                     pass
             assert digest(reader.result()) == digest(data)
 

@@ -143,7 +143,7 @@ def in_a_forbidden_directory(path: Path, content: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_root(path: Path) -> Iterator[None]:
-    """Act as the owner of the file if this process is root, which may read every file."""
+    """If this is root, go on as the owner of the file: its mode does not stop root."""
     if os.geteuid() != 0:
         yield
         return
