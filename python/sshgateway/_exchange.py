@@ -285,7 +285,7 @@ class Libssh2Exchange:
             return _bare(key.sign(self._session, algorithm, data))
 
         refusal = self._session.auth_signer(self._username, key.blob, sign, self._left())
-        return _reply(refusal)
+        return _key_reply(refusal)
 
     def _sign_by_file(self, key: FileKey) -> Reply:
         content = key.read()
@@ -306,7 +306,7 @@ class Libssh2Exchange:
             is_locked = key.file.is_encrypted
             words = f"{refusal[1]}; check the passphrase" if is_locked else refusal[1]
             raise KeyUnusable(words, is_locked=is_locked)
-        return _reply(refusal)
+        return _key_reply(refusal)
 
     def password(self, password: str, new_password: NewPassword) -> Reply:
         secret = bytearray(password, "utf-8", "surrogateescape")
@@ -337,7 +337,15 @@ def _reply(refusal: tuple[int, str] | None) -> Reply:
     code, text = refusal
     if code == LIBSSH2_ERROR_PASSWORD_EXPIRED:
         return ChangeRequest("")
-    return Refused(None, reason="" if code in _REFUSED else text)
+    return Refused(None, reason="" if code in _REFUSED else text, is_unclear=True)
+
+
+def _key_reply(refusal: tuple[int, str] | None) -> Reply:
+    """libssh2 offers a key first. A key that was welcome, and whose signature then was not enough,
+    is most often accepted in part."""
+    if refusal is not None and refusal[0] == LIBSSH2_ERROR_AUTHENTICATION_FAILED:
+        return Refused(None)
+    return _reply(refusal)
 
 
 def _bare(signature: bytes) -> bytes:

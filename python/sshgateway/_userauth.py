@@ -107,6 +107,8 @@ class Refused:
     is_partial: bool = False
     #: libssh2's words, if it gave some.
     reason: str = ""
+    #: True if the request may have been successful, and libssh2 does not tell.
+    is_unclear: bool = False
 
 
 @dataclass(frozen=True)

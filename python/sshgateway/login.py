@@ -206,10 +206,11 @@ class _Attempt:
     waiting: list[LoginKey] = field(default_factory=list)
     #: Keys that the server did not judge, because it did not take the method then.
     put_back: list[LoginKey] = field(default_factory=list)
-    #: The requests since the server last named its methods, as (words, line of ``tried``), and
-    #: their keys: with the system's libssh2 one of these may be accepted in part.
+    #: With the system's libssh2: requests that may be accepted in part, as (words, line of
+    #: ``tried``), since the server last named its methods.
     unclear: list[tuple[str, str]] = field(default_factory=list)
-    unclear_keys: list[LoginKey] = field(default_factory=list)
+    #: The same for keys, since the methods last changed.
+    unclear_keys: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.methods = self.methods or list(self.login.methods)
@@ -296,12 +297,12 @@ class _Attempt:
         return self._is_done or self.can_continue != before
 
     def _accept_unclear(self) -> None:
-        """One of the requests was accepted in part. The others were refused, or not judged."""
-        for _, line in self.unclear:
+        """The methods have changed, so the server accepted the keys, or one other request."""
+        found = self.unclear_keys or self.unclear
+        for _, line in found:
             self.tried.remove(line)
-        self.accepted.append(" or ".join(what for what, _ in self.unclear))
-        if len(self.unclear) > 1:
-            self.put_back += self.unclear_keys
+        words = [what for what, _ in found]
+        self.accepted += words if self.unclear_keys else [" or ".join(words)]
         self.unclear_keys.clear()
 
     def _take(self, reply: Reply, what: str) -> bool:
@@ -389,7 +390,7 @@ class _Attempt:
         answered = list(zip(offered, replies, strict=False))
         for key, reply in answered:
             if not isinstance(reply, KeyAccepted) and self._take(reply, key.what):
-                self._judge(key)
+                self._judge(key, reply)
         for key, reply in answered:
             if self._is_done or not self._may_use("publickey"):
                 break
@@ -432,22 +433,19 @@ class _Attempt:
                 self.waiting = [*self.keyring.spare(key), *self.waiting]
                 return
             if self._take(reply, key.what):
-                self._judge(key, getattr(reply, "reason", ""))
+                self._judge(key, reply)
             return
 
-    def _judge(self, key: LoginKey, reason: str = "") -> None:
+    def _judge(self, key: LoginKey, reply: Reply) -> None:
         """A refusal is none of the key itself if the server did not take the method."""
         if self.can_continue is not None and "publickey" not in self.can_continue:
             self.put_back.append(key)
             return
-        self._note_tried(key.what, reason)
-        if not self.exchange.reports_methods:
-            self.unclear_keys.append(key)
-
-    def _note_tried(self, what: str, reason: str) -> None:
-        self.tried.append(f"{what} ({reason})" if reason else what)
-        if not self.exchange.reports_methods:
-            self.unclear.append((what, self.tried[-1]))
+        self._note_refusal(key.what, reply)
+        if isinstance(reply, Refused) and reply.is_unclear:
+            self.unclear_keys.append(self.unclear[-1])
+            # More keys would be refused, and counted, if the server wants another method now.
+            self._learn_methods()
 
     def _unlock(self, key: LoginKey) -> bool:
         """Ask for the passphrase of a file that needs one. False if it was not given."""
@@ -568,8 +566,11 @@ class _Attempt:
         words = printable(prompt) or "an empty prompt"
         self.unanswered.append(f"the prompt {words!r} was not answered")
 
-    def _note_refusal(self, method: str, reply: Reply) -> None:
-        self._note_tried(method, reply.reason if isinstance(reply, Refused) else "")
+    def _note_refusal(self, what: str, reply: Reply) -> None:
+        assert isinstance(reply, Refused)
+        self.tried.append(f"{what} ({reply.reason})" if reply.reason else what)
+        if reply.is_unclear:
+            self.unclear.append((what, self.tried[-1]))
 
     def _ask(self, question: Question) -> str | None:
         """Ask a person, if there is one to ask."""
@@ -592,7 +593,7 @@ class _Attempt:
             self.can_continue or (),
             self.locked_keys,
             accepted_in_part=self.accepted,
-            note=_NOT_TOLD if self.unclear_keys and self._may_use("publickey") else "",
+            note=_NOT_TOLD if self.unclear_keys else "",
             hung_up=failure.text if failure is not None else None,
             banner=self.last_banner(),
         )
