@@ -63,7 +63,7 @@ run: $(tests)
 
 # The tests of failing system calls and of hostile servers.
 faults := $(addprefix $(dir)/,test_faults test_faults_session test_hostile \
-  test_hostile_end test_hostile_keys)
+  test_hostile_end test_hostile_keys test_hostile_login)
 
 .PHONY: faults
 faults: $(faults)
@@ -86,7 +86,7 @@ $(dir)/test_%: $(dir)/tests/engine/test_%.o $(harness) $(dir)/lib.a $(dir)/engin
 
 # These play a server, which takes null cryptography.
 scripted := $(addprefix $(dir)/,test_hostile test_hostile_end test_hostile_keys \
-  test_hostile_time test_faults_session)
+  test_hostile_time test_hostile_login test_faults_session)
 $(scripted): $(nullcrypt)
 
 # In these an allocation can fail: they define __wrap_malloc() and so on.

@@ -5,8 +5,8 @@
  * A buffer holds memory only while it holds bytes, so an idle stream costs
  * nothing.  Bytes are copied in once and never moved again, however long the
  * queue grows.  Buffers of one thread can share a pool, which keeps up to
- * 2 MiB of free blocks: a busy buffer that fills and empties all the time then
- * does not call malloc() and free() each time.
+ * 2 MiB of free blocks.  A buffer that fills and empties repeatedly then
+ * seldom calls malloc() and free().
  *
  * No locks: a buffer and its pool belong to one thread.
  */
@@ -19,8 +19,9 @@
 
 struct sg_block;
 
-/* Free blocks of the full size.  Zeroed memory is an empty pool.  A pool must
- * exist for as long as a buffer that uses it holds bytes. */
+/* A list of blocks that are free, all of the full size.  Zeroed memory is an
+ * empty pool.  A pool must exist as long as a buffer that uses it holds
+ * bytes. */
 struct sg_pool {
     struct sg_block *free;
     size_t n; /* blocks in `free` */

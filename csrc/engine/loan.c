@@ -16,7 +16,7 @@
 #define FULL (SG_PIPE_SIZE * 3 / 4)
 /* The most pipes of this process that are grown at a time: with SG_GROWN_OUT
  * bytes each, a quarter of the 64 MiB that one user may have. */
-#define MOST_GROWN 32
+#define MAX_GROWN 32
 
 static atomic_int grown; /* pipes that are grown now */
 
@@ -155,7 +155,7 @@ sg_loan_grow(struct sg_lent *lent, int size)
     if (atomic_exchange(&lent->is_grown, true)) {
         return false;
     }
-    if (atomic_fetch_add(&grown, 1) >= MOST_GROWN) {
+    if (atomic_fetch_add(&grown, 1) >= MAX_GROWN) {
         atomic_fetch_sub(&grown, 1);
         lent->is_grown = false; /* so that a later call tries again */
         return false;
@@ -206,7 +206,7 @@ sg_loan_write(struct sg_loan *loan, const void *from, size_t n)
 
 /* Open the bell unless it is open.  A stream has no bell until its first wait,
  * because many streams never wait.  Return false if the loan has ended or no
- * descriptor is available.  After true, the end of the loan will set the
+ * descriptor is available.  If this returns true, the end of the loan sets the
  * bell. */
 static bool
 open_bell(struct sg_loan *loan)

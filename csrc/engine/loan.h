@@ -2,9 +2,9 @@
  *
  * The loan: a proxy lends the pipes of its child process to the caller.
  *
- * As long as a stream is used by one object, through plain sends and receives
- * alone, that object's calls read and write the child's pipes directly.  The
- * loop sleeps meanwhile, and no byte passes through the socketpair.
+ * While only one object uses a stream, and makes only plain sends and
+ * receives, its calls read and write the child's pipes directly.  The loop
+ * sleeps meanwhile, and no byte passes through the socketpair.
  *
  * The loan ends, for good, with the first event that needs more than the
  * pipes: the program asks for the descriptor, passes a flag or a message, or
@@ -21,7 +21,7 @@
  *
  * The lock is not held during a read or a write.  A pipe does not block, but
  * the copy itself may take long if the caller's buffer is mapped from a disk.
- * The pipes are not back until that copy is done, so a close waits for it.
+ * The loop gets the pipes back, and can close them, only after that copy.
  */
 #ifndef SG_LOAN_H
 #define SG_LOAN_H
@@ -36,10 +36,11 @@
 /* The loan has ended: the caller must use the socketpair instead. */
 #define SG_LOAN_OVER (-ENOLINK)
 
-/* Sizes of a pipe in bytes: as the kernel creates it, and grown.  A pipe that
- * is found full is grown, because a larger pipe needs fewer wake-ups.  ssh
- * writes to its stdout only as many bytes as fit; 512 KiB make it 1.5 times as
- * fast as 64 KiB, and 1 MiB gains nothing more. */
+/* The size of a new pipe, and of a grown pipe to the child's stdin and from
+ * its stdout, in bytes.  A pipe that is found full is grown, because a larger
+ * pipe needs fewer wake-ups.  ssh writes only as many bytes to its stdout as
+ * fit: with 512 KiB it is 1.5 times as fast as with 64 KiB, and 1 MiB gains
+ * nothing more. */
 #define SG_PIPE_SIZE 65536
 #define SG_GROWN_IN (4 * SG_PIPE_SIZE)
 #define SG_GROWN_OUT (8 * SG_PIPE_SIZE)
@@ -68,25 +69,25 @@ void sg_loan_destroy(struct sg_loan *loan);
 
 /* ---- The proxy's side ------------------------------------------------- */
 
-/* Set the two pipes before any caller uses the stream.  `lends`: begin the
- * loan.  Otherwise the pipes are the loop's from the start, and only
- * sg_loan_grow() uses the loan. */
+/* Set the two pipes before any caller uses the stream.  If `lends`, the loan
+ * begins.  Otherwise the loop drives the pipes from the start, and only
+ * sg_loan_grow() uses this object. */
 void sg_loan_begin(struct sg_loan *loan, int in_fd, int out_fd, bool lends);
 
 /* Return true if the pipes are back with the loop.  Otherwise arrange that
- * returned(arg) is called once, when they are: on the thread of the last call
- * to leave, with the lock held. */
+ * returned(arg) is called once, as soon as they are back.  This happens on the
+ * thread of the call that leaves last, with the lock of the loan held. */
 bool sg_loan_is_back(struct sg_loan *loan, void (*returned)(void *arg),
                      void *arg);
 
-/* Note that the proxy closes the pipes, which must be back: they no longer
- * count against the limit of sg_loan_grow(). */
+/* The proxy closes the pipes: stop counting them against the limit of
+ * sg_loan_grow().  The pipes must be back with the loop. */
 void sg_loan_pipes_closed(struct sg_loan *loan);
 
 /* Grow a pipe to `size` bytes, once.  Return true if it has just been grown.
- * The kernel limits the pipes of one user (pipe-user-pages-soft: 64 MiB in
- * all; beyond that, each new pipe has only two pages), so only MOST_GROWN
- * (loan.c) pipes of this process are grown at a time. */
+ * The kernel limits the pipes of one user to 64 MiB in all
+ * (pipe-user-pages-soft); beyond that, each new pipe has only two pages.  So
+ * only MAX_GROWN (loan.c) pipes of this process are grown at a time. */
 bool sg_loan_grow(struct sg_lent *lent, int size);
 
 /* Reset the count of grown pipes in the child of a fork, where all of them are

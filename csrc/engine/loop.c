@@ -213,7 +213,7 @@ leave_table(struct sg_loop *loop, struct sg_task *task)
     }
 }
 
-/* Make the tasks due for which sg_loop_wake() was called. */
+/* Make each task due for which sg_loop_wake() was called. */
 static void
 take_woken_locked(struct sg_loop *loop)
 {
@@ -229,9 +229,9 @@ take_woken_locked(struct sg_loop *loop)
     }
 }
 
-/* Act on what other threads have left since the last wake-up: the tasks that
- * they have woken, the tasks to adopt, in their order, and the order to stop.
- */
+/* Process the calls of other threads since the last wake-up: make woken tasks
+ * due, adopt new tasks in the order of adoption, and stop all tasks once after
+ * sg_loop_stop_all(). */
 static void
 handle_wakeup(struct sg_loop *loop)
 {
@@ -273,8 +273,8 @@ handle_wakeup(struct sg_loop *loop)
     }
 }
 
-/* Make the tasks due whose `run_at` has come, and find the earliest of the
- * others. */
+/* Make each task due whose `run_at` has passed, and find the earliest `run_at`
+ * of the others. */
 static void
 check_timers(struct sg_loop *loop)
 {
@@ -362,9 +362,9 @@ loop_free(struct sg_loop *loop)
 }
 
 /* Replace the wake-up if the program has closed one of its descriptors.  Call
- * this before a new poller is opened, which may get the number of the closed
- * descriptor.  Callers' threads use the wake-up, so it changes under the
- * lock. */
+ * this before a new poller is opened, because the poller may get the number of
+ * the closed descriptor.  Callers' threads use the wake-up too, so hold the
+ * lock while it is replaced. */
 static void
 mend_wakeup(struct sg_loop *loop)
 {
@@ -425,7 +425,8 @@ loop_main(void *arg)
             mend_poller(loop, n);
         }
         if (was_woken) {
-            /* After the loop over `found`: stop() may free a watch. */
+            /* Not inside the loop over `found`, because stop() may free a
+             * watch. */
             handle_wakeup(loop);
         }
         check_timers(loop);
@@ -577,7 +578,7 @@ sg_loop_adopt(struct sg_loop *loop, struct sg_task *task)
     task->next = loop->arrivals;
     loop->arrivals = task;
     loop->holds--;
-    /* Before unlocking: afterwards the loop may end and be freed. */
+    /* Before the unlock, because the loop may be freed right after it. */
     sg_sys_wakeup_set(&loop->wakeup);
     pthread_mutex_unlock(&loops.lock);
 }
@@ -585,7 +586,8 @@ sg_loop_adopt(struct sg_loop *loop, struct sg_task *task)
 void
 sg_loop_adopt_with(struct sg_loop *loop, struct sg_task *task, void *context)
 {
-    /* The thread sees this because adoption takes the lock afterwards. */
+    /* The loop's thread sees this, because sg_loop_adopt() takes the lock
+     * after it. */
     loop->context = context;
     sg_loop_adopt(loop, task);
 }

@@ -7,9 +7,10 @@
  * all its tasks and gives a turn to each task that has something to do.  In
  * its turn a task does a bounded piece of work and never blocks.
  *
- * Ownership: from sg_loop_adopt() on, only the loop's thread touches the task,
- * until it frees it.  The functions of the second part of this header are for
- * tasks, on that thread; those of the first part may be called on any thread.
+ * Ownership: after sg_loop_adopt() only the loop's thread touches the task,
+ * and the loop frees the task in the end.  The functions of the first part of
+ * this header may be called on any thread.  Those of the second part are for
+ * tasks, on the loop's thread.
  *
  * Life of a loop: a caller that needs one starts it and holds it
  * (sg_loop_hold()).  A hold keeps the thread running until the caller hands
@@ -30,8 +31,8 @@
 struct sg_loop;
 struct sg_task;
 
-/* The functions of a kind of task, as dropbear has them for a kind of channel.
- * The loop's thread calls them; all are required. */
+/* The functions that make one kind of task.  (dropbear has such a table for
+ * each kind of channel.)  The loop's thread calls them; all are required. */
 struct sg_task_kind {
     const char *name; /* for the trace */
 
@@ -46,8 +47,8 @@ struct sg_task_kind {
      * finds all work done calls sg_loop_over(). */
     void (*turn)(struct sg_task *task);
 
-    /* Prepare for the exit of the program: be over by the deadline `by`,
-     * whatever is lost.  Called at most once; a turn follows. */
+    /* Prepare for the exit of the program: end by the deadline `by`, even if
+     * data is lost.  Called at most once; a turn follows. */
     void (*stop)(struct sg_task *task, sg_deadline by);
 
     /* Close the descriptors (sg_loop_close()) and free the memory.  Called
@@ -55,9 +56,9 @@ struct sg_task_kind {
     void (*free)(struct sg_task *task);
 };
 
-/* The first member of every task.  Zeroed when the task is adopted, apart from
- * `kind`.  A task may read `is_over` and `run_at`; only loop.c changes the
- * fields. */
+/* The first member of every task.  Before sg_loop_adopt() the caller zeroes it
+ * and sets `kind`.  From then on only loop.c changes the fields; a task may
+ * read `is_over` and `run_at`. */
 struct sg_task {
     const struct sg_task_kind *kind;
     struct sg_loop *loop;            /* set when the loop takes it in */
@@ -84,11 +85,11 @@ void sg_loop_init(void);
  * cannot fail, so no child is left without a task. */
 struct sg_loop *sg_loop_hold(struct sg_error *error);
 
-/* Start a new loop and hold it in the same way.  *id is its number, by which
- * others find it, or 0 on failure. */
+/* Start a new loop and hold it in the same way.  *id is the loop's id, with
+ * which others call sg_loop_hold_by_id(), or 0 on failure. */
 struct sg_loop *sg_loop_hold_new(uint64_t *id, struct sg_error *error);
 
-/* Hold the loop with the number `id`.  Return NULL if it has ended. */
+/* Hold the loop whose id is `id`.  Return NULL if it has ended. */
 struct sg_loop *sg_loop_hold_by_id(uint64_t id);
 
 /* Give a hold back without handing over a task. */
@@ -106,8 +107,8 @@ void sg_loop_adopt_with(struct sg_loop *loop, struct sg_task *task,
 /* Give `task` a turn.  For other threads; on the loop's own thread
  * sg_loop_run_again() does the same more cheaply.  The caller guarantees that
  * the task has taken its first turn and is not freed before this call returns.
- * (It holds the lock of a sg_shared or a loan, which the task takes before it
- * is freed.) */
+ * To guarantee this, the callers hold the lock of a sg_shared or a loan: the
+ * task takes that lock before it is freed. */
 void sg_loop_wake(struct sg_task *task);
 
 /* Stop all loops: call stop() of each task, and wait until all loops have
@@ -130,23 +131,24 @@ int sg_loop_watch(struct sg_task *task, struct sg_watch *watch,
  * watch that is closed already is ignored. */
 void sg_loop_close(struct sg_task *task, struct sg_watch *watch);
 
-/* Give `task` a turn at the deadline `when` unless it gets one earlier.
- * SG_NEVER: only events give it a turn.  Each call replaces the deadline of
- * the call before.  A deadline that has come is cleared. */
+/* Give `task` a turn at the deadline `when` unless it gets one earlier.  With
+ * SG_NEVER only events give it a turn.  Each call replaces the deadline of the
+ * call before.  The loop resets a deadline that has passed to SG_NEVER. */
 void sg_loop_run_at(struct sg_task *task, sg_deadline when);
 
 /* Give `task` a turn, or another turn, after the tasks that are due now.  A
  * task may call this for another task of its loop. */
 void sg_loop_run_again(struct sg_task *task);
 
-/* End `task`: it gets no further turn.  It leaves the loop and is freed after
- * its present turn.  To end another task, call sg_loop_run_again() for it
- * first: it is then freed in place of that turn. */
+/* End `task`: it gets no further turn, and the loop frees it after its present
+ * turn.  To end a task outside of its turn, first call sg_loop_run_again() for
+ * that task; the loop then frees the task instead of giving it the turn. */
 void sg_loop_over(struct sg_task *task);
 
 /* The loop's context: a pointer that the tasks of one loop share.  In a
- * session's loop it is the session, by which a new channel finds it; the
- * session sets it to NULL when it is lost.  In the common loop it is NULL. */
+ * session's loop the context is the session, so that a new channel can find
+ * the session.  A session that is lost sets the context to NULL.  The common
+ * loop has none (NULL). */
 void *sg_loop_context(struct sg_task *task);
 void sg_loop_set_context(struct sg_task *task, void *context);
 

@@ -23,8 +23,8 @@ enum {
     SG_NOTHING = 0, /* not in the poller */
     SG_READ = 1,
     SG_WRITE = 2,
-    SG_HANGUP = 4, /* POLLHUP or POLLERR: reported with any other bit wanted;
-                      alone, the watch waits for nothing else */
+    SG_HANGUP = 4, /* POLLHUP or POLLERR.  Reported whenever any bit is wanted;
+                      if this one alone is, nothing else is reported */
 };
 
 struct sg_task;
@@ -64,14 +64,15 @@ struct sg_poller {
 /* Open a poller without watches.  Return 0 or a negative errno. */
 int sg_poller_open(struct sg_poller *poller);
 
-/* Close it.  All watches have left, or are never used again. */
+/* Close a poller.  The caller has taken all watches out, or never uses them
+ * again. */
 void sg_poller_close(struct sg_poller *poller);
 
 /* Replace the kernel's part of a poller after sg_poller_wait() has failed with
  * `err`.  (The program may have closed the poller's descriptor by mistake.)
  * Afterwards no watch is in the poller, whatever its `wanted` says; the next
- * sg_poller_set() for it enters it again.  Return 0 or a negative errno; then
- * the caller tries again later. */
+ * sg_poller_set() for it enters it again.  Return 0, or a negative errno after
+ * which the caller must try again later. */
 int sg_poller_reopen(struct sg_poller *poller, int err);
 
 /* Wait for `wanted` on `watch` from now on, or take it out (SG_NOTHING).

@@ -87,8 +87,8 @@ wake_relay(void *relay)
 /* The kernel has reported a hang-up of the near side: both directions are
  * closed.  Either the caller has closed its end, or the caller has shut down
  * one direction and the relay the other.  The hold tells the two cases apart
- * (sg_shared_hold()).  If it was not a close, the caller sends no more bytes,
- * but the far side may take its time over those that are on their way. */
+ * (sg_shared_hold()).  After a shutdown the linger does not begin: the bytes
+ * on their way to the far side may take any time. */
 static void
 check_hangup(struct sg_relay *relay)
 {
@@ -99,7 +99,7 @@ check_hangup(struct sg_relay *relay)
     }
 }
 
-/* Bytes have gone up: the linger begins again. */
+/* Bytes have gone up, so measure the linger from now on. */
 static void
 note_progress(struct sg_relay *relay)
 {
@@ -199,9 +199,9 @@ carry_up(struct sg_relay *relay)
     return relay->up_full;
 }
 
-/* Record the caller's EOF if recv() has returned 0 or an error.  A caller that
- * closes with unread data makes recv() return ECONNRESET, after all bytes that
- * it had sent: that is an end like any other. */
+/* Record the caller's EOF if recv() has returned 0 or an error.  If the caller
+ * closes with unread data, recv() returns all bytes that the caller has sent
+ * and then ECONNRESET.  This counts as EOF too. */
 static void
 check_near_end(struct sg_relay *relay, ssize_t received)
 {
@@ -210,9 +210,9 @@ check_near_end(struct sg_relay *relay, ssize_t received)
     }
 }
 
-/* Return the number of bytes to receive from the caller now.  0 means that the
- * far side has no room and the bytes stay in the socketpair; then look for the
- * caller's EOF, which needs no room. */
+/* Return the number of bytes to receive from the caller now.  If the far side
+ * has no room, return 0, so that the bytes stay in the socketpair, but check
+ * for the caller's EOF, which needs no room. */
 static size_t
 look_for_room(struct sg_relay *relay)
 {
@@ -346,9 +346,9 @@ drop_unread(struct sg_relay *relay)
     set_flag(relay, &relay->near_eof, "the rest from the caller is dropped");
 }
 
-/* If the far side has made no progress for the linger, take the next step of
- * escalation.  A proxy that reads its pipe slowly makes progress too; only
- * has_moved() can see that. */
+/* If the far side has made no progress for `linger`, take the next step of
+ * escalation.  A program that reads its pipe slowly makes progress too, which
+ * only has_moved() can detect. */
 static void
 escalate_when_due(struct sg_relay *relay)
 {
@@ -437,7 +437,7 @@ set_interest(struct sg_relay *relay)
     if (relay->down.len != 0) {
         wanted |= SG_WRITE;
     }
-    /* A hang-up cannot be masked, and this one is recorded already. */
+    /* The poller would report the same hang-up again and again. */
     err = sg_loop_watch(&relay->task, &relay->near,
                         relay->near_hung ? SG_NOTHING : wanted);
     if (err < 0) {
@@ -490,8 +490,8 @@ sg_relay_turn(struct sg_relay *relay)
     if (err < 0
         || (relay->near_hung && !relay->near_eof && !relay->far_deaf
             && relay->up.len == 0 && !relay->up_full)) {
-        /* The near watch is not in the poller, so no event would lead to the
-         * turn that reads on. */
+        /* The near watch is not in the poller, so no event would give the task
+         * the turn in which it reads the rest. */
         sg_loop_run_again(&relay->task);
     }
 }

@@ -39,20 +39,21 @@ struct sg_relay;
  * They run on the loop's thread.  None may block, call sg_relay_turn() or free
  * the relay.  Only read, room and carry may be NULL.
  *
- * Results of read, write and carry: a positive number of bytes, or -EAGAIN
- * (also -EINTR), which means "not now"; then the kind makes sure that the task
- * gets a turn when another attempt is worthwhile.  Each function says what 0
- * and other negative errnos mean.
+ * read, write and carry return a positive number of bytes, or -EAGAIN or
+ * -EINTR for "not now".  After "not now" the kind must give the task a turn as
+ * soon as another attempt can succeed.  The comment on each function explains
+ * the other results.
  *
  * A kind reports, and the relay decides.  The kind reports an end by a result
  * or, at any time, with sg_relay_far_eof(), sg_relay_far_deaf() or
- * sg_relay_fail(); outside the task's own turn it also gives the task one.
+ * sg_relay_fail().  If it calls one of these outside the task's turn, it must
+ * also call sg_loop_run_again() for the task.
  * Only the relay ends a stream, with sg_loop_over(): see decide() in relay.c.
  */
 struct sg_relay_kind {
-    /* Read up to `n` bytes that the far side has sent.  0 and other negative
-     * errnos: the far side sends no more (far_eof).  NULL if the kind calls
-     * sg_relay_deliver() instead. */
+    /* Read up to `n` bytes that the far side has sent.  0 or any other
+     * negative errno means that the far side sends no more (far_eof).  NULL
+     * if the kind calls sg_relay_deliver() instead. */
     ssize_t (*read)(struct sg_relay *relay, char *to, size_t n);
 
     /* Return the number of bytes that write() would take now.  After 0 the
@@ -61,14 +62,14 @@ struct sg_relay_kind {
     size_t (*room)(struct sg_relay *relay);
 
     /* Pass up to `n` bytes to the far side and return how many it took; the
-     * relay keeps the rest and offers it again.  0 is not a result.  Other
-     * negative errnos: the far side takes no more (far_deaf). */
+     * relay keeps the rest and offers it again.  Never returns 0.  Any other
+     * negative errno means that the far side takes no more (far_deaf). */
     ssize_t (*write)(struct sg_relay *relay, const char *from, size_t n);
 
     /* Move bytes from the socket `from_fd` to the far side without copying
      * them.  Called only when the socket is readable, so -EAGAIN means that
-     * the far side is full.  0 and other negative errnos: the relay copies
-     * the bytes with recv() and write() instead.  May be NULL. */
+     * the far side is full.  After 0 or any other negative errno the relay
+     * copies the bytes with recv() and write() instead.  May be NULL. */
     ssize_t (*carry)(struct sg_relay *relay, int from_fd);
 
     /* Pass on that the caller sends no more.  Called at most once, after
@@ -76,16 +77,17 @@ struct sg_relay_kind {
      * side takes no more). */
     void (*write_eof)(struct sg_relay *relay);
 
-    /* Watch the far side.  `reading`: give the task a turn when read() has
-     * bytes.  `writing`: give it a turn when write() or carry() takes bytes.
-     * False: it does not want that now.  Called at the end of each turn, so
-     * this is also the place to close descriptors after far_eof or far_deaf.
-     * Return 0, or a negative errno, with which the relay fails. */
+    /* Watch the far side.  If `reading`, give the task a turn when read() has
+     * bytes.  If `writing`, give it a turn when write() or carry() can take
+     * bytes.  Do not watch for an event whose argument is false.  Called at
+     * the end of each turn, so this is also the place to close descriptors
+     * after far_eof or far_deaf.  Return 0, or a negative errno, which the
+     * relay passes to sg_relay_fail(). */
     int (*want)(struct sg_relay *relay, bool reading, bool writing);
 
-    /* Return true once `shared` holds the reason why the far side ended, or no
-     * reason will come.  Until then the relay withholds the end from the
-     * caller, for a limited time. */
+    /* Return true once `shared` holds the reason why the far side ended, or
+     * once it is certain that there is none.  Until then the relay withholds
+     * the end from the caller, for a limited time. */
     bool (*reason_is_known)(const struct sg_relay *relay);
 
     /* Return true once the far side is over: the child has ended, the channel
@@ -104,8 +106,8 @@ struct sg_relay_kind {
 
 /* One stream.  A kind may read the fields and sets none of the flags.
  *
- * The flags say how far the stream has come to its end.  Each starts false and
- * stays true once it is set, apart from up_full.
+ * The flags record which parts of the stream have ended.  Each is false at
+ * first and stays true once it is set, apart from up_full.
  *
  *                       sends no more   takes no more   has closed
  *   near (the caller)   near_eof        near_deaf       near_gone
@@ -204,12 +206,13 @@ void sg_relay_deliver(struct sg_relay *relay, const char *data, size_t n);
 void sg_relay_far_deaf(struct sg_relay *relay);
 void sg_relay_far_eof(struct sg_relay *relay);
 
-/* Return true when both directions are over; after the caller has closed, when
- * up is over. */
+/* Return true when both directions are over.  After the caller has closed,
+ * only up counts. */
 bool sg_relay_is_done(const struct sg_relay *relay);
 
-/* End the stream because of an error of ours, such as -ENOMEM, which becomes
- * its reason.  Bytes that are on their way are lost. */
+/* End the stream because of an error in this process, such as -ENOMEM.  The
+ * error becomes the reason that the caller sees.  Bytes that have not arrived
+ * at the other side are lost. */
 void sg_relay_fail(struct sg_relay *relay, int negative_errno);
 
 /* Let the caller send no more.  The bytes that it has sent still go up. */

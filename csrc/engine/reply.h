@@ -51,13 +51,14 @@ void sg_reply_drop(struct sg_reply *reply);
 
 /* ---- The loop's side, on the loop's thread ---------------------------- */
 
-/* Answer, once: with SG_OK and a descriptor, which the reply takes over, or
- * with a failure: a status, an errno, and -1 for `fd`. */
+/* Set the answer.  A success is SG_OK and a descriptor, which the reply takes
+ * over.  A failure is a status, an errno, and -1 for `fd`.  Call this or
+ * sg_reply_set_error() once. */
 void sg_reply_set(struct sg_reply *reply, enum sg_status status, int err,
                   int fd);
 
-/* Answer, once, with a copy of *error.  SG_OK in it is a success without a
- * descriptor. */
+/* Set the answer to a copy of *error.  If its status is SG_OK, the answer is a
+ * success without a descriptor. */
 void sg_reply_set_error(struct sg_reply *reply, const struct sg_error *error);
 
 /* Return the watch of the loop's end.  It becomes ready with SG_HANGUP when

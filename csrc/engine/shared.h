@@ -4,10 +4,10 @@
  * one session, such as why it ended.
  *
  * Apart from replies (reply.h), this is the only memory that a loop's thread
- * and the callers' threads both use.  Each side holds a reference.  All
- * functions lock and may be called on any thread, but each fact has one side
- * that writes it (until a session is handed to its loop, the thread that logs
- * in writes in place of the task):
+ * and the callers' threads both use.  Each side holds a reference.  The
+ * functions may be called on any thread, because they lock.  The table shows
+ * which side writes each fact.  Before a session has a loop, the thread that
+ * logs in writes the facts of its task.
  *
  *   fact             written by  read by  about
  *   ---------------  ----------  -------  -----------------------------------
@@ -79,9 +79,9 @@ void sg_shared_set_count(struct sg_shared *shared, enum sg_count count,
                          int64_t value);
 
 /* Return true while the caller holds its descriptor (see sg_shared_hold()).
- * Then released(arg) is called once, when the caller lets go: on the caller's
- * thread, with the lock of `shared` held.  Each call replaces the `released`
- * of the call before; NULL cancels it. */
+ * After true, released(arg) is called once, when the caller lets go.  This
+ * happens on the caller's thread, with the lock of `shared` held.  Each call
+ * replaces the `released` of the call before; NULL cancels it. */
 bool sg_shared_is_held(struct sg_shared *shared, void (*released)(void *arg),
                        void *arg);
 
@@ -94,7 +94,7 @@ int64_t sg_shared_get_count(struct sg_shared *shared, enum sg_count count);
  *
  * The kernel reports a hang-up in two cases that it does not distinguish: the
  * caller has closed its end, or both directions are shut down, one by the
- * caller and one by the relay.  The hold tells the relay which: while the
+ * caller and one by the relay.  The hold distinguishes them: while the
  * descriptor is held, a hang-up after a shutdown by the relay is not a close.
  *
  * Call sg_shared_let_go() before the descriptor is closed or handed to the

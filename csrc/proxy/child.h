@@ -8,9 +8,9 @@
  * returncode and the stderr of the child in the shared state (shared.h).
  *
  * The child is reaped as soon as it ends, with one exception.  A child with a
- * session of its own stays a zombie until sg_child_release(), because the
- * number of its process group may be reused after the reaping, and the whole
- * group is signalled.
+ * session of its own stays a zombie until sg_child_release(), because signals
+ * go to its whole process group, and another group could get the number of
+ * the group after the child is reaped.
  */
 #ifndef SG_CHILD_H
 #define SG_CHILD_H
@@ -85,8 +85,9 @@ bool sg_child_escalate(struct sg_child *child);
 
 /* Read what is left of the child's stderr, reap the child, and close the
  * stderr pipe and the pidfd.  Does not wait.  If the child is not reaped yet,
- * send SIGHUP before reaping it: to the whole process group if the child has
- * a session of its own, in order to end what it has started. */
+ * it gets SIGHUP before that.  If it has a session of its own, its whole
+ * process group gets the signal, in order to end the processes that the child
+ * has started. */
 void sg_child_release(struct sg_child *child, struct sg_task *task);
 
 #endif

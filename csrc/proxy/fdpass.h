@@ -15,8 +15,8 @@
  * socket, which the program sends over its standard output by SCM_RIGHTS.
  * Runs on the caller's thread and returns as soon as the program runs.
  *
- *   linger  ns that the child has, once *reply is answered, to end by itself;
- *           then SIGHUP, SIGTERM and SIGKILL follow
+ *   linger  ns from the answer until the child gets SIGHUP, then SIGTERM,
+ *           then SIGKILL, unless it has ended by itself
  *   shared  the task takes its own reference; it publishes the child's
  *           returncode and stderr there
  *   *reply  the answer to wait for.  Either the socket, or one of

@@ -29,8 +29,8 @@ struct sg_spawn_plan {
     int stdin_fd;             /* becomes descriptor 0 of the child */
     int stdout_fd;            /* becomes descriptor 1; may equal stdin_fd */
     int stderr_fd;            /* becomes descriptor 2; -1: inherit ours */
-    bool new_session;         /* setsid(2).  Ctrl-C does not reach the child
-                                 then, so SIGINT and SIGQUIT are ignored only
+    bool new_session;         /* setsid(2).  Ctrl-C does not reach such a
+                                 child, so it ignores SIGINT and SIGQUIT only
                                  if this process ignores them */
 };
 

@@ -39,7 +39,7 @@ channel_explain(sg_stream *stream, int err)
         return false;
     }
     sg_raise_made(sg_state_of((PyObject *)self)->messages, "gateway_lost",
-                  "iON", err, self->gateway, sg_text_from(text));
+                  "iOO&", err, self->gateway, sg_text_from, text);
     return true;
 }
 
@@ -166,9 +166,9 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
         sg_raise_errno(error.err);
     }
     else if (!PyErr_Occurred()) {
-        sg_raise_made(state->messages, "channel_not_opened", "OOsiiNO",
+        sg_raise_made(state->messages, "channel_not_opened", "OOsiiO&O",
                       self->gateway, self->dest_addr, sg_status_name(status),
-                      error.err, error.code, sg_text_from(error.text),
+                      error.err, error.code, sg_text_from, error.text,
                       plan.timeout);
     }
 out:

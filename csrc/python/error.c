@@ -22,13 +22,6 @@ sg_raise_closed(void)
 }
 
 PyObject *
-sg_text_from(const char *text)
-{
-    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text),
-                                "backslashreplace");
-}
-
-PyObject *
 sg_raise_made(PyObject *messages, const char *function, const char *format,
               ...)
 {
@@ -52,6 +45,13 @@ sg_raise_made(PyObject *messages, const char *function, const char *format,
     Py_XDECREF(args);
     Py_XDECREF(error);
     return NULL;
+}
+
+PyObject *
+sg_text_from(void *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text),
+                                "backslashreplace");
 }
 
 int

@@ -21,14 +21,15 @@ PyObject *sg_raise_closed(void);
 /* Raise the exception that _messages.<function>(...) returns, or the exception
  * that this call raises.  `messages` is the module sshgateway._messages;
  * `format` and the arguments are those of PyObject_CallMethod() and must make
- * a tuple. Returns NULL. */
+ * a tuple.  Returns NULL. */
 PyObject *sg_raise_made(PyObject *messages, const char *function,
                         const char *format, ...);
 
-/* Return text of a peer as a str, whatever its bytes are: a byte that is no
- * UTF-8 becomes an escape such as \xe9.  NULL with an exception if there is no
- * memory. */
-PyObject *sg_text_from(const char *text);
+/* Return a text that a server may have written as a new str, or NULL with an
+ * exception.  `text` is a char *.  It ends with a NUL, and bytes that are not
+ * UTF-8 become backslash escapes.  The signature is that of the converter for
+ * "O&" in Py_BuildValue(). */
+PyObject *sg_text_from(void *text);
 
 /* Run the signal handlers of Python in the middle of a wait of the engine
  * (the callback of sg_reply_wait() and struct sg_wait).  Call it without the

@@ -98,9 +98,9 @@ sg_step_end(struct step *step, enum sg_status status, bool *is_refused)
         return 0;
     }
     sg_raise_made(sg_state_of((PyObject *)step->self)->messages,
-                  "session_failed", "siiN", sg_status_name(status),
-                  step->error.err, step->error.code,
-                  sg_text_from(step->error.text));
+                  "session_failed", "siiO&", sg_status_name(status),
+                  step->error.err, step->error.code, sg_text_from,
+                  step->error.text);
     return -1;
 }
 
@@ -307,7 +307,7 @@ session_get_server_sig_algs(PyObject *op, void *Py_UNUSED(closure))
     if (names == NULL) {
         Py_RETURN_NONE;
     }
-    return sg_text_from(names);
+    return sg_text_from((void *)names);
 }
 
 static PyObject *
@@ -339,15 +339,13 @@ session_get_methods(PyObject *op, void *Py_UNUSED(closure))
         return NULL;
     }
     return Py_BuildValue(
-        "{sNsNsNsNsN}", "kex",
-        sg_text_from(sg_session_method(self->session, SG_METHOD_KEX)),
-        "host_key",
-        sg_text_from(sg_session_method(self->session, SG_METHOD_HOST_KEY)),
-        "cipher",
-        sg_text_from(sg_session_method(self->session, SG_METHOD_CIPHER)),
-        "mac", sg_text_from(sg_session_method(self->session, SG_METHOD_MAC)),
-        "server_version",
-        sg_text_from(sg_session_method(self->session, SG_METHOD_BANNER)));
+        "{sssssssssO&}", "kex",
+        sg_session_method(self->session, SG_METHOD_KEX), "host_key",
+        sg_session_method(self->session, SG_METHOD_HOST_KEY), "cipher",
+        sg_session_method(self->session, SG_METHOD_CIPHER), "mac",
+        sg_session_method(self->session, SG_METHOD_MAC), "server_version",
+        sg_text_from,
+        (void *)sg_session_method(self->session, SG_METHOD_BANNER));
 }
 
 static PyObject *
@@ -382,7 +380,7 @@ session_get_failure(PyObject *op, void *Py_UNUSED(closure))
     if (err == 0) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("iN", err, sg_text_from(text));
+    return Py_BuildValue("iO&", err, sg_text_from, text);
 }
 
 static PyObject *

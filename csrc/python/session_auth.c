@@ -23,10 +23,8 @@ step_answer(struct step *step, enum sg_status status)
         return NULL;
     }
     if (is_refused) {
-        PyObject *text = sg_text_from(step->error.text);
-
-        return text != NULL ? Py_BuildValue("iN", step->error.code, text)
-                            : NULL;
+        return Py_BuildValue("iO&", step->error.code, sg_text_from,
+                             step->error.text);
     }
     Py_RETURN_NONE;
 }
@@ -52,7 +50,7 @@ sg_session_auth_none(PyObject *op, PyObject *args)
     if (methods == NULL) {
         Py_RETURN_NONE;
     }
-    return sg_text_from(methods);
+    return sg_text_from((void *)methods);
 }
 
 PyObject *
@@ -155,8 +153,8 @@ call_responder(void *arg, const char *name, const char *instruction,
     PyEval_RestoreThread(callback->step->thread);
     if (!PyErr_Occurred()) {
         result = PyObject_CallFunction(
-            callback->function, "NNNO", sg_text_from(name),
-            sg_text_from(instruction), sg_text_from(prompt),
+            callback->function, "O&O&O&O", sg_text_from, (void *)name,
+            sg_text_from, (void *)instruction, sg_text_from, (void *)prompt,
             echo ? Py_True : Py_False);
     }
     if (result != NULL && result != Py_None) {

@@ -66,8 +66,9 @@ struct sg_stream {
     /* True after close() or detach(); `closed` and _decref_socketios() read
      * it.  `fd` stays open nevertheless while files of makefile() are open. */
     bool is_closed;
-    /* True after dup(); close_descriptor() reads it.  A shutdown(2) would end
-     * the copy too, so close() then does not wake other callers with one. */
+    /* True after dup(); close_descriptor() reads it.  close() usually wakes
+     * waiting callers by shutdown(2).  This would end the copy too, so after
+     * dup() they are not woken. */
     bool is_copied;
     /* True after shutdown(SHUT_RD) or shutdown(SHUT_RDWR).  The end of the
      * stream is then the caller's own doing: at_end() raises no reason. */

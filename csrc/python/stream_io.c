@@ -20,9 +20,10 @@
 #include "python/error.h"
 #include "python/vector.h"
 
-/* One system call and its arguments.  `data` and `len` are for recv and send,
- * `message` is for recvmsg and sendmsg; `len` is its length in sendmsg.
- * run() returns the number of bytes, or a negative errno. */
+/* One system call and its arguments.  recv and send use `data` and `len`;
+ * recvmsg and sendmsg use `message`.  For sendmsg, `len` is the number of
+ * bytes in `message`.  run() returns the number of bytes, or a negative
+ * errno. */
 struct attempt {
     ssize_t (*run)(int fd, const struct attempt *attempt);
     bool is_sending;
@@ -95,18 +96,17 @@ wait_for(int fd, const struct attempt *attempt, struct sg_loan *loan,
                         : sg_sys_poll(&pollfd, 1, sg_deadline_ms(deadline));
 }
 
-/* Try, and wait and try again if that would block and `waits` is true.  Runs
- * without the GIL.  Returns
+/* Make the system call.  If it would block and `waits` is true, wait and make
+ * it again.  Runs without the GIL.  Returns
  *
- *   > 0         the number of bytes received or sent;
- *   0           for a receive, the end of the stream, or a close() in another
- *               thread, which shuts the descriptor down; for a send, that
- *               there was nothing to send;
- *   -EAGAIN     that the call would block and `waits` is false; never
- *               returned if `waits` is true;
- *   -ETIMEDOUT  that the call would block and `deadline` has passed;
- *   -EINTR      that a signal arrived before any byte was received or sent;
- *   -errno      any other failure of the system call.
+ *   > 0         the number of bytes received or sent
+ *   0           receive: the end of the stream, or another thread has called
+ *               close(), which shuts the descriptor down; send: there was
+ *               nothing to send
+ *   -EAGAIN     the call would block, and `waits` is false
+ *   -ETIMEDOUT  the call would block, and `deadline` has passed
+ *   -EINTR      a signal arrived before any byte was received or sent
+ *   -errno      the system call failed in another way
  *
  * The deadline is checked only after an attempt that would block, so a call
  * can succeed after its deadline.  A stream without a timeout blocks in the
@@ -133,14 +133,15 @@ attempt_until(int fd, const struct attempt *attempt, struct sg_loan **loan,
     }
 }
 
-/* Once a stream has sent this many bytes, send() hides no failure. */
+/* A stream that has sent this many bytes no longer hides a failure. */
 #define HIDDEN_MAX 65536
 
-/* True if a send must succeed although the far end is gone.  If the far end
- * failed before its first byte, bytes count as sent, as they would with TCP,
- * until a receive has raised the reason: Paramiko turns an error of send()
- * into a bare EOFError without a reason.  HIDDEN_MAX lets a caller that never
- * receives learn of the failure too. */
+/* True if a send must succeed although the far end is gone.
+ *
+ * If the far end failed before its first byte, sends succeed, as with TCP,
+ * until a receive has raised the reason.  The cause is Paramiko, which turns
+ * an error of send() into a bare EOFError without the reason.  HIDDEN_MAX
+ * limits this for the sake of callers that never receive. */
 static bool
 must_hide_failure(const sg_stream *self)
 {
@@ -175,8 +176,8 @@ at_broken_pipe(sg_stream *self, const struct attempt *attempt)
 
 /* A receive has reached the end of the stream.  Returns 0 if the end is normal
  * or was reported before: the method then returns no bytes.  Returns -1 with
- * the reason as an exception the first time a far end that failed is seen.
- * It never waits, so neither -EAGAIN nor -ETIMEDOUT can come from here. */
+ * the reason as an exception if the far end failed and no receive has raised
+ * this yet.  Never waits, so never returns -EAGAIN or -ETIMEDOUT. */
 static ssize_t
 at_end(sg_stream *self)
 {
@@ -231,8 +232,8 @@ loan_for(sg_stream *self, const struct attempt *attempt)
     return attempt->len != 0 ? sg_shared_loan(self->shared) : NULL;
 }
 
-/* Receive or send once, and wait for it until `deadline`.  Called with the GIL
- * held and returns with it held; only attempt_until() runs without it.
+/* Receive or send once.  Waits until `deadline` if the call would block.
+ * Called with the GIL held; only attempt_until() runs without it.
  *
  * When a signal interrupts the wait, the order is
  *   1. PyErr_CheckSignals() runs the handlers; if one raises, call() ends;
@@ -241,8 +242,9 @@ loan_for(sg_stream *self, const struct attempt *attempt)
  *   4. if that would block, the wait goes on for the rest of the time, or
  *      ends with TimeoutError if `deadline` has passed.
  * `deadline` is a point in time, so interruptions do not lengthen the wait.
- * sock_call_ex() compares the time before it tries again; here bytes that
- * arrived while a handler ran are returned even if it ran past the deadline.
+ * sock_call_ex() checks the deadline before it tries again.  This function
+ * tries first, so it returns bytes that arrived while a handler ran, even if
+ * the handler ran past the deadline.
  *
  * Returns the number of bytes; 0 at the end of the stream (at_end() has then
  * raised nothing) or after an empty send; or -1 with an exception.  -EAGAIN

@@ -23,14 +23,21 @@ int
 sg_vector_hold(struct sg_vector *vector, PyObject *iterable, bool writable,
                const char *message)
 {
+    PyObject *items = PySequence_Fast(iterable, message);
     Py_ssize_t n;
 
     *vector = (struct sg_vector){0};
-    vector->items = PySequence_Fast(iterable, message);
+    if (items == NULL) {
+        return -1;
+    }
+    /* Since Python 3.12 a class can have __buffer__(), which may change the
+     * caller's list. */
+    vector->items = PySequence_Tuple(items);
+    Py_DECREF(items);
     if (vector->items == NULL) {
         return -1;
     }
-    n = PySequence_Fast_GET_SIZE(vector->items);
+    n = PyTuple_GET_SIZE(vector->items);
     if (n > IOV_MAX) {
         sg_raise_errno(EMSGSIZE); /* the errno of sendmsg(2) */
         goto fail;
@@ -43,7 +50,7 @@ sg_vector_hold(struct sg_vector *vector, PyObject *iterable, bool writable,
     }
     for (; vector->held < n; vector->held++) {
         Py_buffer *buffer = &vector->buffers[vector->held];
-        PyObject *item = PySequence_Fast_GET_ITEM(vector->items, vector->held);
+        PyObject *item = PyTuple_GET_ITEM(vector->items, vector->held);
 
         if (!PyArg_Parse(item,
                          writable ? "w*;recvmsg_into() argument 1 must be an "

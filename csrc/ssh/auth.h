@@ -61,10 +61,10 @@ enum sg_status sg_auth_key(struct sg_session *session, const char *user,
 /* A callback that signs with a private key which this process may not have,
  * such as a key in an agent. */
 struct sg_signer {
-    /* Sign the `n` bytes of `data` by `algorithm`, which `data` names, such
-     * as "rsa-sha2-256".  Returns 0, and the raw signature without the
-     * algorithm's name in *signature, a block from malloc() that auth.c frees.
-     * Returns -1 to give up. */
+    /* Sign the `n` bytes of `data` with `algorithm`, such as "rsa-sha2-256".
+     * (`data` contains this name too.)  Returns 0, and in *signature the raw
+     * signature without the algorithm's name, a block from malloc() that
+     * auth.c frees.  Returns -1 to give up. */
     int (*sign)(void *arg, const char *algorithm, const unsigned char *data,
                 size_t n, unsigned char **signature, size_t *signature_len);
     void *arg;

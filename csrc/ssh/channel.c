@@ -52,7 +52,7 @@ sg_channel_give_room(struct sg_channel *channel)
     sg_channel_dequeue(channel, SG_QUEUE_WRITE);
     channel->may_write = true;
     sg_loop_run_again(&channel->relay.task);
-    /* If the channel does not use the room, the session gives it away. */
+    /* If this channel does not use the room, the next one gets it. */
     sg_session_run(channel->session);
 }
 
@@ -99,8 +99,8 @@ channel_room(struct sg_relay *relay)
     return room < window ? room : window;
 }
 
-/* libssh2 makes one packet of each call.  After EAGAIN it requires the same
- * bytes again, which it may find at another address; the relay keeps them. */
+/* libssh2 makes one packet of each call.  After EAGAIN the next call must pass
+ * the same bytes again, but not at the same address.  The relay keeps them. */
 static ssize_t
 channel_write(struct sg_relay *relay, const char *from, size_t n)
 {
@@ -203,8 +203,8 @@ static const struct sg_relay_kind channel_relay_kind = {
 
 /* Both calls of libssh2 take in all of rx and queue the packets of all
  * channels.  Each returns at once, without reading, if the message that it
- * waits for has arrived already.  So a channel that has received both EOF and
- * CLOSE is of no use here. */
+ * waits for has arrived already.  So this fails on a channel that has received
+ * both EOF and CLOSE. */
 bool
 sg_channel_pump(struct sg_channel *channel)
 {
@@ -223,8 +223,8 @@ sg_channel_pump(struct sg_channel *channel)
     return rc != 0;
 }
 
-/* Return the bytes that the peer may still send plus those that libssh2 has
- * queued for the channel.
+/* Return the credit (window.h): the bytes that the peer may still send, plus
+ * those that libssh2 has queued for the channel.
  *
  * With both pointers NULL the call takes constant time.  With read_avail, and
  * in libssh2_channel_eof(), libssh2 scans its list of all packets. */
@@ -237,24 +237,24 @@ get_credit(const struct sg_channel *channel)
 /* Read the channel's data from libssh2 and deliver it to the relay.  Returns
  * true if data or the end of the data has arrived.
  *
- * Read at once, even if the caller of the stream is slow, because libssh2
- * keeps one list of the packets of all channels, which each read scans: 20 ns
- * if the list is empty, 2 ms if it holds 65 536 packets.  The window bounds
- * the relay's buffer.
+ * Read at once, even if the caller of the stream is slow.  libssh2 keeps one
+ * list of the packets of all channels, and each read scans the list.  The scan
+ * takes 20 ns if the list is empty, but 2 ms if it holds 65 536 packets.  The
+ * window bounds the relay's buffer.
  *
- * Never read the last `reserve` bytes of the credit: libssh2 would adjust the
- * window without asking (INITIAL in window.c).  replenish() reads them after
- * the next grant. */
+ * Never read the last `reserve` bytes of the credit, because libssh2 would
+ * then adjust the window by itself (INITIAL in window.c).  replenish() reads
+ * these bytes after the next grant. */
 static bool
 receive(struct sg_channel *channel)
 {
     struct sg_relay *relay = &channel->relay;
-    /* All tasks of a loop share the scratch memory.  Ask for it by the task of
-     * the session, in order to touch little memory of an idle channel: there
-     * may be a thousand of them. */
+    /* All tasks of a loop share the scratch memory.  The task of the session
+     * is used to find it, because a visit of a thousand idle channels should
+     * touch little of the memory of each. */
     char *scratch = sg_loop_scratch(&channel->session->task);
     size_t reserve = sg_window_initial(&channel->window) / 4 * 3;
-    bool has_come = false;
+    bool has_arrived = false;
 
     while (!relay->far_eof && !channel->session->is_damaged) {
         size_t credit = get_credit(channel);
@@ -270,7 +270,7 @@ receive(struct sg_channel *channel)
         if (got == -EAGAIN) {
             break;
         }
-        has_come = true;
+        has_arrived = true;
         if (got > 0) {
             sg_relay_deliver(relay, scratch, (size_t)got);
         }
@@ -278,12 +278,11 @@ receive(struct sg_channel *channel)
             sg_relay_far_eof(relay);
         }
     }
-    return has_come;
+    return has_arrived;
 }
 
-/* Take everything that libssh2 has queued for the channel, before the channel
- * is freed.  It is at most a window; the caller of the stream may read it at
- * its own pace.
+/* Move everything that libssh2 has queued for the channel into the relay's
+ * buffer, before the channel is freed.  This is at most one window of data.
  *
  * Take nothing after a damaged packet, because libssh2 would read on and
  * deliver data with a gap. */
@@ -299,7 +298,7 @@ take_queued(struct sg_channel *channel)
         return;
     }
     receive(channel);
-    do { /* with the reserve that receive() leaves */
+    do { /* read the reserve too, which receive() leaves */
         n = channel->session->is_damaged
                 ? 0
                 : result_of(channel,
@@ -323,8 +322,8 @@ sg_channel_update(struct sg_channel *channel)
     }
 }
 
-/* Grant the peer as much window as the caller of the stream has read
- * (window.h). */
+/* Grant the peer new window for the bytes that the caller of the stream has
+ * read.  window.h decides how much. */
 static void
 replenish(struct sg_channel *channel)
 {
@@ -370,29 +369,32 @@ replenish(struct sg_channel *channel)
  * arrived and which to send now.  Returns true if the relay must take another
  * turn because of it.
  *
- * decide() in relay.c decides the end of the stream, this function that of the
- * channel.  They inform each other as follows.
+ * decide() in relay.c decides when the stream ends, and this function decides
+ * when the channel ends.  They inform each other as follows.
  *
  *   EOF from the server    receive() calls sg_relay_far_eof(); decide() then
  *                          passes the end on to the caller.
  *   CLOSE from the server  Here (1): the relay learns that its far side takes
  *                          no more data.
- *   EOF to the server      decide() calls channel_write_eof() when everything
- *                          that the caller has sent is across.  Here (2): sent
- *                          unless a CLOSE has gone either way.
- *   CLOSE to the server    Here (3): when the relay is done both ways, or the
- *                          session closes and nothing more goes up; and not
- *                          before our EOF.  channel_escalate() does not wait
- *                          for that.
+ *   EOF to the server      decide() calls channel_write_eof() when libssh2 has
+ *                          taken everything that the caller has sent.  Here
+ *                          (2): send EOF, unless a CLOSE was sent or has
+ *                          arrived.
+ *   CLOSE to the server    Here (3): send CLOSE when the relay is done, or if
+ *                          the session closes and nothing more goes up.  If
+ *                          an EOF is wanted, it goes first.  A CLOSE from
+ *                          channel_escalate() waits for none of these.
  *   the end                Here (4): libssh2_channel_free() sends our CLOSE
  *                          and waits for the server's.  Then the channel
  *                          leaves the session, channel_is_gone() is true, and
  *                          decide() ends the stream.
  *
- * Traps of libssh2: reading returns 0 after EOF and also after CLOSE; only
- * libssh2_channel_wait_closed() tells whether CLOSE has arrived.  It does not
- * answer a CLOSE by itself.  libssh2_channel_free() drops unread data, hence
- * take_queued().  sshd disconnects if it gets channel data after our CLOSE. */
+ * Traps of libssh2: a read returns 0 after EOF and also after CLOSE; only
+ * libssh2_channel_wait_closed() tells whether CLOSE has arrived.  libssh2 does
+ * not answer a CLOSE by itself.  libssh2_channel_free() drops unread data, so
+ * take_queued() reads it first.
+ *
+ * Trap of sshd: it disconnects if it gets channel data after our CLOSE. */
 static bool
 finish(struct sg_channel *channel)
 {
@@ -624,14 +626,14 @@ sg_channel_start(uint64_t loop_id, const struct sg_channel_options *options,
 {
     struct sg_channel *channel = channel_new(options);
     struct sg_loop *loop;
-    int near[2] = {-1, -1};
+    int pair[2] = {-1, -1};
     int err;
 
     *reply = NULL;
     if (channel == NULL) {
         return sg_fail(error, SG_ERR_SYSTEM, ENOMEM);
     }
-    err = sg_sys_socketpair(near);
+    err = sg_sys_socketpair(pair);
     if (err < 0) {
         free_parts(channel);
         return sg_fail_errno(error, err);
@@ -648,8 +650,8 @@ sg_channel_start(uint64_t loop_id, const struct sg_channel_options *options,
     channel->relay.task.kind = &channel_kind;
     channel->reply = *reply;
     sg_relay_init(&channel->relay, &channel_relay_kind, sg_shared_ref(shared),
-                  near[0], options->linger);
-    *stream = near[1];
+                  pair[0], options->linger);
+    *stream = pair[1];
     sg_loop_adopt(loop, &channel->relay.task);
     return SG_OK;
 fail:
@@ -658,8 +660,8 @@ fail:
         sg_reply_drop(*reply);
         *reply = NULL;
     }
-    sg_sys_close(&near[0]);
-    sg_sys_close(&near[1]);
+    sg_sys_close(&pair[0]);
+    sg_sys_close(&pair[1]);
     free_parts(channel);
     return error->status;
 }

@@ -114,7 +114,7 @@ expected_packets(const struct sg_session *session)
 }
 
 /* Keep a copy of the host key for the caller to check, and watch libssh2's
- * own copy; check_host_key() compares the two after each rekey.
+ * own copy; sg_session_check_host_key() compares the two after each rekey.
  *
  * A second key exchange within the handshake is refused.  libssh2 stores a
  * host key before it has verified the signature, and does not report a rekey
@@ -141,6 +141,34 @@ keep_host_key(struct sg_session *session, struct sg_error *error)
     }
     memcpy(session->host_key, key, session->host_key_len);
     return SG_OK;
+}
+
+/* A rekey is noticed by the new address of libssh2's copy, or because the old
+ * copy was freed.  1.10.0 and 1.11.1 do not free the old copy after a key
+ * exchange with an elliptic curve, so free it here. */
+bool
+sg_session_check_host_key(struct sg_session *session)
+{
+    struct sg_memory *memory = &session->memory;
+    size_t n = 0;
+    int type;
+    const char *key = libssh2_session_hostkey(session->ssh, &n, &type);
+
+    if (key == NULL || (key == memory->watched && !memory->watched_freed)) {
+        return true;
+    }
+    if (n != session->host_key_len || memcmp(key, session->host_key, n) != 0) {
+        sg_session_lose(session, "the server's host key has changed since it "
+                                 "was checked");
+        return false;
+    }
+    if (!memory->watched_freed) {
+        sg_memory_free(memory, (void *)memory->watched);
+    }
+    memory->watched = key;
+    memory->watched_freed = false;
+    sg_shared_add_count(session->shared, SG_COUNT_REKEYS, 1);
+    return true;
 }
 
 enum sg_status

@@ -57,9 +57,9 @@ struct sg_session {
     char *rx;
     size_t rx_start; /* offset of the first byte that libssh2 has not taken */
     size_t rx_len;   /* bytes that libssh2 has not taken */
-    size_t rx_len_seen; /* rx_len after the last carry().  If rx_len differs, a
-                           call outside of carry() has had libssh2 take in
-                           packets since then */
+    size_t rx_len_seen; /* rx_len after the last carry().  If rx_len is another
+                           now, libssh2 has taken in packets since then, during
+                           a call outside of carry() */
     int rx_error;       /* negative errno of recv, or 0 */
     int tx_error;       /* negative errno of send, or 0.  It becomes rx_error
                            once everything has been received */
@@ -87,8 +87,8 @@ struct sg_session {
 
     /* Keepalives: ssh_config's ServerAliveInterval and ServerAliveCountMax. */
     int64_t alive_interval;    /* ns of silence before a keepalive; 0: none */
-    int alive_count_max;       /* unanswered keepalives that declare the server
-                                  dead */
+    int alive_count_max;       /* number of unanswered keepalives after which
+                                  the session is lost */
     int unanswered;            /* keepalives since bytes were last received */
     int64_t received_at;       /* ns: when bytes were last received */
     int64_t keepalive_sent_at; /* ns: when the last keepalive was sent */
@@ -109,7 +109,7 @@ struct sg_session {
                           for nothing while it frees the session */
     sg_deadline close_by; /* is_closing: when the session ends at the latest */
     struct sg_error last; /* the server's disconnect message, or the error that
-                             the session was lost by */
+                             ended the session */
     void *responder;      /* the struct sg_responder of a running
                              sg_auth_interactive() */
 };
@@ -153,8 +153,8 @@ bool sg_session_receive(struct sg_session *session);
 /* Send what tx holds with one system call, at most SG_PIECES pieces. */
 void sg_session_send(struct sg_session *session);
 
-/* Have the kernel acknowledge the received bytes now, unless something was
- * sent since, which has carried the acknowledgement. */
+/* Make the kernel acknowledge the received bytes now.  Does nothing if
+ * something was sent since, because that carried the acknowledgement. */
 void sg_session_acknowledge(struct sg_session *session);
 
 /* Return whether tx is above its soft limit, so that channels must not add to
@@ -181,18 +181,26 @@ void sg_session_run(struct sg_session *session);
  * the channels that have news. */
 void sg_session_bind(struct _LIBSSH2_CHANNEL *ssh, struct sg_channel *channel);
 
+/* ---- handshake.c ------------------------------------------------------ */
+
+/* Compare the host key of the latest key exchange with the one that the caller
+ * has checked, because libssh2 does not.  Call it after libssh2 has taken in
+ * packets.  Returns true if they are equal or there was no rekey; otherwise it
+ * marks the session as lost and returns false. */
+bool sg_session_check_host_key(struct sg_session *session);
+
 /* ---- channel.c and channel_open.c, called by session_loop.c ------------ */
 
-/* Take the next step of opening a channel of SG_QUEUE_OPEN.  With a libssh2
- * that opens one channel at a time, only for the first of the queue.  Returns
- * true if the channel is open or the open has failed; either removes the
- * channel from the queue. */
+/* Take the next step of opening a channel of SG_QUEUE_OPEN.  If libssh2 opens
+ * one channel at a time, call this only for the first channel of the queue.
+ * Returns true if the channel is open or the open has failed; either removes
+ * the channel from the queue. */
 bool sg_channel_open_step(struct sg_channel *channel);
 
 /* Return the next channel in SG_QUEUE_OPEN, or NULL. */
 struct sg_channel *sg_channel_next_to_open(struct sg_channel *channel);
 
-/* Have libssh2 take in all of rx, by a call on this channel.  Returns false
+/* Make libssh2 take in all of rx, by a call on this channel.  Returns false
  * if this channel cannot be used for that. */
 bool sg_channel_pump(struct sg_channel *channel);
 

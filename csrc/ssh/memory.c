@@ -72,24 +72,12 @@ sg_memory_alloc(struct sg_memory *memory, size_t n)
     return head + 1;
 }
 
-void
-sg_memory_free(struct sg_memory *memory, void *block)
+/* Take a block out of the list and free it. */
+static void
+free_listed(struct sg_memory *memory, union sg_memory_head *head)
 {
-    union sg_memory_head *head = block;
-
-    if (block == NULL) {
-        return;
-    }
-    if (block == memory->watched) {
-        memory->watched_freed = true;
-    }
-    if (memory->is_plain) {
-        free(block);
-        return;
-    }
-    head--;
     if (memory->wipe_on_free) {
-        sg_memory_wipe(block, head->is.size);
+        sg_memory_wipe(head + 1, head->is.size);
     }
     memory->used -= sizeof(*head) + head->is.size;
     if (head->is.next != NULL) {
@@ -105,10 +93,27 @@ sg_memory_free(struct sg_memory *memory, void *block)
 }
 
 void
+sg_memory_free(struct sg_memory *memory, void *block)
+{
+    if (block == NULL) {
+        return;
+    }
+    if (block == memory->watched) {
+        memory->watched_freed = true;
+    }
+    if (memory->is_plain) {
+        free(block);
+    }
+    else {
+        free_listed(memory, (union sg_memory_head *)block - 1);
+    }
+}
+
+void
 sg_memory_clear(struct sg_memory *memory)
 {
     while (memory->blocks != NULL) {
-        sg_memory_free(memory, memory->blocks + 1);
+        free_listed(memory, memory->blocks);
     }
 }
 

@@ -21,7 +21,7 @@
 
 union sg_memory_head;
 
-/* Zeroed: no block, no limit. */
+/* Zeroed memory is a sg_memory without blocks and without a limit. */
 struct sg_memory {
     union sg_memory_head *blocks; /* a list of all blocks in use */
     size_t used;                  /* bytes, with the head of each block */
@@ -47,8 +47,8 @@ void sg_memory_clear(struct sg_memory *memory);
  * room. */
 void *sg_memory_copy(struct sg_memory *memory, const void *from, size_t n);
 
-/* Overwrite `n` bytes of `block` with zeros.  Unlike memset(), a compiler
- * cannot leave the call out when the block is freed right after it. */
+/* Overwrite `n` bytes of `block` with zeros.  A compiler may remove a memset()
+ * of a block that is freed right after it, but not this call. */
 void sg_memory_wipe(void *block, size_t n);
 
 #endif

@@ -90,8 +90,8 @@ void sg_session_free(struct sg_session *session);
 
 /* ssh_config's ServerAliveInterval and ServerAliveCountMax. */
 struct sg_alive {
-    int64_t interval; /* ns without a received byte until a keepalive is sent,
-                         and between two keepalives; 0: send none */
+    int64_t interval; /* ns without a received byte and without a keepalive
+                         after which a keepalive is sent; 0: send none */
     int count_max;    /* unanswered keepalives after which the session is
                          lost, one interval after the last of them */
 };

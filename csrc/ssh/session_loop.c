@@ -17,8 +17,8 @@
 /* How long a session that is closed may take to end. */
 #define CLOSE_BOUND (1 * SG_SEC)
 
-/* The pinned libssh2 is patched to open many channels at a time.  Others open
- * one after the other, so an open that hangs holds up all that follow. */
+/* The pinned libssh2 is patched to open many channels at a time.  Any other
+ * opens one after the other, so an open that hangs delays all later ones. */
 #ifdef LIBSSH2_CHANNEL_OPEN_START
 static const bool opens_many = true;
 #else
@@ -29,8 +29,8 @@ static const bool opens_many = false;
 
 /* Open a channel of a type that no server knows.  The server refuses it at
  * once (RFC 4254 5.1, SSH_OPEN_UNKNOWN_CHANNEL_TYPE), and the refusal proves
- * that the server is alive.  To be called again, while is_probing, until the
- * refusal has arrived.
+ * that the server is alive.  While is_probing, the loop calls this again,
+ * until the refusal has arrived.
  *
  * There are two reasons to use an open for this:
  *  - An unpatched libssh2 keeps the reply to its own keepalive in memory for
@@ -75,8 +75,9 @@ probe(struct sg_session *session)
  * libssh2 keeps a small packet for each answer (libssh2#623).  It may be sent
  * only after the login (libssh2#1810), which is the case here.
  *
- * libssh2 takes the interval UINT_MAX for -1 s, which has always passed, so
- * that libssh2_keepalive_send() sends at once.  keep_alive() decides when. */
+ * libssh2 converts the interval UINT_MAX to -1 s.  Such an interval has always
+ * passed, so libssh2_keepalive_send() sends at once.  The time at which to
+ * send is the decision of keep_alive() alone. */
 static void
 send_keepalive(struct sg_session *session)
 {
@@ -91,9 +92,9 @@ send_keepalive(struct sg_session *session)
     }
 }
 
-/* Mark the session as lost, unless bytes are waiting in the socket.  They may
- * have arrived while the process was suspended, and they are a sign of
- * life. */
+/* Mark the session as lost, unless bytes are waiting in the socket.  Such
+ * bytes may have arrived while this process was suspended, and they show that
+ * the server is alive. */
 static void
 declare_dead(struct sg_session *session, int64_t now)
 {
@@ -143,43 +144,11 @@ keep_alive(struct sg_session *session)
     return now + session->alive_interval;
 }
 
-/* ---- Key exchanges ---------------------------------------------------- */
-
-/* Each rekey brings a host key, which libssh2 does not compare with the host
- * key that the caller has checked.  So compare them here.
- *
- * A rekey is noticed by the new address of libssh2's copy, or because the old
- * copy was freed.  1.10.0 and 1.11.1 do not free the old copy after a key
- * exchange with an elliptic curve, so free it here. */
-static void
-check_host_key(struct sg_session *session)
-{
-    struct sg_memory *memory = &session->memory;
-    size_t n = 0;
-    int type;
-    const char *key = libssh2_session_hostkey(session->ssh, &n, &type);
-
-    if (key == NULL || (key == memory->watched && !memory->watched_freed)) {
-        return;
-    }
-    if (n != session->host_key_len || memcmp(key, session->host_key, n) != 0) {
-        sg_session_lose(session, "the server's host key has changed since it "
-                                 "was checked");
-        return;
-    }
-    if (!memory->watched_freed) {
-        sg_memory_free(memory, (void *)memory->watched);
-    }
-    memory->watched = key;
-    memory->watched_freed = false;
-    sg_shared_add_count(session->shared, SG_COUNT_REKEYS, 1);
-}
-
 /* ---- Turns ------------------------------------------------------------ */
 
 #ifdef LIBSSH2_SESSION_READY_CHANNEL
 
-/* Have libssh2 take in all of rx. */
+/* Make libssh2 take in all of rx. */
 static void
 take_in(struct sg_session *session)
 {
@@ -208,7 +177,7 @@ update_channels(struct sg_session *session)
 
 #else
 
-/* Have libssh2 take in all of rx.  It does so during a call on any channel; if
+/* Make libssh2 take in all of rx.  It does so during a call on any channel; if
  * there is none, during a probe(). */
 static void
 take_in(struct sg_session *session)
@@ -225,7 +194,7 @@ take_in(struct sg_session *session)
 }
 
 /* Update all channels, because this libssh2 does not tell which channels it
- * has taken in packets for.  For 1 000 idle channels it takes about 20 us. */
+ * has taken in packets for.  With 1 000 idle channels this takes 20 us. */
 static void
 update_channels(struct sg_session *session)
 {
@@ -239,35 +208,36 @@ update_channels(struct sg_session *session)
 
 #endif
 
-/* Have libssh2 take in all of rx, and process what concerns the session. */
+/* Make libssh2 take in all of rx, then look for the answer to a probe and for
+ * a new host key. */
 static void
-pump(struct sg_session *session)
+process_input(struct sg_session *session)
 {
     take_in(session);
     if (session->is_probing) {
         probe(session);
     }
-    check_host_key(session);
+    sg_session_check_host_key(session);
 }
 
-/* A step for one channel may take in the answers to the opens of others.  So
- * repeat the steps until they take in nothing. */
+/* During a step for one channel, libssh2 may take in the answers to the opens
+ * of other channels.  So repeat the steps until libssh2 takes in nothing. */
 static void
 open_many(struct sg_session *session)
 {
-    size_t left;
+    size_t before;
 
     do {
         struct sg_channel *channel = session->queues[SG_QUEUE_OPEN].first;
 
-        left = session->rx_len;
+        before = session->rx_len;
         while (channel != NULL && !session->is_lost) {
             struct sg_channel *next = sg_channel_next_to_open(channel);
 
             sg_channel_open_step(channel);
             channel = next;
         }
-    } while (session->rx_len != left);
+    } while (session->rx_len != before);
 }
 
 /* Advance the channels of SG_QUEUE_OPEN.
@@ -389,9 +359,10 @@ is_broken(const struct sg_session *session)
  * nothing is queued for that channel.  So:
  *
  *  1. The only input of libssh2 is rx, so a change of rx_len shows that
- *     libssh2 has taken in packets.  `has_news` records each change: within
- *     this call, and since the last one, when the write of a channel or a
- *     keepalive took in packets (rx_len differs from rx_len_seen).
+ *     libssh2 has taken in packets.  `has_news` records such a change, both
+ *     during this call and between the last call and this one.  In between,
+ *     the write of a channel or a keepalive may take in packets; then rx_len
+ *     differs from rx_len_seen.
  *  2. If there is news, update_channels() visits every channel that may have
  *     queued packets, after take_in() has emptied rx.  Each visited channel
  *     reads its data and takes a turn.
@@ -415,12 +386,12 @@ carry(struct sg_session *session)
         size_t before = session->rx_len;
 
         if (before != 0 || has_news || session->is_probing) {
-            pump(session);
+            process_input(session);
         }
         open_channels(session);
-        /* A probe() without an answer is no news.  Otherwise each channel
-         * that waits for the end of a key exchange, or for a CLOSE, would try
-         * again in vain, turn after turn. */
+        /* A probe() without an answer does not count as news.  If it did, each
+         * channel that waits for the end of a key exchange, or for a CLOSE,
+         * would try again in vain in every turn. */
         has_news = has_news || session->rx_len != before;
     }
     if (has_news) {
@@ -487,8 +458,9 @@ session_turn(struct sg_task *task)
     sg_loop_run_at(task, sg_deadline_earlier(run_at, session->close_by));
     if (session->tx_error != 0
         || (session->rx_len != 0 && !sg_session_is_full(session))) {
-        /* After a failed send, receive until the end.  If rx is not empty, let
-         * libssh2 take the rest: a probe() stops reading at its answer. */
+        /* After a failed send, receive until the end of the connection.  If rx
+         * is not empty, let libssh2 take the rest of it: a probe() stops
+         * taking packets at its answer. */
         sg_loop_run_again(task);
     }
 }

@@ -49,12 +49,26 @@ repeat(struct sg_session *session, int (*step)(struct sg_session *, void *),
     return sg_session_fail(session, SG_ERR_LOST, error);
 }
 
+/* The server may have rekeyed during a step of libssh2 that returned `rc`.  If
+ * it showed another host key, drop what was not sent, which may hold a
+ * password, and return an error. */
+static int
+check_rekey(struct sg_session *session, int rc)
+{
+    if (sg_session_check_host_key(session)) {
+        return rc;
+    }
+    sg_buffer_clear(&session->tx);
+    return LIBSSH2_ERROR_HOSTKEY_SIGN;
+}
+
 static int
 send_step(struct sg_session *session, void *arg)
 {
     const struct message *message = arg;
+    int rc = libssh2_userauth_send(session->ssh, message->data, message->n);
 
-    return libssh2_userauth_send(session->ssh, message->data, message->n);
+    return check_rekey(session, rc);
 }
 
 enum sg_status
@@ -70,8 +84,10 @@ static int
 receive_step(struct sg_session *session, void *arg)
 {
     struct message *message = arg;
+    int rc = libssh2_userauth_receive(session->ssh, &message->data,
+                                      &message->n);
 
-    return libssh2_userauth_receive(session->ssh, &message->data, &message->n);
+    return check_rekey(session, rc);
 }
 
 enum sg_status
@@ -82,7 +98,11 @@ sg_userauth_receive(struct sg_session *session, unsigned char **message,
     struct message what = {0};
     enum sg_status status = repeat(session, receive_step, &what, wait, error);
 
-    *message = status == SG_OK ? what.data : NULL;
+    if (status != SG_OK) {
+        sg_userauth_free(session, what.data);
+        what.data = NULL;
+    }
+    *message = what.data;
     *n = what.n;
     return status;
 }

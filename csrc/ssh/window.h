@@ -8,9 +8,9 @@
  *   outstanding  credit + what has arrived and the caller has not read.  It is
  *                the memory that the channel may need.
  *
- * Granting.  A channel has a size, at first 2 MiB.  Once a step of it has been
- * used, sg_window_grant() raises outstanding to the size again.  The step is
- * size / 2, but size / 8 for a size above 2 MiB.
+ * Granting.  The window of a channel has a size, at first 2 MiB.  Once the
+ * caller has read a step of bytes, sg_window_grant() raises outstanding to the
+ * size again.  A step is size / 2, or size / 8 if the size is above 2 MiB.
  *
  * Growing.  A window limits the throughput to size / round trip.  So the size
  * doubles, up to 16 MiB, when the whole window has been used within four
@@ -32,8 +32,8 @@
 
 /* All in bytes.  FIRST is the size of a new channel, and MAX the largest size
  * that a channel grows to.  All channels of a session together may have TOTAL
- * outstanding.  Each channel may have MIN outstanding even if that exceeds
- * TOTAL. */
+ * outstanding.  Each channel may have MIN outstanding even if the sum then
+ * exceeds TOTAL. */
 #define SG_WINDOW_FIRST ((size_t)2 << 20)
 #define SG_WINDOW_MAX ((size_t)16 << 20)
 #define SG_WINDOW_TOTAL ((size_t)256 << 20)
@@ -56,8 +56,8 @@ struct sg_window {
     size_t outstanding;    /* bytes, this channel's part of sg_windows */
 };
 
-/* Add a channel.  `requested` is the size in bytes that the caller wants, and
- * which then never grows; 0 for the default. */
+/* Add a channel.  `requested` is the size in bytes that the caller wants; such
+ * a size never grows.  0 means the default. */
 void sg_window_open(struct sg_window *window, struct sg_windows *all,
                     size_t requested);
 

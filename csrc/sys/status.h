@@ -32,7 +32,8 @@
     X(SG_ERR_REFUSED, "refused by the server")                                \
     X(SG_ERR_OPEN_FAILURE, "the gateway did not open the channel")
 
-/* Positions in the list, from 1; only for the values of enum sg_status. */
+/* The positions in the list, counted from 1.  Only enum sg_status uses
+ * them. */
 enum sg_status_index {
     SG_INDEX_OK = 0,
 #define X(name, text) SG_INDEX_##name,

@@ -26,8 +26,8 @@
  * Threads: all functions may be called on any thread, apart from those that
  * the section about processes restricts.
  *
- * Calls that only Linux has stand here beside a portable replacement, which
- * SG_PORTABLE selects and which can be built on Linux too.
+ * Each call that only Linux has comes with a portable replacement.
+ * SG_PORTABLE selects the replacements, on Linux too.
  */
 #ifndef SG_SYS_H
 #define SG_SYS_H
@@ -61,8 +61,8 @@ extern int (*sg_sys_fault_hook)(const char *call);
 /* Return the time of the monotonic clock in nanoseconds. */
 int64_t sg_sys_now(void);
 
-/* Return the nanoseconds since 1970.  Only for interfaces that know no other
- * clock: the wall clock may be set at any time. */
+/* Return the nanoseconds since 1970.  Use this only for an interface that
+ * requires the wall clock, because the wall clock can be set at any time. */
 int64_t sg_sys_wall_clock(void);
 
 /* Write one line, formatted as by printf(3), to standard error.  Do nothing
@@ -74,7 +74,7 @@ void sg_sys_trace(const char *format, ...)
 /* ---- Descriptors and fork --------------------------------------------- */
 
 /* Make `fd`, which was created elsewhere, an owned descriptor.  Return 0, or
- * a negative errno (ENOMEM), and then `fd` remains the caller's. */
+ * a negative errno (ENOMEM).  On failure `fd` remains the caller's. */
 int sg_sys_own(int fd);
 
 /* Stop owning `fd`.  It stays open, also in the child of a fork(). */
@@ -93,12 +93,13 @@ void sg_sys_close_of(unsigned generation, int *fd);
 size_t sg_sys_owned(void);
 
 /* Return the generation of this process, a number that grows by one in each
- * child of a fork().  Objects store it beside their descriptors: if the stored
- * number differs from the present one, those descriptors are closed. */
+ * child of a fork().  Objects store it beside their descriptors.  If the
+ * stored number differs from the present one, this process is a child in
+ * which fork() has closed those descriptors. */
 unsigned sg_sys_generation(void);
 
-/* The part of this file in the fork handlers of engine/loop.c.  `child`: true
- * in the child, false in the parent. */
+/* The fork handlers of engine/loop.c call these two.  `child` is true in the
+ * child and false in the parent. */
 void sg_sys_before_fork(void);
 void sg_sys_after_fork(bool child);
 
@@ -131,8 +132,8 @@ ssize_t sg_sys_send(int fd, const void *from, size_t n, int flags);
 ssize_t sg_sys_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t sg_sys_sendmsg(int fd, const struct msghdr *message, int flags);
 
-/* Write as sg_sys_write() does, but without raising SIGPIPE.  For threads of
- * the program, which do not block that signal as a loop's thread does. */
+/* Write as sg_sys_write() does, but never raise SIGPIPE.  Use this on the
+ * program's threads, because only a loop's thread blocks that signal. */
 ssize_t sg_sys_write_quietly(int fd, const void *from, size_t n);
 
 /* Send `n` pieces in their order with one system call; n >= 1. */
@@ -175,8 +176,8 @@ int sg_sys_unread(int fd);
 
 /* ---- Waiting ---------------------------------------------------------- */
 
-/* poll(2).  Return the number of ready descriptors, 0 at the timeout.  A
- * timeout of -1 never ends: see sg_deadline_ms(). */
+/* poll(2).  Return the number of ready descriptors, or 0 at the timeout.  -1
+ * means no timeout, as sg_deadline_ms() returns it. */
 int sg_sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
 
 /* Sleep for up to `ns` nanoseconds.  Only for places that have no descriptor
@@ -226,9 +227,11 @@ pid_t sg_sys_spawn(void (*child)(void *), void *arg);
  * sg_sys_wait() from time to time.) */
 int sg_sys_pidfd(pid_t pid);
 
-/* Ask whether a child has ended.  `pidfd`: its sg_sys_pidfd(), or negative.
- * `block`: wait until it has.  `keep`: leave it a zombie, so that its process
- * group keeps its number; otherwise it is reaped.
+/* Find out whether a child has ended, and reap it.
+ *   pidfd  the child's sg_sys_pidfd(), or negative
+ *   block  wait until the child has ended
+ *   keep   do not reap the child: as a zombie it keeps the number of its
+ *          process group in use
  * Return 0 while it runs.  Return 1 after it has ended and set *returncode as
  * subprocess.Popen does: the exit status, or the negative number of the signal
  * that killed it.  Return -ECHILD if other code of the program has reaped it,

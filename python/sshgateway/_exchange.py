@@ -63,6 +63,9 @@ class Exchange(Protocol):
     #: True if a Refused tells which methods can continue.
     reports_methods: bool
 
+    def begin(self) -> None:
+        """Prepare the first request; call it before the algorithm of a key is chosen."""
+
     def none(self) -> Reply:
         """Ask for the methods. Returns Accepted or Refused."""
 
@@ -100,11 +103,30 @@ class MessageExchange:
         self._on_banner = on_banner
         self._is_begun = False
         self._awaits_service = False
+        self._has_requested_service = False
         self._messages = 0
+        #: Messages that arrived before the first request.
+        self._early: list[bytes] = []
+
+    def begin(self) -> None:
+        """Read what the server has sent after the key exchange, without waiting.
+
+        A server that sends EXT_INFO sends it right after its NEWKEYS (RFC 8308 2.4), so the
+        signature algorithms that it takes are known before the first request.
+        """
+        if self._is_begun:
+            return
+        self._is_begun = self._awaits_service = True
+        try:
+            self._early.append(self._session.userauth_receive(0))
+        except SessionFailed as failure:
+            if failure.status != Status.TIMEOUT:
+                raise
 
     def _send(self, message: bytes | bytearray) -> None:
-        if not self._is_begun:
-            self._is_begun = self._awaits_service = True
+        self.begin()
+        if self._awaits_service and not self._has_requested_service:
+            self._has_requested_service = True
             self._session.userauth_send(_userauth.service_request(), self._left())
         try:
             self._session.userauth_send(message, self._left())
@@ -115,7 +137,8 @@ class MessageExchange:
     def _receive(self, method: str) -> Reply:
         """The next reply that is not a banner nor the answer to the service request."""
         while True:
-            message = self._session.userauth_receive(self._left())
+            early = self._early.pop(0) if self._early else None
+            message = early or self._session.userauth_receive(self._left())
             self._messages += 1
             try:
                 if self._messages > _MOST_MESSAGES:
@@ -143,23 +166,52 @@ class MessageExchange:
         self._send(_userauth.none_request(self._username))
         return self._final("none")
 
+    def _algorithm(self, key: LoginKey) -> str:
+        """The algorithm for a key. Some servers send EXT_INFO only after our NEWKEYS, so for the
+        first request that of an RSA key may be a guess: the one that OpenSSH prefers."""
+        names = self._session.server_sig_algs
+        return key.algorithm("rsa-sha2-512" if names is None and not self._messages else names)
+
+    def _corrected(self, key: LoginKey, guess: str, reply: Reply) -> str | None:
+        """The algorithm for a key that was refused because of a wrong guess, or None."""
+        if not isinstance(reply, Refused) or reply.is_partial:
+            return None
+        try:
+            algorithm = self._algorithm(key)
+        except KeyUnusable:
+            return None
+        return algorithm if algorithm != guess else None
+
     def offer(self, keys: Sequence[LoginKey]) -> list[Reply]:
-        algorithms = [key.algorithm(self._session.server_sig_algs) for key in keys]
+        algorithms = [self._algorithm(key) for key in keys]
         for key, algorithm in zip(keys, algorithms, strict=True):
             self._send(_userauth.offer_request(self._username, algorithm, key.blob))
         replies: list[Reply] = []
         for key in keys:
-            reply = self._receive("publickey")
-            if isinstance(reply, KeyAccepted) and reply.blob != key.blob:
-                text = "the server accepted a key that was not offered"
-                raise SessionFailed(Status.SSH, 0, 0, text)
-            replies.append(reply)
-            if isinstance(reply, Accepted):
-                break
+            replies.append(self._answer_to_offer(key))
+            if isinstance(replies[-1], Accepted):
+                return replies
+        for number, reply in enumerate(replies):
+            better = self._corrected(keys[number], algorithms[number], reply)
+            if better is not None:
+                self._send(_userauth.offer_request(self._username, better, keys[number].blob))
+                replies[number] = self._answer_to_offer(keys[number])
         return replies
 
+    def _answer_to_offer(self, key: LoginKey) -> Reply:
+        reply = self._receive("publickey")
+        if isinstance(reply, KeyAccepted) and reply.blob != key.blob:
+            text = "the server accepted a key that was not offered"
+            raise SessionFailed(Status.SSH, 0, 0, text)
+        return reply
+
     def sign(self, key: LoginKey) -> Reply:
-        algorithm = key.algorithm(self._session.server_sig_algs)
+        algorithm = self._algorithm(key)
+        reply = self._sign(key, algorithm)
+        better = self._corrected(key, algorithm, reply)
+        return reply if better is None else self._sign(key, better)
+
+    def _sign(self, key: LoginKey, algorithm: str) -> Reply:
         request = _userauth.unsigned_request(self._username, algorithm, key.blob)
         data = _userauth.data_to_sign(self._session.session_id, request)
         signature = key.sign(self._session, algorithm, data)
@@ -213,6 +265,9 @@ class Libssh2Exchange:
         self._session = session
         self._username = username
         self._left = left
+
+    def begin(self) -> None:
+        """libssh2 does all that is necessary."""
 
     def none(self) -> Reply:
         methods = self._session.auth_none(self._username, self._left())

@@ -28,6 +28,8 @@ INFO_RESPONSE: Final = 61
 MAX_PROMPTS: Final = 256
 
 _CONNECTION: Final = b"ssh-connection"
+_LONGEST_NAME: Final = 64  # bytes; RFC 4251 section 6
+_MOST_NAMES: Final = 256
 
 
 class MalformedMessage(Exception):  # noqa: N818
@@ -82,13 +84,9 @@ class Reader:
         return text_of(self.string())
 
     def name_list(self) -> tuple[str, ...]:
-        """Return a name-list; names that RFC 4251 section 6 does not allow are left out."""
-        names = self.string().split(b",")
-        return tuple(name.decode("ascii") for name in names if _is_name(name))
-
-
-def _is_name(name: bytes) -> bool:
-    return 0 < len(name) <= 64 and all(0x21 <= byte < 0x7F for byte in name)
+        """Return a name-list (RFC 4251 section 5). Names can be any text; it is bounded."""
+        names = [name for name in self.string().split(b",") if name]
+        return tuple(text_of(name[:_LONGEST_NAME]) for name in names[:_MOST_NAMES])
 
 
 # ---- Replies ----------------------------------------------------------------
@@ -217,9 +215,9 @@ def password_request(
     """Send a password (RFC 4252 section 8), with a new one after a ChangeRequest."""
     message = _request(user, b"password")
     message += b"\1" if new_password is not None else b"\0"
-    message += string(password)
-    if new_password is not None:
-        message += string(new_password)
+    for secret in (password,) if new_password is None else (password, new_password):
+        message += struct.pack(">I", len(secret))
+        message += secret  # no copy that could not be wiped
     return message
 
 

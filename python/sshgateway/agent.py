@@ -89,8 +89,8 @@ class Agent:
     - path (path): the socket. Default: ``socket_path()``.
     - timeout (float or None): seconds for each operation (listing the keys, or a signature);
       None means no limit. A person may have to confirm a signature.
-    - deadline (float or None): a moment of ``time.monotonic()`` at which every operation ends.
-      The attribute may be set at any time.
+    - deadline (float or None): the ``time.monotonic()`` at which every operation ends, if its
+      timeout does not end it earlier. The attribute may be set at any time.
 
     Thread-safe: operations run one after the other. A child of fork() makes its own
     connection.
@@ -321,7 +321,8 @@ class AgentKey:
     the agent.
     """
 
-    #: The certificate of a Paramiko key. None, because here the blob itself is the certificate.
+    #: None. A Paramiko key has its certificate here, but the blob of an AgentKey is the
+    #: certificate itself.
     public_blob = None
 
     def __init__(self, agent: Agent, blob: bytes, comment: str = "") -> None:

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Find the hosts on the way to a target, from ssh_config(5).
 
-If ssh(1) is installed, ``ssh -G`` interprets the files: Include, Match, tokens, and the rule
-that the first value counts, are OpenSSH's own. A ProxyJump is followed as ssh(1) follows it: for
-the last host of the list it starts itself with the others as ``-J``, and does not look up their
-ProxyJump in the file. Only the first host of a list may therefore have a route of its own.
+If ssh(1) is installed, ``ssh -G`` interprets the files. Include, Match, tokens, and the rule that
+the first value counts, are then OpenSSH's own.
+
+A ProxyJump is followed as ssh(1) does. To reach the last host of the list, ssh starts a second
+ssh, and passes it the other hosts as ``-J``. A host that is reached with ``-J`` does not use the
+ProxyJump that the file has for it. Only the first host of a list is reached without ``-J``, so
+only that host may have a route of its own.
 
 Without ssh(1) Paramiko's SSHConfig reads the files. It has limits:
 
 * Include is ignored; a warning is logged.
 * Match supports host, originalhost, user, localuser, exec (with Invoke), final, canonical and
-  all. The values that host and user are compared with may be set further down in the file.
+  all. For host and user it may use a HostName or User that is set further down in the file.
 * Patterns support ``[a-c]``, and are case-sensitive. Of several ``ProxyCommand none`` in one
   block the last counts.
 * The token %C is unknown; %l and %L are the same name.
@@ -52,7 +55,7 @@ SshConfig = str | os.PathLike[str] | bool | None
 
 _SYSTEM_FILE = "/etc/ssh/ssh_config"
 _MOST_HOPS = 32
-#: A port on which no SSH server listens, for a command line on which the first -p counts.
+#: A port that no SSH server uses; see ``_jumps_to_itself()``. ssh(1) uses the first -p given.
 _NO_PORT = "1"
 #: The defaults of IdentityFile in any version of OpenSSH, and those of Gateway.
 _DEFAULT_KEYS = re.compile(r"~/\.ssh/id_[a-z0-9_]+")
@@ -331,8 +334,9 @@ class _Question:
     def _jumps_to_itself(self, command: list[str], deadline: Deadline) -> bool:
         """Whether *command* failed because the ProxyJump of a host names the host itself.
 
-        ssh(1) refuses that before it prints the options, and says so in words only. With
-        another port the two differ, so that it prints them.
+        ssh(1) refuses such a jump before it prints the options, and only its message tells the
+        reason. If the host gets another port than the jump, ssh(1) accepts it and prints the
+        options, which are compared here.
         """
         try:
             options = self._run([*command[:2], "-p", _NO_PORT, *command[2:]], deadline)
@@ -400,6 +404,13 @@ def _ask_paramiko(asked: _Question) -> _Options:
             for keyword in ("hostname", "match-exec")
         }
 
+        def _expand_variables(self, config: dict[str, Any], host: str) -> dict[str, Any]:
+            expanded: dict[str, Any] = super()._expand_variables(config, host)
+            if "proxycommand" in expanded and expanded["proxycommand"] is None:
+                # Paramiko 2 would drop a None, and a later ProxyJump would win.
+                expanded["proxycommand"] = "none"
+            return expanded
+
     config = Config()
     # The first value counts, so the overriding values come first.
     lines = [f"{keyword} {value}\n" for keyword, (value,) in asked._with_arguments({}).items()]
@@ -450,8 +461,10 @@ def _tokens_of_paths(asked: _Question, options: _Options) -> dict[str, str]:
 
 
 def _first_way(options: _Options) -> _Options:
-    """Keep the first of ProxyJump and ProxyCommand, which counts, unless it is "ProxyJump
-    none". Paramiko keeps the order of the file."""
+    """Remove the second of ProxyJump and ProxyCommand, because only the first one counts.
+
+    "ProxyJump none" does not count. Paramiko's answer has the order of the file.
+    """
     jump = options.get("proxyjump", ["none"])[0].lower()
     ways = [keyword for keyword in options if keyword in ("proxyjump", "proxycommand")]
     if len(ways) == 2:

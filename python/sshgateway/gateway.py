@@ -62,8 +62,8 @@ class Gateway:
 
     Address:
 
-    - host (str): "user@host:port", "host", "[v6]:port" or a bare IPv6 address. Instead of it,
-      or of its parts, give the next three.
+    - host (str): "user@host:port", "host", "[v6]:port" or a bare IPv6 address. The next three
+      parameters can replace it, or parts of it.
     - hostname (str): the name or address of the gateway.
     - port (int): the port of its SSH server. Default: 22.
     - username (str): the user to log in as. Default: the current user.
@@ -72,7 +72,7 @@ class Gateway:
 
     - password (str): for the method password, and for the password prompt of
       keyboard-interactive.
-    - pkey (a Paramiko key or a sequence of them): keys that sign for themselves.
+    - pkey (a Paramiko key or a sequence of them): key objects with a method that signs.
     - key_filename (path or sequence of paths): private key files, as IdentityFile of
       ssh_config(5). If FILE-cert.pub exists beside FILE, it is tried as its certificate.
     - passphrase (str): decrypts the files of key_filename.
@@ -118,7 +118,7 @@ class Gateway:
     - server_alive_count_max (int): the number of further intervals without a byte after which
       the connection is lost, 1 to 1000. Default: 3. See ServerAliveCountMax of ssh_config(5).
 
-    The way to the gateway, by default a TCP connection; at most one of:
+    The way to the gateway. Default: a TCP connection. Give at most one of:
 
     - sock (``socket.socket`` or stream): a connected socket, which the Gateway owns from then
       on, or a ProxyCommand or DirectTcpipChannel.
@@ -214,8 +214,10 @@ class Gateway:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        """Initialize the state of the connection: at first, and in a child of fork(), which
-        must not use its parent's session."""
+        """Initialize the state of the connection, in __init__() and in a child of fork().
+
+        The child must not use its parent's session.
+        """
         self._pid = os.getpid()
         self._usage = Usage()
         self._condition = threading.Condition()
@@ -491,12 +493,13 @@ class Gateway:
         - dest_addr: (host, port), which the gateway looks up and connects to; or the path of a
           Unix socket on the gateway.
         - src_addr: (host, port) of the originator, for the gateway's log. Default: ("", 0).
-        - window_size (int): bytes that may be in flight to us. Default: 2 MiB, which may grow.
-        - max_packet_size (int): bytes of a packet to us. Default: 32768, which is also the
-          maximum.
+        - window_size (int): size of our receive window in bytes, which then does not grow.
+          Default: 2 MiB, which may grow.
+        - max_packet_size (int): the most bytes that the gateway may send in one packet.
+          Default: 32768, which is also the maximum.
         - timeout (float): seconds to open the channel. Default: the Gateway's channel_timeout.
 
-        Opens the gateway first unless it is open; that has the Gateway's own timeout.
+        If the gateway is not open, this opens it first, within the Gateway's own timeout.
 
         Raises ChannelOpenError if the gateway refuses, GatewayLostError,
         TimeoutError(ETIMEDOUT, text), and what ``open()`` raises.
@@ -527,8 +530,10 @@ class Gateway:
         return self.open_channel(DIRECT_STREAMLOCAL, path, timeout=timeout)
 
     def _open_session(self) -> _core.Session:
-        """Return the open session for DirectTcpipChannel; opens the gateway, within its own
-        timeout, unless it is open."""
+        """Return the open session for DirectTcpipChannel.
+
+        If the gateway is not open, this opens it first, within the Gateway's own timeout.
+        """
         self._note_use()
         if not self.is_connected:
             self.open()
@@ -603,8 +608,8 @@ class GatewayStats:
     #: Seconds between the last keepalive request and its reply; None before the first reply
     #: (see server_alive_interval).
     round_trip: float | None
-    #: The key exchange method (RFC 4253 section 7.1); "" before the first connection, as the
-    #: next four.
+    #: The key exchange method (RFC 4253 section 7.1). This attribute and the next four are ""
+    #: before the first connection.
     kex: str
     #: The algorithm of the host key, as "ssh-ed25519".
     host_key: str

@@ -274,8 +274,8 @@ class Verdict:
     """
 
     state: Literal["match", "unknown", "changed", "revoked"]
-    #: The lines that decided: those with the key; for "changed" those with other keys, with
-    #: keys of the same type first.
+    #: The lines that decided. These are the lines with the key; for "changed" they are the
+    #: lines with other keys, keys of the same type first.
     entries: tuple[Entry, ...] = ()
     #: Further observations, in words: files that cannot be read, invalid lines and lines of
     #: certification authorities for this host, and that the key is known for port 22.
@@ -527,7 +527,7 @@ def _read(path: str) -> bytes:
 
 
 def _notes_on_new(found: _Found, of_host: _Found, bare: str | None, key: bytes) -> Iterable[str]:
-    """Notes on lines that look like a known key and do not count."""
+    """Notes on lines that seem to make the key known, but do not count."""
     for entry in found.marked(_CA):
         yield (
             f"{entry.where} is the key of a certification authority, and host certificates "
@@ -577,7 +577,7 @@ def _locked(file: str, deadline: Deadline) -> Iterator[int]:
 
 
 def _is_still(fd: int, file: str) -> bool:
-    """False if another file has taken the name: ssh-keygen -R and -H replace the file."""
+    """Return False if the name now belongs to another file, as after ssh-keygen -R or -H."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(file))
     except FileNotFoundError:

@@ -214,6 +214,7 @@ class _Attempt:
 
     def run(self) -> str:
         try:
+            self.exchange.begin()
             if not self._can_begin_without_asking():
                 self._take(self.exchange.none(), "none")
             while not self._is_done:

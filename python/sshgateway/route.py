@@ -101,8 +101,8 @@ def create_connection(
         timeout=seconds,
     )
     if way.overruled:
-        warnings.warn(_overruling(way), UserWarning, stacklevel=2)
-    sock = _go(way, deadline, source_address)
+        warnings.warn(_overruling_text(way), UserWarning, stacklevel=2)
+    sock = _connect_by(way, deadline, source_address)
     if seconds is not None:
         sock.settimeout(seconds)
     target = way.target
@@ -138,10 +138,10 @@ def find_way(
     is_cancelled = isinstance(proxy_command, str) and proxy_command.lower() == "none"
     if proxy_command is not None and not is_cancelled:
         proxy: Proxy | None = _explicit(proxy_command, target)
-        return Way(target, proxy, reason="proxy_command=", overruled=_named(gateway))
+        return Way(target, proxy, reason="proxy_command=", overruled=_name_of(gateway))
     proxy = None if is_cancelled else target.proxy()
     if proxy is not None:
-        return Way(target, proxy, reason="ProxyCommand", overruled=_named(gateway))
+        return Way(target, proxy, reason="ProxyCommand", overruled=_name_of(gateway))
     if isinstance(gateway, Gateway):
         return Way(target, None, gateway, reason="gateway=")
     if gateway is not None and gateway.lower() != "none":
@@ -170,18 +170,21 @@ def gateways_by(hops: Sequence[Host], **more: Any) -> list[Gateway]:
 
 
 def _explicit(command: str | Sequence[str], target: Host) -> Proxy:
-    """The proxy_command= of the caller. It is split before tokens are expanded, so that no part
-    of a host's name can become an argument."""
+    """Return the proxy_command= of the caller as a Proxy.
+
+    The command is split before its tokens are expanded, so that no part of a host's name can
+    become an argument of its own.
+    """
     words = shlex.split(command) if isinstance(command, str) else list(command)
     expanded = tuple(expand(word, target.tokens(word)) for word in words)
     return Proxy(expanded, peername=(target.hostname, target.port))
 
 
-def _named(gateway: Through) -> str:
+def _name_of(gateway: Through) -> str:
     return "" if gateway is None or gateway == "none" else str(gateway)
 
 
-def _overruling(way: Way) -> str:
+def _overruling_text(way: Way) -> str:
     where = (
         "proxy_command=" if way.reason == "proxy_command=" else "the ProxyCommand of ssh_config"
     )
@@ -195,7 +198,7 @@ def _overruling(way: Way) -> str:
 # ---- Connecting -------------------------------------------------------------
 
 
-def _go(
+def _connect_by(
     way: Way, deadline: Deadline, source_address: tuple[str, int] | None
 ) -> socket.socket | _core.ProxyCommand | _core.DirectTcpipChannel:
     target = way.target
@@ -225,7 +228,7 @@ def connect(
         where = f"{address[0]}:{address[1]}"
         if error.errno is None:
             raise deadline.error(f"cannot connect to {where}") from None
-        # ETIMEDOUT of the kernel is not the caller's deadline.
+        # The kernel gives up with ETIMEDOUT too; that is not the caller's deadline.
         text = f"cannot connect to {where}: {error.strerror}"
         raise OSError(errno.EHOSTUNREACH, text) from None
     sock.settimeout(socket.getdefaulttimeout())

@@ -48,8 +48,8 @@ _OF_THE_CALLER = ("timeout", "channel_timeout")
 class SharedGateway(Gateway):
     """A Gateway of the cache, which ``shared_gateway()`` makes.
 
-    - proxy (Proxy or None): a proxy command to start for each connection. (Gateway's sock=
-      serves for one connection.)
+    - proxy (Proxy or None): a proxy command to start for each connection. (A Gateway can use
+      its sock= for only one connection.)
 
     The other parameters are those of Gateway.
     """
@@ -77,11 +77,11 @@ class SharedGateway(Gateway):
                 self.close()
 
     def idle_at(self) -> float:
-        """The moment of ``time.monotonic()`` at which it could be idle."""
+        """The earliest ``time.monotonic()`` at which the gateway can count as idle."""
         return self._usage.idle_at(IDLE_TIMEOUT)
 
     def depth(self) -> int:
-        """The number of gateways in between."""
+        """The number of gateways through which this one is reached."""
         depth, gateway = 0, self._connector.inner
         while gateway is not None:
             depth, gateway = depth + 1, gateway._connector.inner
@@ -178,14 +178,14 @@ def _key_of_pkey(pkey: Any) -> Hashable:
     return (type(pkey), pkey.asbytes(), blob)
 
 
-class _Itself:
+class _ByIdentity:
     """A hashable stand-in for an object that cannot be hashed; it equals only itself."""
 
     def __init__(self, thing: object) -> None:
         self.thing = thing
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and self.thing is other.thing
+        return isinstance(other, _ByIdentity) and self.thing is other.thing
 
     def __hash__(self) -> int:
         return id(self.thing)
@@ -198,7 +198,7 @@ def _hashable(value: Any) -> Hashable:
     try:
         hash(value)
     except TypeError:
-        return _Itself(value)
+        return _ByIdentity(value)
     return value  # type: ignore[no-any-return]
 
 
@@ -219,8 +219,11 @@ class _Cache:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        """Initialize, at first and in a child of fork(), which has no connections. The gateways
-        stay in the cache, because their next use opens them again."""
+        """Initialize the state, in __init__() and in a child of fork().
+
+        The child has no connections. The gateways stay in the cache, because their next use
+        opens them again.
+        """
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._open: set[SharedGateway] = set()
@@ -241,7 +244,8 @@ class _Cache:
             atexit.register(close_all)
 
     def keep(self, gateway: SharedGateway) -> None:
-        """Hold a gateway that has connected until it is closed, and close it when it is idle."""
+        """Hold a gateway that has just connected. It is held until it is closed, and closed when
+        it is idle."""
         with self._lock:
             if not gateway.is_connected:
                 return
