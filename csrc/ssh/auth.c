@@ -122,10 +122,9 @@ password_step(struct sg_session *session, void *arg)
 {
     struct attempt *what = arg;
 
-    return libssh2_userauth_password_ex(session->ssh, what->user,
-                                        length(what->user), what->secret,
-                                        (unsigned int)what->secret_len,
-                                        refuse_to_change);
+    return libssh2_userauth_password_ex(
+        session->ssh, what->user, length(what->user), what->secret,
+        (unsigned int)what->secret_len, refuse_to_change);
 }
 
 enum sg_status
