@@ -50,6 +50,11 @@ can_fuzz() {
     return $result
 }
 
+has_pam_headers() {
+    printf '#include <stddef.h>\n#include <security/pam_modules.h>\n' |
+        "${CC:-cc}" -x c -fsyntax-only -
+}
+
 netcat_passes_sockets() { have nc.openbsd || nc -h 2>&1 | grep -q 'Pass socket'; }
 
 can_make_venv() {
@@ -119,6 +124,8 @@ look_for_programs() {
         need netcat-openbsd netcat_passes_sockets
         need tinyproxy-bin have tinyproxy # without the daemon
         need openssl have openssl
+        need libpam0g-dev has_pam_headers # a server with a second factor
+        need dropbear-bin have dropbear
         need_own_tests
     fi
 }

@@ -15,7 +15,7 @@ from typing import Any
 import paramiko
 import pytest
 
-from sshgateway import AuthenticationError, Gateway, GatewayError
+from sshgateway import AuthenticationError, Gateway, GatewayError, _core
 from support import gateways, scripted, waiting
 from support.auth_script import (
     ACCEPT,
@@ -244,6 +244,8 @@ def test_text_in_the_reply_to_a_password(sshd, exchange, texts, place: str) -> N
 
 @pytest.mark.parametrize("place", ["prompt", "name", "instruction"])
 def test_text_in_a_prompt(sshd, exchange, texts, place: str) -> None:
+    if place == "name" and _core.LIBSSH2_NUMBER < 0x010B00:
+        pytest.skip("libssh2 1.10 rejects a name that is longer than the rest of its message")
     current = [b""]
     asked: list[Any] = []
 

@@ -13,6 +13,11 @@ in interpreters of their own.
 ``http_proxy``          a private tinyproxy
 ``web``                 a web server, and an HTTP conversation with it
 ``scripted``            servers that misbehave, and Paramiko's server
+``auth_script``         Paramiko servers whose authentication a test writes
+``pam``                 a private OpenSSH server with PAM and a known password
+``peers``               asyncssh's server (``asyncssh_server``) and dropbear
+``oracle``              whether ssh(1) can log in
+``fake_agent``          an agent whose replies a test decides
 ``crowd``               one process that serves thousands of connections
 ``delay_relay``         a TCP relay that delays every byte
 ``certificate``         a TLS certificate for loopback

@@ -65,7 +65,8 @@ pam_sm_authenticate(pam_handle_t *pam, int flags, int argc, const char **argv)
     }
     if (echoed != NULL) {
         answer = converse(pam, PAM_PROMPT_ECHO_ON, echoed);
-    } else if (hidden != NULL) {
+    }
+    else if (hidden != NULL) {
         answer = converse(pam, PAM_PROMPT_ECHO_OFF, hidden);
     }
     result = answer != NULL && strcmp(answer, right != NULL ? right : "") == 0
