@@ -391,11 +391,10 @@ class _Attempt:
         for key, reply in answered:
             if not isinstance(reply, KeyAccepted) and self._take(reply, key.what):
                 self._judge(key, reply)
-        for key, reply in answered:
-            if self._is_done or not self._may_use("publickey"):
-                break
-            if isinstance(reply, KeyAccepted):
-                self._sign(key)
+        welcome = [key for key, reply in answered if isinstance(reply, KeyAccepted)]
+        while welcome and not self._is_done and self._may_use("publickey"):
+            self._sign(welcome.pop(0))
+        self.waiting = [*welcome, *self.waiting]  # the server may want one of them later
 
     def _take_offers(self) -> list[LoginKey]:
         """The next keys to offer: several of the agent's, up to the number for one time."""

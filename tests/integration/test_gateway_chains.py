@@ -20,6 +20,7 @@ from sshgateway import AuthenticationError, Gateway
 from support import gateways, oracle, pam
 from support.auth_script import PARTIAL, ChainServer
 from support.scripted import SUCCESS
+from support.ssh_agent import SshAgent
 from support.sshd import PrivateSshd, make_key
 
 
@@ -182,6 +183,22 @@ def test_a_chain_whose_last_method_is_missing(server, keys, exchange) -> None:
     chain, sshd = server
     error = refusal(gateways.to(sshd, **Person(keys, chain.missing).options()))
     check_error(error, chain, keys, exchange)
+
+
+def test_a_chain_with_the_keys_in_an_agent(server, keys, short_path) -> None:
+    """The keys are offered together, and the second may be wanted only after another method."""
+    chain, sshd = server
+    person = Person(keys)
+    person.files = []
+    with SshAgent(short_path) as agent:
+        agent.add(keys.first)
+        agent.add(keys.second)
+        options = person.options() | {"allow_agent": True, "identity_agent": agent.path}
+        with gateways.to(sshd, **options) as gateway:
+            words = gateway.methods["login"].split(" and ")
+    if " " not in chain.methods:
+        is_key = ["agent's key" in step for step in words]
+        assert is_key == [name == "publickey" for name in chain.methods.split(",")], words
 
 
 # ---- A Paramiko server -----------------------------------------------------------------
