@@ -40,6 +40,7 @@ def test_any_body_of_a_known_message(body: bytes, number: int, method: str) -> N
     test_any_message_is_a_reply_or_malformed.hypothesis.inner_test(bytes([number]) + body, method)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit", [b"\xe9", "\u20ac".encode(), "\U0001f511".encode(), b"\x1b[", b"a"]
 )
