@@ -106,10 +106,10 @@ def test_the_names_of_the_methods(names: bytes, expected: tuple[str, ...]) -> No
     found = _userauth.read_reply(b"\x33" + string(names) + b"\0", "none")
     assert isinstance(found, Refused)
     assert found.can_continue
-    assert len(found.can_continue) <= 100
+    assert len(found.can_continue) <= 256
     for name, whole in zip(found.can_continue, expected, strict=False):
         assert whole.startswith(name)
-        assert len(name) <= 1000
+        assert len(name) <= 64
 
 
 @pytest.mark.parametrize(
