@@ -400,7 +400,8 @@ def authentication_failed(
     elif hung_up is not None:
         text = f"gateway {gateway!r} hung up during the login ({printable(hung_up)})"
     else:
-        text = f"gateway {gateway!r} accepted no login"
+        whole = "did not accept the whole login" if accepted_in_part else "accepted no login"
+        text = f"gateway {gateway!r} {whole}"
     if accepted_in_part:
         text = f"{text}; it accepted {', '.join(accepted_in_part)} and wanted more"
     text += f"; tried: {'; '.join(attempts) or 'nothing'}"
