@@ -49,13 +49,18 @@ CURVES = {
 
 def write(report: Report, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in files(report).items():
+    parts = directory.parts
+    place = parts[parts.index("docs") + 1 :] if "docs" in parts else parts[-1:]
+    for name, text in files(report, "/".join(place)).items():
         (directory / name).write_text(text)
     report.write(directory / "results.json")
 
 
-def files(report: Report) -> dict[str, str]:
-    """The texts of all files, by name."""
+def files(report: Report, place: str = "performance") -> dict[str, str]:
+    """The texts of all files, by name.
+
+    - place: the directory of the files, as the pages of the manual name it.
+    """
     texts = {f"{_slug(group.title)}.txt": tables(group) for group in report.groups}
     texts["machine.txt"] = machine(report)
     texts["goals.txt"] = goals(report)
@@ -63,9 +68,11 @@ def files(report: Report) -> dict[str, str]:
     for name, (title, works, metrics) in BARS.items():
         if panels := list(_panels(report, works, metrics)):
             texts[f"{name}.svg"] = plot.bars(title, panels)
-            texts[f"{name}.txt"] = figure(name, title, _findings(report, works, metrics))
+            texts[f"{name}.txt"] = figure(
+                f"{place}/{name}", title, _findings(report, works, metrics)
+            )
     for name in CURVES:
-        texts |= _curves(report, name)
+        texts |= _curves(report, name, place)
     return texts
 
 
@@ -159,11 +166,11 @@ def machine(report: Report) -> str:
 # ---- Charts -----------------------------------------------------------------------
 
 
-def figure(name: str, title: str, findings: Sequence[str]) -> str:
-    """The directive that shows a chart; its alternative text gives the findings."""
+def figure(path: str, title: str, findings: Sequence[str]) -> str:
+    """The directive that shows the chart *path*.svg; its alternative text gives the findings."""
     return (
         f".. container:: chart\n\n"
-        f"   .. image:: performance/{name}.svg\n"
+        f"   .. image:: {path}.svg\n"
         f"      :alt: {title}. {' '.join(findings)}\n"
         f"      :width: 100%\n"
     )
@@ -219,7 +226,7 @@ def _panel(group: Results, row: Row) -> plot.Panel:
     return plot.Panel(f"{row.work.removeprefix('gateway: ')}, {row.metric.unit}", bars, most)
 
 
-def _curves(report: Report, name: str) -> dict[str, str]:
+def _curves(report: Report, name: str, place: str) -> dict[str, str]:
     work, x_label, y_label, is_logarithmic = CURVES[name]
     for group, title, rows in report.works():
         if title == work:
@@ -230,7 +237,7 @@ def _curves(report: Report, name: str) -> dict[str, str]:
             ends = [_finding(row.metric.name, group, row) for row in (rows[0], rows[-1])]
             return {
                 f"{name}.svg": plot.curves(title, x, plot.Axis(y_label), lines),
-                f"{name}.txt": figure(name, about, ends),
+                f"{name}.txt": figure(f"{place}/{name}", about, ends),
             }
     return {}
 
