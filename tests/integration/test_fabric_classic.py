@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sshgateway import _core
 from support import fresh, gateways, scripted
 from support.sshd import PrivateSshd, make_key
 
@@ -447,6 +448,14 @@ def test_a_passphrase_is_asked_for_once(fab, hosts, sshd, targets, locked_key) -
     assert asked == [f"asked [{fab.env['gateway']}] Passphrase for private key: "] * 2
 
 
+def given(answers: list[list[str]]) -> list[list[str]]:
+    """The rounds that were answered. The system's libssh2 cannot leave a prompt unanswered, so
+    an empty answer goes out before Fabric has asked its question."""
+    if _core.BUILD_LIBSSH2 == "pinned":
+        return answers
+    return [texts for texts in answers if any(texts)]
+
+
 @pytest.mark.parametrize("methods", ["password", "keyboard-interactive"])
 def test_a_password_is_asked_for(fab, sshd, methods) -> None:
     with scripted.ParamikoServer(sshd, methods=methods, password="right") as server:
@@ -456,7 +465,7 @@ def test_a_password_is_asked_for(fab, sshd, methods) -> None:
             "serially", "-H", "db1",
             expected=1, answers=["wrong", "right"], gateway=gateway, key_filename=None,
         )  # fmt: skip
-        assert [server.passwords, server.answers] in (
+        assert [server.passwords, given(server.answers)] in (
             [["wrong", "right"], []],
             [[], [["wrong"], ["right"]]],
         )
@@ -476,7 +485,7 @@ def test_a_second_factor_is_asked_for(fab, sshd) -> None:
             "serially", "-H", "db1",
             expected=1, answers=["right", "123456"], gateway=gateway, key_filename=None,
         )  # fmt: skip
-        assert server.answers == [["right", "123456"]]
+        assert given(server.answers) == [["right", "123456"]]
     assert f"asked [{gateway}] Login password: \n" in done.stdout
     explanation = "The name\nWho are you?\n"
     assert f"asked {explanation}[{gateway}] Verification code: \n" in done.stdout

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sshgateway import AuthenticationError, Gateway
+from sshgateway import AuthenticationError, Gateway, _core
 from support import gateways, oracle, pam
 from support.auth_script import PARTIAL, ChainServer
 from support.scripted import SUCCESS
@@ -196,7 +196,8 @@ def test_a_chain_with_the_keys_in_an_agent(server, keys, short_path) -> None:
         options = person.options() | {"allow_agent": True, "identity_agent": agent.path}
         with gateways.to(sshd, **options) as gateway:
             words = gateway.methods["login"].split(" and ")
-    if " " not in chain.methods:
+    # The system's libssh2 does not tell which keys were accepted in part.
+    if " " not in chain.methods and _core.BUILD_LIBSSH2 == "pinned":
         is_key = ["agent's key" in step for step in words]
         assert is_key == [name == "publickey" for name in chain.methods.split(",")], words
 
