@@ -54,7 +54,9 @@ is_fatal(const struct sg_session *session, int rc)
     }
 }
 
-/* Repeat step(session, what) until libssh2 has finished the attempt. */
+/* Repeat step(session, what) until libssh2 has finished the attempt.  If the
+ * server rekeyed meanwhile with another host key, the session is lost, so that
+ * no further attempt follows. */
 static enum sg_status
 attempt(struct sg_session *session, int (*step)(struct sg_session *, void *),
         struct attempt *what, const struct sg_wait *wait,
@@ -64,6 +66,9 @@ attempt(struct sg_session *session, int (*step)(struct sg_session *, void *),
     enum sg_status status = sg_session_repeat(session, step, what, wait, &rc,
                                               error);
 
+    if (status == SG_OK && !sg_session_check_host_key(session)) {
+        return sg_session_fail(session, SG_ERR_LOST, error);
+    }
     if (status != SG_OK || rc == 0) {
         return status;
     }
