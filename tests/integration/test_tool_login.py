@@ -104,6 +104,7 @@ def both(config: str, gateway: str, *steps: tuple[str, str], status: int | None 
 # --- Questions ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("by_messages")
 def test_a_round_of_prompts_looks_as_with_ssh(config, bastion) -> None:
     bastion.name, bastion.instruction = "Second factor", "Look at your token"
     bastion.prompts = [("Name: ", True), ("Code: ", False)]
@@ -217,6 +218,7 @@ def test_without_a_terminal_the_advice_is_to_use_one(config) -> None:
 # --- Banners ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("by_messages")
 @pytest.mark.parametrize("text", ["one\ntwo\n", "\x1b[31mred\x07\n"])
 def test_a_banner_is_shown_as_by_ssh_before_the_prompt(config, bastion, text: str) -> None:
     bastion.banner = text
@@ -226,6 +228,7 @@ def test_a_banner_is_shown_as_by_ssh_before_the_prompt(config, bastion, text: st
     assert "\x1b" not in ours
 
 
+@pytest.mark.usefixtures("by_messages")
 def test_a_banner_arrives_while_the_login_waits(config, bastion) -> None:
     """Some servers show the address of a page there, and wait."""
     bastion.banner = "open https://login.example/42\n"
@@ -239,6 +242,7 @@ def test_a_banner_arrives_while_the_login_waits(config, bastion) -> None:
         assert there.ends() == 0
 
 
+@pytest.mark.usefixtures("by_messages")
 def test_a_round_without_prompts_is_shown(config, bastion) -> None:
     """A server asks for nothing when a person must act elsewhere."""
     bastion.instruction = "A request was sent to your telephone."
@@ -248,6 +252,7 @@ def test_a_round_without_prompts_is_shown(config, bastion) -> None:
     assert "A request was sent to your telephone.\n" in said
 
 
+@pytest.mark.usefixtures("by_messages")
 def test_route_try_shows_the_login_and_verbose_shows_banners(config, bastion) -> None:
     bastion.banner = "Authorized use only\n"
     bastion.expected = ["x"]
