@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-import struct
 from typing import Any, Protocol
+
+from sshgateway._wire import string, uint32
 
 #: The channel types of RFC 4254 section 7.2 and of OpenSSH's PROTOCOL, section 2.4.
 DIRECT_TCPIP = "direct-tcpip"
@@ -76,10 +77,8 @@ def _tcp(dest: Any, src: tuple[str, int]) -> tuple[tuple[str, int], bytes]:
     if not host or port == 0:
         raise ValueError(f"dest_addr must name a host and a port, not {dest!r}")
     source_host, source_port = _address("src_addr", src)
-    return (host, port), (
-        _string(host) + struct.pack(">I", port) + _string(source_host)
-        + struct.pack(">I", source_port)
-    )  # fmt: skip
+    message = string(host) + uint32(port) + string(source_host) + uint32(source_port)
+    return (host, port), message
 
 
 def _unix(dest: Any) -> tuple[str, bytes]:
@@ -88,7 +87,7 @@ def _unix(dest: Any) -> tuple[str, bytes]:
     path = os.fspath(dest)
     if not isinstance(path, str) or not path:
         raise TypeError(f"dest_addr must be the path of a Unix socket, not {dest!r}")
-    return path, _string(path) + _string("") + struct.pack(">I", 0)
+    return path, string(os.fsencode(path)) + string("") + uint32(0)
 
 
 def _address(name: str, address: Any) -> tuple[str, int]:
@@ -102,11 +101,6 @@ def _address(name: str, address: Any) -> tuple[str, int]:
     if not 0 <= port <= 65535:
         raise OverflowError(f"{name}: port must be 0-65535, not {port}")
     return host, port
-
-
-def _string(text: str) -> bytes:
-    encoded = os.fsencode(text)
-    return struct.pack(">I", len(encoded)) + encoded
 
 
 def _size(name: str, size: int | None, default: int) -> int:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sshgateway import _core, _userauth
-from sshgateway._keyfile import line_of, wipe
+from sshgateway._keyfile import wipe
 from sshgateway._limits import danger_of
 from sshgateway._login_keys import FileKey, KeyUnusable, LoginKey
 from sshgateway._messages import SessionFailed
+from sshgateway._public_keys import line_of
 from sshgateway._status import (
     LIBSSH2_ERROR_AUTHENTICATION_FAILED,
     LIBSSH2_ERROR_PASSWORD_EXPIRED,
@@ -29,12 +30,12 @@ from sshgateway._userauth import (
     Banner,
     ChangeRequest,
     KeyAccepted,
-    MalformedMessage,
     Prompts,
     Refused,
     Reply,
     ServiceAccepted,
 )
+from sshgateway._wire import MalformedMessage, Reader
 
 __all__ = ["Exchange", "Libssh2Exchange", "MessageExchange", "exchange_with"]
 
@@ -353,7 +354,7 @@ def _bare(signature: bytes) -> bytes:
 
     Whatever follows the signature (the flags and counter of a security key) belongs to it.
     """
-    reader = _userauth.Reader(signature)
+    reader = Reader(signature)
     name, bare = reader.string(), reader.string()
     return bare + signature[8 + len(name) + len(bare) :]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sshgateway import _core
-from sshgateway._userauth import MalformedMessage, Reader, text_of
+from sshgateway._wire import MalformedMessage, Reader, text_of
 
 __all__ = ["Hello", "is_busy", "missing_algorithm"]
 

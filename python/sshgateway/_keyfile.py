@@ -9,26 +9,20 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import struct
 from dataclasses import dataclass
 
-from sshgateway.known_hosts import fingerprint, key_type
+from sshgateway._public_keys import is_certificate, key_type
 
 __all__ = [
-    "CERTIFICATE",
     "CERTIFICATE_FILE",
     "KeyFile",
     "certificate_in",
-    "describe",
-    "is_certificate",
     "is_encrypted",
-    "plain_key",
     "read",
     "wipe",
 ]
 
-#: The end of the type of a certificate (PROTOCOL.certkeys), and of its file's name.
-CERTIFICATE = "-cert-v01@openssh.com"
+#: The end of the name of a certificate's file.
 CERTIFICATE_FILE = "-cert.pub"
 
 _LARGEST_FILE = 1 << 20  # bytes; authfile.c has the same limit
@@ -112,42 +106,6 @@ def certificate_in(path: str) -> bytes | None:
         if blob is not None and is_certificate(blob):
             return blob
     return None
-
-
-def is_certificate(blob: bytes) -> bool:
-    return key_type(blob).endswith(CERTIFICATE)
-
-
-def line_of(blob: bytes) -> str:
-    """A public key or certificate as one line of a file."""
-    return f"{key_type(blob)} {base64.b64encode(blob).decode('ascii')}"
-
-
-def describe(blob: bytes) -> str:
-    """Type and fingerprint; for a certificate the fingerprint of its key, as OpenSSH shows."""
-    return f"{key_type(blob)} {fingerprint(plain_key(blob))}"
-
-
-def plain_key(blob: bytes) -> bytes:
-    """The public key that a certificate is about; any other key as it is.
-
-    PROTOCOL.certkeys: the type, a nonce, the strings of the key, and more.
-    """
-    strings: list[bytes] = []
-    rest = blob
-    while len(rest) >= 4 and len(strings) < 5:
-        end = 4 + int.from_bytes(rest[:4])
-        strings.append(rest[4:end])
-        rest = rest[end:]
-    kind = strings[0].decode("ascii", "replace") if strings else ""
-    if not kind.endswith(CERTIFICATE):
-        return blob
-    plain = kind.removesuffix(CERTIFICATE)
-    parts = strings[2 : 3 + plain.startswith(("ssh-rsa", "ecdsa", "sk-ecdsa"))]
-    if plain.startswith("sk-"):
-        plain += "@openssh.com"
-        parts = strings[2 : 3 + len(parts)]  # and the application
-    return b"".join(struct.pack(">I", len(part)) + part for part in (plain.encode(), *parts))
 
 
 # ---- Private key files ------------------------------------------------------

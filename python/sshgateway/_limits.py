@@ -11,8 +11,7 @@ import contextlib
 import re
 
 from sshgateway import _core
-from sshgateway._keyfile import CERTIFICATE
-from sshgateway.known_hosts import key_type
+from sshgateway._public_keys import CERTIFICATE, key_type
 
 __all__ = ["danger_of", "rsa_is_dangerous", "why_not"]
 

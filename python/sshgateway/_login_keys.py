@@ -11,20 +11,17 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from sshgateway import _core, _userauth
+from sshgateway import _core
 from sshgateway._keyfile import (
-    CERTIFICATE,
     CERTIFICATE_FILE,
     KeyFile,
     certificate_in,
-    describe,
-    is_certificate,
-    plain_key,
     read,
     wipe,
 )
+from sshgateway._public_keys import CERTIFICATE, describe, is_certificate, key_type, plain_key
+from sshgateway._wire import MalformedMessage, Reader, string
 from sshgateway.agent import Agent, AgentError, AgentKey
-from sshgateway.known_hosts import key_type
 
 __all__ = ["FileKey", "KeyUnusable", "Keyring", "LoginKey"]
 
@@ -159,7 +156,7 @@ class FileKey:
             raise self._unreadable(str(error)) from None
         finally:
             wipe(content)
-        return _userauth.string(name) + _userauth.string(bare)
+        return string(name) + string(bare)
 
 
 class ObjectKey:
@@ -204,9 +201,9 @@ def _checked(made: Any, what: str) -> bytes:
     if not isinstance(blob, bytes):
         raise TypeError(f"{what}: sign_ssh_data must return bytes or a Message")
     try:
-        reader = _userauth.Reader(blob)
+        reader = Reader(blob)
         is_complete = bool(reader.string()) and bool(reader.string())
-    except _userauth.MalformedMessage:
+    except MalformedMessage:
         is_complete = False
     if not is_complete:
         raise ValueError(f"{what}: sign_ssh_data returned no signature of RFC 4253 6.6")

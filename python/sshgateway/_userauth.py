@@ -8,10 +8,11 @@ MalformedMessage, and text becomes a str whatever its bytes are.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from sshgateway._wire import MalformedMessage, Reader, string, uint32
 
 SERVICE_REQUEST: Final = 5
 SERVICE_ACCEPT: Final = 6
@@ -28,65 +29,6 @@ INFO_RESPONSE: Final = 61
 MAX_PROMPTS: Final = 256
 
 _CONNECTION: Final = b"ssh-connection"
-_LONGEST_NAME: Final = 64  # bytes; RFC 4251 section 6
-_MOST_NAMES: Final = 256
-
-
-class MalformedMessage(Exception):  # noqa: N818
-    """A server sent a message that breaks RFC 4252 or RFC 4256."""
-
-
-# ---- Data types of RFC 4251 section 5 ---------------------------------------
-
-
-def string(value: bytes | bytearray | str) -> bytes:
-    """Return a string of RFC 4251: its length and its bytes."""
-    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-    return struct.pack(">I", len(data)) + data
-
-
-def text_of(data: bytes) -> str:
-    """Return a server's text, which should be UTF-8 (RFC 4252 5.4) and may be anything.
-
-    A byte that is no UTF-8 becomes an escape such as ``\\xe9``.
-    """
-    return data.decode("utf-8", "backslashreplace")
-
-
-class Reader:
-    """Reads the fields of one message, one after the other."""
-
-    def __init__(self, message: bytes) -> None:
-        self._message = message
-        self._at = 0
-
-    def _take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._message):
-            raise MalformedMessage("a message of the authentication is too short")
-        data = self._message[self._at : end]
-        self._at = end
-        return data
-
-    def byte(self) -> int:
-        return self._take(1)[0]
-
-    def boolean(self) -> bool:
-        return self.byte() != 0
-
-    def uint32(self) -> int:
-        return int.from_bytes(self._take(4))
-
-    def string(self) -> bytes:
-        return self._take(self.uint32())
-
-    def text(self) -> str:
-        return text_of(self.string())
-
-    def name_list(self) -> tuple[str, ...]:
-        """Return a name-list (RFC 4251 section 5). Names can be any text; it is bounded."""
-        names = [name for name in self.string().split(b",") if name]
-        return tuple(text_of(name[:_LONGEST_NAME]) for name in names[:_MOST_NAMES])
 
 
 # ---- Replies ----------------------------------------------------------------
@@ -216,7 +158,7 @@ def password_request(
     message = _request(user, b"password")
     message += b"\1" if new_password is not None else b"\0"
     for secret in (password,) if new_password is None else (password, new_password):
-        message += struct.pack(">I", len(secret))
+        message += uint32(len(secret))
         message += secret  # no copy that could not be wiped
     return message
 
@@ -248,7 +190,7 @@ def interactive_request(user: str) -> bytearray:
 
 def info_response(answers: Sequence[bytes | bytearray]) -> bytearray:
     """Answer the prompts (RFC 4256 3.4)."""
-    message = bytearray(bytes([INFO_RESPONSE]) + struct.pack(">I", len(answers)))
+    message = bytearray(bytes([INFO_RESPONSE]) + uint32(len(answers)))
     for answer in answers:
         message += string(answer)
     return message

@@ -25,8 +25,9 @@ from typing import Self, TypeVar
 
 from sshgateway._deadline import Deadline
 from sshgateway._messages import printable
+from sshgateway._public_keys import CERTIFICATE, fingerprint, key_type
+from sshgateway._wire import Reader, string, uint32
 from sshgateway.errors import Error
-from sshgateway.known_hosts import fingerprint, key_type
 
 __all__ = ["Agent", "AgentError", "AgentKey", "socket_path"]
 
@@ -37,7 +38,6 @@ _IDENTITIES_ANSWER = 12
 _SIGN_REQUEST = 13
 _SIGN_RESPONSE = 14
 _RSA_FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
-_CERTIFICATE = "-cert-v01@openssh.com"
 
 _LONGEST_MESSAGE = 256 * 1024  # bytes; authfd.c MAX_AGENT_REPLY_LEN
 _MOST_KEYS = 2048  # authfd.c MAX_AGENT_IDENTITIES
@@ -149,7 +149,7 @@ class Agent:
 
         def parse(answer: _Reader) -> list[AgentKey]:
             answer.expect(_IDENTITIES_ANSWER)
-            count = answer.number()
+            count = answer.uint32()
             if count > _MOST_KEYS:
                 raise answer.invalid(f"it announces {count} keys")
             found = []
@@ -180,8 +180,8 @@ class Agent:
                 raise answer.invalid(f"a signature of type {made!r}, not {algorithm!r}")
             return signature
 
-        flags = _RSA_FLAGS.get(algorithm, 0).to_bytes(4)
-        request = bytes([_SIGN_REQUEST]) + _string(key.blob) + _string(data) + flags
+        flags = uint32(_RSA_FLAGS.get(algorithm, 0))
+        request = bytes([_SIGN_REQUEST]) + string(key.blob) + string(data) + flags
         return self._ask(request, f"sign with {key.describe()}", parse)
 
     # ---- Requests and replies -----------------------------------------------
@@ -237,7 +237,7 @@ class Agent:
         """Send a request and return the length of the reply."""
         sock = self._connected(deadline, doing)
         _limit(sock, deadline)
-        sock.sendall(_string(request))  # the timeout covers the whole call
+        sock.sendall(string(request))  # the timeout covers the whole call
         return int.from_bytes(self._receive(4, deadline, doing))
 
     def _receive(self, size: int, deadline: Deadline, doing: str) -> bytes:
@@ -374,24 +374,22 @@ class AgentKey:
     def _algorithm(self, asked: str | None) -> str:
         if self.type.startswith("sk-"):
             return self.type
-        plain = self.type.removesuffix(_CERTIFICATE)
-        wanted = asked.removesuffix(_CERTIFICATE) if plain == "ssh-rsa" and asked else plain
+        plain = self.type.removesuffix(CERTIFICATE)
+        wanted = asked.removesuffix(CERTIFICATE) if plain == "ssh-rsa" and asked else plain
         if plain == "ssh-rsa" and wanted not in (plain, *_RSA_FLAGS):
             raise ValueError(f"{asked!r} is not a signature algorithm of an RSA key")
         return wanted
 
 
-class _Reader:
-    """Parses a reply; a missing or invalid field is an AgentError."""
+class _Reader(Reader):
+    """Reads a reply; a missing or invalid field is an AgentError."""
 
     def __init__(self, data: bytes, agent: Agent, doing: str) -> None:
-        self._data = data
-        self._at = 0
+        super().__init__(data)
         self._agent = agent
         self._doing = doing
 
     def invalid(self, what: str) -> AgentError:
-        """Return the error for an invalid reply."""
         why = f"its reply is invalid: {printable(what)}"
         return self._agent.error(errno.EPROTO, self._doing, why)
 
@@ -400,27 +398,9 @@ class _Reader:
         return _Reader(part, self._agent, self._doing)
 
     def expect(self, kind: int) -> None:
-        found = self._take(1)[0]
+        found = self.byte()
         if found != kind:
             raise self.invalid(f"message {found} instead of {kind}")
-
-    def number(self) -> int:
-        return int.from_bytes(self._take(4))
-
-    def string(self) -> bytes:
-        return self._take(self.number())
-
-    def _take(self, size: int) -> bytes:
-        part = self._data[self._at : self._at + size]
-        if len(part) < size:
-            raise self.invalid("it ends in the middle of a field")
-        self._at += size
-        return part
-
-
-def _string(data: bytes) -> bytes:
-    """Encode a string of RFC 4251 section 5. A message to an agent has the same form."""
-    return len(data).to_bytes(4) + data
 
 
 def _limit(sock: socket.socket, deadline: Deadline) -> None:

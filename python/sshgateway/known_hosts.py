@@ -29,7 +29,6 @@ import binascii
 import contextlib
 import errno
 import fcntl
-import hashlib
 import hmac
 import os
 import re
@@ -42,6 +41,12 @@ from typing import Literal
 
 from sshgateway import _messages, errors
 from sshgateway._deadline import Deadline
+from sshgateway._public_keys import (
+    fingerprint,
+    key_type,
+    key_type_or_unknown,
+    material_of,
+)
 
 __all__ = [
     "Entry",
@@ -64,10 +69,8 @@ DEFAULT_PATHS = (
 
 _REVOKED = "@revoked"
 _CA = "@cert-authority"
-
-_CERTIFICATE = b"-cert-v0"
-#: The number of integers in a key (RFC 4253 section 6.6).
-_NUMBERS = {b"ssh-rsa": 2, b"ssh-dss": 4}
+#: A part of the type of a certificate of any version.
+_CERTIFICATE = "-cert-v0"
 
 _SSH_PORT = 22
 _LONGEST_PATTERN = 1023  # match.c: a longer one ends the list without a match
@@ -75,71 +78,6 @@ _SALT_LENGTH = 20  # hostfile.c: as long as a SHA-1
 _LONGEST_FILE = 64 * 1024 * 1024  # bytes
 _TRIES = 10  # to open a file that appears and disappears
 _LOCK_TRIES_EVERY = 0.02  # seconds; flock(2) has no timeout
-
-# ---- Keys -------------------------------------------------------------------
-
-
-def _strings(blob: bytes) -> tuple[list[bytes], bool]:
-    """Split a blob into SSH strings (RFC 4251 section 5).
-
-    Returns the strings, and True if the blob holds nothing else. Every public key consists of
-    strings; a certificate also holds integers.
-    """
-    found, at = [], 0
-    while at + 4 <= len(blob):
-        end = at + 4 + int.from_bytes(blob[at : at + 4])
-        if end > len(blob):
-            break
-        found.append(blob[at + 4 : end])
-        at = end
-    return found, at == len(blob)
-
-
-def key_type(key: bytes) -> str:
-    """Return the type that a public key blob names, as "ssh-ed25519" (RFC 4253 section 6.6).
-
-    Raises ValueError if the blob cannot be a key.
-    """
-    fields, whole = _strings(key)
-    if len(fields) < 2 or not re.fullmatch(rb"[!-+\--~]{1,64}", fields[0]):
-        raise ValueError("not an SSH public key")
-    if not whole and _CERTIFICATE not in fields[0]:
-        raise ValueError("a truncated SSH public key")
-    return fields[0].decode("ascii")
-
-
-def fingerprint(key: bytes) -> str:
-    """Return the fingerprint of a public key blob as OpenSSH prints it: "SHA256:..."."""
-    digest = base64.b64encode(hashlib.sha256(key).digest()).decode("ascii")
-    return "SHA256:" + digest.rstrip("=")
-
-
-def _key_type_or_unknown(key: bytes) -> str:
-    try:
-        return key_type(key)
-    except ValueError:
-        return "unknown"
-
-
-def _material(key: bytes) -> tuple[bytes, ...]:
-    """Return a value that is equal for all encodings of the same key.
-
-    An attacker with a revoked key could present it in another encoding: with leading zeros in
-    an RSA integer, with a compressed point, or with bytes at the end.
-    """
-    fields, _ = _strings(key)
-    family = fields[0] if fields else b""
-    if family in _NUMBERS and len(fields) > _NUMBERS[family]:
-        numbers = fields[1 : 1 + _NUMBERS[family]]
-        return (family, *(number.lstrip(b"\0") for number in numbers))
-    if family.startswith((b"ecdsa-sha2-", b"sk-ecdsa-sha2-")) and len(fields) > 2:
-        # SEC 1, 2.3.3: 04 x y; 02 x and 03 x are shorter, 06 and 07 as long.
-        kind, point = fields[2][:1], fields[2][1:]
-        return (family, point if kind in (b"\2", b"\3") else point[: len(point) // 2])
-    if family in (b"ssh-ed25519", b"sk-ssh-ed25519@openssh.com") and len(fields) > 1:
-        return (family, fields[1])
-    return (key,)
-
 
 # ---- Names ------------------------------------------------------------------
 
@@ -409,11 +347,11 @@ class KnownHosts:
         """
         files, _ = self._read()  # check() refuses the key if a file cannot be read
         found = _find(name, files)
-        revoked = {_material(entry.key) for entry in found.marked(_REVOKED)}
+        revoked = {material_of(entry.key) for entry in found.marked(_REVOKED)}
         types = [
             entry.key_type
             for entry in found.marked("")
-            if _material(entry.key) not in revoked and _CERTIFICATE.decode() not in entry.key_type
+            if material_of(entry.key) not in revoked and _CERTIFICATE not in entry.key_type
         ]
         return list(dict.fromkeys(types))
 
@@ -429,11 +367,11 @@ class KnownHosts:
         found = _find(name, files)
         bare = _without_port(name)
         of_host = _Found() if bare is None else _find(bare, files)
-        material = _material(key)
+        material = material_of(key)
         revoked = [
             entry
             for entry in found.marked(_REVOKED) + of_host.marked(_REVOKED)
-            if _material(entry.key) == material
+            if material_of(entry.key) == material
         ]
         known = found.marked("")
         same = [entry for entry in known if entry.key == key]
@@ -447,7 +385,7 @@ class KnownHosts:
         if known:
             # A key of any type makes it "changed", as check_hostkeys_by_key_or_type() in
             # hostfile.c.
-            kind = _key_type_or_unknown(key)
+            kind = key_type_or_unknown(key)
             known.sort(key=lambda entry: entry.key_type != kind)
             return Verdict("changed", tuple(known), notes)
         return Verdict("unknown", (), notes + tuple(_notes_on_new(found, of_host, bare, key)))
@@ -466,7 +404,7 @@ class KnownHosts:
         - gateway (str): "user@host:port".
         - address: the host and port of the connection, used in the advice if name is an alias.
         """
-        about = (gateway, name, _key_type_or_unknown(key), fingerprint(key))
+        about = (gateway, name, key_type_or_unknown(key), fingerprint(key))
         notes = verdict.notes
         if verdict.state == "unreadable":
             broken = verdict.unreadable[0]

@@ -26,7 +26,7 @@ except ImportError:
     atheris = None
 
 with atheris.instrument_imports() if atheris else contextlib.nullcontext():
-    from sshgateway import _messages, _userauth, errors, login
+    from sshgateway import _messages, _userauth, _wire, errors, login
     from sshgateway._status import Status
 
 
@@ -186,7 +186,7 @@ def check_all(data: bytes) -> None:
 def check_replies(data: bytes) -> None:
     for message in messages_of(data):
         for method in ("none", "publickey", "password", "keyboard-interactive"):
-            with contextlib.suppress(_userauth.MalformedMessage):
+            with contextlib.suppress(_wire.MalformedMessage):
                 _userauth.read_reply(message, method)
 
 

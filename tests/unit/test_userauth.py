@@ -15,12 +15,11 @@ from sshgateway._userauth import (
     Banner,
     ChangeRequest,
     KeyAccepted,
-    MalformedMessage,
     Prompts,
     Refused,
     ServiceAccepted,
-    string,
 )
+from sshgateway._wire import MalformedMessage, string
 
 METHODS = ("none", "publickey", "password", "keyboard-interactive")
 
