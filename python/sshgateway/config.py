@@ -25,24 +25,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import getpass
-import io
 import logging
 import os
-import pwd
 import re
-import shlex
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from sshgateway import _algorithms
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._messages import config_invalid, printable
+from sshgateway._options import ADDED, SEVERAL, Options, from_home, with_new_names
+from sshgateway._options_paramiko import ask_paramiko
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
 from sshgateway.login import METHODS
@@ -52,7 +50,7 @@ __all__ = ["Host", "SshConfig", "lookup", "route", "route_by"]
 
 _log = logging.getLogger(__name__)
 
-#: A path; None for the user's and the system's files; False for no file.
+#: A path; None or True for the user's and the system's files; False for no file.
 SshConfig = str | os.PathLike[str] | bool | None
 
 _SYSTEM_FILE = "/etc/ssh/ssh_config"
@@ -64,35 +62,17 @@ _ANY_HOST = "host.invalid"
 #: The defaults of IdentityFile in any version of OpenSSH, and those of Gateway.
 _DEFAULT_KEYS = re.compile(r"~/\.ssh/id_[a-z0-9_]+")
 _USUAL_KEYS = {"~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"}
-#: The keywords of which each occurrence adds a path. ``ssh -G`` does not expand the paths.
-_ADDED = ("identityfile", "certificatefile")
 #: The keywords that disable a method of authentication.
 _DISABLING = {
     "pubkeyauthentication": "publickey",
     "kbdinteractiveauthentication": "keyboard-interactive",
     "passwordauthentication": "password",
 }
-#: Old names of keywords, and their names of today.
-_RENAMED = {
-    "challengeresponseauthentication": "kbdinteractiveauthentication",
-    "skeyauthentication": "kbdinteractiveauthentication",
-    "tisauthentication": "kbdinteractiveauthentication",
-    "dsaauthentication": "pubkeyauthentication",
-    "pubkeyacceptedkeytypes": "pubkeyacceptedalgorithms",
-}
-#: Marks a CertificateFile that Paramiko gets as an IdentityFile. No path holds the character.
-_CERTIFICATE = "\0"
-#: Keywords whose value is a list of paths.
-_SEVERAL = ("userknownhostsfile", "globalknownhostsfile")
 _STRICTNESS = {
     "yes": "yes", "true": "yes", "ask": "yes",
     "accept-new": "accept-new",
     "no": "no", "off": "no", "false": "no",
 }  # fmt: skip
-
-#: The values by keyword, in lower case. A keyword for which ``ssh -G`` prints several lines has
-#: several values.
-_Options = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,15 +314,20 @@ class _Question:
     ssh_config: SshConfig
     timeout: float | None
 
-    def answer(self) -> _Options:
+    def answer(self) -> Options:
         if self.ssh_config is False:
             return self._with_arguments({})
         program = shutil.which("ssh")
         if program is not None:
             return self._ask_ssh(program)
-        return _ask_paramiko(self)
+        return ask_paramiko(
+            self.host,
+            self._with_arguments({}),
+            _files(self.ssh_config),
+            must_exist=isinstance(self.ssh_config, (str, os.PathLike)),
+        )
 
-    def _with_arguments(self, options: _Options) -> _Options:
+    def _with_arguments(self, options: Options) -> Options:
         """Override the options by those that were asked for, as ssh's command line does."""
         if self.port is not None:
             options["port"] = [str(self.port)]
@@ -353,7 +338,7 @@ class _Question:
             options["proxyjump"] = [self.jump]
         return options
 
-    def _ask_ssh(self, program: str) -> _Options:
+    def _ask_ssh(self, program: str) -> Options:
         arguments = ["-T"]
         if not isinstance(self.ssh_config, bool) and self.ssh_config is not None:
             arguments += ["-F", os.fspath(self.ssh_config)]
@@ -367,7 +352,7 @@ class _Question:
         command = [program, "-G", *arguments, "--", self.host]
         try:
             options = self._run(command, deadline)
-            for keyword in _ADDED:
+            for keyword in ADDED:
                 for number, path in enumerate(paths := options.get(keyword, [])):
                     paths[number] = self._expand(command, path, deadline)
         except _SshError as failure:
@@ -385,12 +370,12 @@ class _Question:
         expand_it = [*command[:2], "-o", f'ControlPath="{quoted}"', *command[2:]]
         return self._run(expand_it, deadline)["controlpath"][0]
 
-    def not_honoured(self, options: _Options) -> tuple[str, ...]:
+    def not_honoured(self, options: Options) -> tuple[str, ...]:
         """The keywords about algorithms that the options set; see _algorithms.py."""
         program = shutil.which("ssh") if self.ssh_config is not False else None
         deadline = Deadline(self.timeout)
 
-        def ask(file: str) -> _Options | None:
+        def ask(file: str) -> Options | None:
             try:
                 return self._run([str(program), "-G", "-T", "-F", file, "--", _ANY_HOST], deadline)
             except _SshError as failure:
@@ -418,7 +403,7 @@ class _Question:
         _, user, host, _ = _last_of(jump)
         return host == options["hostname"][0] and user in (None, options["user"][0])
 
-    def _run(self, command: list[str], deadline: Deadline) -> _Options:
+    def _run(self, command: list[str], deadline: Deadline) -> Options:
         """Run ``ssh -G`` and parse the options that it prints. Raises _SshError."""
         with subprocess.Popen(
             command,
@@ -439,13 +424,13 @@ class _Question:
                 ) from None
         if ssh.returncode != 0:
             raise _SshError(os.fsdecode(complaint))
-        options: _Options = {}
+        options: Options = {}
         for line in os.fsdecode(said).splitlines():
             keyword, _, value = line.partition(" ")
             options.setdefault(keyword.lower(), []).append(value)
-        for keyword in _SEVERAL:
+        for keyword in SEVERAL:
             options[keyword] = _split(options.get(keyword, [""])[0])
-        return _with_new_names(options)
+        return with_new_names(options)
 
     def _error(self, stderr: str) -> ConfigError:
         text = printable("; ".join(stderr.splitlines())) or "it wrote nothing to stderr"
@@ -459,152 +444,17 @@ class _Question:
         return config_invalid(f"ssh -G cannot look up {self.host!r}: {text}", number)
 
 
-def _ask_paramiko(asked: _Question) -> _Options:
-    try:
-        from paramiko import SSHConfig, SSHException
-    except ImportError:
-        _log.warning("ssh_config is ignored: neither the program ssh nor Paramiko is installed")
-        return asked._with_arguments({})
-
-    class Config(SSHConfig):  # type: ignore[misc]
-        #: The other tokens are expanded by this module: in one pass, and after a check of the
-        #: values that a shell may interpret.
-        TOKENS_BY_CONFIG_KEY: ClassVar = {
-            keyword: SSHConfig.TOKENS_BY_CONFIG_KEY[keyword]
-            for keyword in ("hostname", "match-exec")
-        }
-
-        def _expand_variables(self, config: dict[str, Any], host: str) -> dict[str, Any]:
-            expanded: dict[str, Any] = super()._expand_variables(config, host)
-            if "proxycommand" in expanded and expanded["proxycommand"] is None:
-                # Paramiko 2 would drop a None, and a later ProxyJump would win.
-                expanded["proxycommand"] = "none"
-            return expanded
-
-        def _tokenize(
-            self, config: dict[str, Any], target_hostname: str, key: str, value: str
-        ) -> Any:
-            if key == "match-exec":  # a shell interprets the values
-                user = config.get("user") or getpass.getuser()
-                hostname = config.get("hostname") or target_hostname
-                check_values(value, {"r": user, "h": hostname, "n": target_hostname})
-            return super()._tokenize(config, target_hostname, key, value)
-
-    config = Config()
-    # The first value counts, so the overriding values come first.
-    lines = [f"{keyword} {value}\n" for keyword, (value,) in asked._with_arguments({}).items()]
-    config.parse(io.StringIO("Host *\n" + "".join(lines)))
-    for path in _files(asked.ssh_config):
-        _parse(config, path, must_exist=asked.ssh_config is not None)
-    try:
-        found = config.lookup(asked.host)
-    except ConfigError:
-        raise
-    except Exception as error:  # Match exec may raise any
-        # The text of another error may hold the whole command of Match exec.
-        is_safe = isinstance(error, (SSHException, ImportError))
-        why = str(error) if is_safe else type(error).__name__
-        raise config_invalid(f"Paramiko cannot look up {asked.host!r}: {why}") from None
-    return _first_way(_as_of_ssh(asked, found))
-
-
-def _as_of_ssh(asked: _Question, found: dict[str, Any]) -> _Options:
-    """Convert Paramiko's answer to the form of ``ssh -G``."""
-    # Paramiko returns None for "ProxyCommand none", and a list for IdentityFile.
-    options = {
-        keyword: value if isinstance(value, list) else [value or "none"]
-        for keyword, value in found.items()
-    }
-    options = _with_new_names(options)
-    _part_certificates(options)
-    tokens = _tokens_of_paths(asked, options)
-    for keyword in _SEVERAL:
-        if keyword in options:
-            options[keyword] = shlex.split(options[keyword][0])
-    for keyword in (*_ADDED, "identityagent", "userknownhostsfile"):
-        if keyword in options:
-            options[keyword] = [
-                expand(_from_home(value), tokens, variables=True) for value in options[keyword]
-            ]
-    return options
-
-
-def _part_certificates(options: _Options) -> None:
-    """Take the values of CertificateFile out of those of IdentityFile; see _parse()."""
-    files = options.pop("identityfile", [])
-    for file in files:
-        keyword = "certificatefile" if file.startswith(_CERTIFICATE) else "identityfile"
-        path = file.removeprefix(_CERTIFICATE)
-        is_quoted = len(path) > 1 and path[0] == path[-1] == '"'
-        options.setdefault(keyword, []).append(path[1:-1] if is_quoted else path)
-
-
-def _tokens_of_paths(asked: _Question, options: _Options) -> dict[str, str]:
-    """The tokens of IdentityFile and other paths (ssh_config(5), TOKENS)."""
-    hostname = options["hostname"][0]
-    return {
-        "d": _from_home("~"),
-        "h": hostname,
-        "i": str(os.getuid()),
-        "k": options.get("hostkeyalias", [asked.host])[0],
-        "L": socket.gethostname().partition(".")[0],
-        "l": socket.gethostname(),
-        "n": asked.host,
-        "p": options.get("port", ["22"])[0],
-        "r": options.get("user", [getpass.getuser()])[0],
-        "u": pwd.getpwuid(os.getuid()).pw_name,
-    }
-
-
-def _first_way(options: _Options) -> _Options:
-    """Remove the second of ProxyJump and ProxyCommand, because only the first one counts.
-
-    "ProxyJump none" does not count. Paramiko's answer has the order of the file.
-    """
-    jump = options.get("proxyjump", ["none"])[0].lower()
-    ways = [keyword for keyword in options if keyword in ("proxyjump", "proxycommand")]
-    if len(ways) == 2:
-        del options["proxyjump" if ways[0] == "proxycommand" or jump == "none" else "proxycommand"]
-    return options
-
-
-def _from_home(path: str) -> str:
-    """Expand "~" as ssh(1) does: to the home directory of the account, not to $HOME."""
-    if path == "~" or path.startswith("~/"):
-        return pwd.getpwuid(os.getuid()).pw_dir + path[1:]
-    return os.path.expanduser(path)
-
-
 def _files(ssh_config: SshConfig) -> list[str]:
     if ssh_config is None or ssh_config is True:
-        return [_from_home("~/.ssh/config"), _SYSTEM_FILE]
+        return [from_home("~/.ssh/config"), _SYSTEM_FILE]
     assert ssh_config is not False
     return [os.fspath(ssh_config)]
-
-
-def _parse(config: Any, path: str, must_exist: bool) -> None:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as opened:
-            text = opened.read()
-    except OSError as error:
-        if must_exist:
-            words = f"cannot read the ssh_config {path!r}: {error.strerror}"
-            raise config_invalid(words, error.errno or errno.EINVAL) from None
-        return
-    if re.search(r"(?im)^\s*include\b", text):
-        _log.warning("%s: Include is ignored because the program ssh is not installed", path)
-    # Paramiko would read only the first CertificateFile, but it reads each IdentityFile.
-    text = re.sub(
-        r"(?im)^(\s*)certificatefile(\s*=\s*|\s+)", rf"\1IdentityFile\2{_CERTIFICATE}", text
-    )
-    # The last block of one file must not continue in the next file.
-    config.parse(io.StringIO("Host *\n" + text))
 
 
 # ---- Interpreting the answer ------------------------------------------------
 
 
-def _host(asked: _Question, options: _Options) -> Host:
+def _host(asked: _Question, options: Options) -> Host:
     def one(keyword: str, default: str = "") -> str:
         return options.get(keyword, [default])[0]
 
@@ -640,15 +490,7 @@ def _host(asked: _Question, options: _Options) -> Host:
     )
 
 
-def _with_new_names(options: _Options) -> _Options:
-    """Rename old keywords. Of an old name and a new one the first counts, as in OpenSSH."""
-    renamed: _Options = {}
-    for keyword, values in options.items():
-        renamed.setdefault(_RENAMED.get(keyword, keyword), values)
-    return renamed
-
-
-def _methods(options: _Options) -> tuple[str, ...]:
+def _methods(options: Options) -> tuple[str, ...]:
     """The methods of authentication that a Gateway may use, in the order of
     PreferredAuthentications."""
     preferred = options.get("preferredauthentications", [",".join(METHODS)])[0].split(",")
@@ -695,25 +537,25 @@ def _identity_files(files: list[str] | None, identities_only: bool) -> tuple[str
     usual = all(_DEFAULT_KEYS.fullmatch(file) for file in files) and _USUAL_KEYS.issubset(files)
     if usual and not identities_only:
         return None
-    paths = [_from_home(file) for file in files if file.lower() != "none"]
+    paths = [from_home(file) for file in files if file.lower() != "none"]
     if usual:  # IdentitiesOnly: only keys of the agent that have one of these files
         paths = [path for path in paths if os.path.exists(path) or os.path.exists(path + ".pub")]
     return tuple(paths)
 
 
-def _certificate_files(options: _Options) -> tuple[str, ...]:
+def _certificate_files(options: Options) -> tuple[str, ...]:
     files = options.get("certificatefile", [])
-    return tuple(_from_home(file) for file in files if file.lower() != "none")
+    return tuple(from_home(file) for file in files if file.lower() != "none")
 
 
-def _known_hosts(options: _Options) -> tuple[str, ...]:
+def _known_hosts(options: Options) -> tuple[str, ...]:
     """The user's files, then the system's. New keys are added to the first one, which must not
     be a file of the system."""
     files = []
-    for keyword, defaults in zip(_SEVERAL, (DEFAULT_PATHS[:2], DEFAULT_PATHS[2:]), strict=True):
+    for keyword, defaults in zip(SEVERAL, (DEFAULT_PATHS[:2], DEFAULT_PATHS[2:]), strict=True):
         paths = options.get(keyword, list(defaults))
         is_none = [path.lower() for path in paths] == ["none"]
-        files.append([] if is_none else [_from_home(path) for path in paths])
+        files.append([] if is_none else [from_home(path) for path in paths])
     user, system = files
     if not user and options.get("stricthostkeychecking") == ["accept-new"]:
         user = [os.devnull]

@@ -338,11 +338,17 @@ def test_identity_files_are_expanded(file, backend, monkeypatch, text: str, file
     assert lookup("h", ssh_config=file(text + "\n")).identity_files == expected
 
 
+def test_true_means_the_default_files_which_need_not_exist(backend, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(config, "from_home", lambda path: path.replace("~", str(tmp_path)))
+    monkeypatch.setattr(config, "_SYSTEM_FILE", str(tmp_path / "ssh_config"))
+    assert lookup("h", ssh_config=True) == lookup("h", ssh_config=None)
+
+
 def test_with_identities_only_the_default_files_that_exist_are_listed(
     file, backend, monkeypatch, tmp_path
 ) -> None:
     """An agent's keys then count if they are in one of these files, as in OpenSSH."""
-    monkeypatch.setattr(config, "_from_home", lambda path: path.replace("~", str(tmp_path)))
+    monkeypatch.setattr(config, "from_home", lambda path: path.replace("~", str(tmp_path)))
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh/id_ed25519.pub").touch()
     host = lookup("h", ssh_config=file("IdentitiesOnly yes\n"))
