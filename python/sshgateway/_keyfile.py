@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 from dataclasses import dataclass
 
 from sshgateway._public_keys import is_certificate, key_type
@@ -28,6 +29,9 @@ CERTIFICATE_FILE = "-cert.pub"
 _LARGEST_FILE = 1 << 20  # bytes; authfile.c has the same limit
 _BEGIN = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 _MAGIC = b"openssh-key-v1\0"
+#: The type and the key at the beginning of a public key file. No private key begins like this,
+#: so that nothing of one is copied.
+_PUBLIC = re.compile(rb"\s*((?:ssh|ecdsa|sk)-[!-~]{1,60})\s+([A-Za-z0-9+/=]+)(?!\S)")
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,12 @@ def _public_beside(path: str) -> bytes | None:
 
 def public_in(text: bytes | bytearray) -> bytes | None:
     """The key of a line of sshd(8), AUTHORIZED_KEYS, without options; or a certificate."""
-    if b"-----" in text[:64]:
+    found = _PUBLIC.match(text)
+    if found is None:
         return None
-    with contextlib.suppress(ValueError, IndexError):
-        kind, encoded = bytes(text).split(None, 2)[:2]
-        blob = base64.b64decode(encoded, validate=True)
-        if key_type(blob) == kind.decode("ascii"):
+    with contextlib.suppress(ValueError):
+        blob = base64.b64decode(found[2], validate=True)
+        if key_type(blob) == found[1].decode("ascii"):
             return blob
     return None
 
