@@ -202,6 +202,22 @@ def test_ctrl_c_at_a_prompt_ends_the_command_and_restores_the_terminal(config, b
         assert "Password: \r\n" in t.seen
 
 
+def test_ctrl_z_at_a_prompt_restores_the_terminal_until_the_job_continues(config, bastion) -> None:
+    words = [*COMMAND, "-F", config(), "-W", "x:1", "bastion"]
+    script = f"{shlex.join(words)} </dev/null; echo status $?; stty -a; fg; stty -a"
+    with Terminal(["setsid", "-w", "-c", "bash", "-m", "-c", script], fresh.environment()) as t:
+        t.expect("(who@127.0.0.1) Password: ")
+        t.type("\x1a")
+        t.expect(f"status {128 + signal.SIGTSTP}")
+        t.expect(" echo ")
+        t.expect("(who@127.0.0.1) Password: ")
+        t.type("sesame\n")
+        t.expect(" echo ")
+        t.ends()
+        assert "sesame" not in t.seen
+        assert bastion.answers == [["sesame"]]
+
+
 def test_ctrl_d_at_a_prompt_gives_up(config, bastion) -> None:
     words = [*COMMAND, "-F", config(), "-W", "x:1", "bastion"]
     said = conversation(words, ("Password: ", "\x04"), status=255)

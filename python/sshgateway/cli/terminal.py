@@ -7,10 +7,13 @@ Everything goes to and comes from /dev/tty, because standard input and output ca
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import termios
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 from sshgateway._messages import printable
 from sshgateway.config import Host
@@ -74,7 +77,8 @@ def ask(text: str, echo: bool) -> str | None:
     """Write *text* to the terminal and return the line that is typed; None at its end (Ctrl-D).
 
     Input that was typed before is discarded, as readpassphrase(3) does. Ctrl-C raises
-    KeyboardInterrupt. The modes of the terminal are restored in every case.
+    KeyboardInterrupt. The modes of the terminal are restored in every case, also while the process
+    is stopped (Ctrl-Z); the prompt appears again when it continues.
     """
     fd = _open_terminal()
     try:
@@ -82,18 +86,52 @@ def ask(text: str, echo: bool) -> str | None:
         during = termios.tcgetattr(fd)
         if not echo:
             during[3] &= ~(termios.ECHO | termios.ECHONL)
-        line = None
-        try:
+
+        def begin() -> None:
             termios.tcsetattr(fd, termios.TCSAFLUSH, during)
             _write(fd, text)
-            line = _read_line(fd)
-        finally:
+
+        def end() -> None:
             termios.tcsetattr(fd, termios.TCSAFLUSH, before)
+
+        line = None
+        try:
+            with _stopping(end, begin):
+                begin()
+                line = _read_line(fd)
+        finally:
+            end()
             if line is None or not echo:  # nothing has ended the line of the prompt
                 _write(fd, "\n")
         return line
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def _stopping(leave: Callable[[], None], resume: Callable[[], None]) -> Iterator[None]:
+    """In the block, Ctrl-Z calls *leave* before the process stops; SIGCONT calls *resume*.
+
+    Python accepts signal handlers only on the main thread. Without job control SIGTSTP is ignored
+    and stays so.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTSTP) != signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, _frame: object) -> None:
+        leave()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # on this thread, so that it returns after SIGCONT
+        signal.signal(number, stop)
+        resume()
+
+    signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
 
 def _write(fd: int, text: str) -> None:
