@@ -4,8 +4,8 @@
  * (auth.c), with a real sshd and with peers that are no SSH server.
  */
 #include <openssl/evp.h>
-#include <stdatomic.h>
 
+#include "lib/interrupts.h"
 #include "lib/sshd.h"
 #include "lib/stream.h"
 #include "ssh/auth.h"
@@ -142,48 +142,14 @@ handshake_with_an_endless_banner_ends_at_its_deadline(void)
     sg_sys_close(&stranger.peer);
 }
 
-static atomic_int interruptions;
-
-static int
-count_interruptions(void *escalate_at)
-{
-    return ++interruptions > *(int *)escalate_at ? -1 : 0;
-}
-
-static void
-ignore(int signal_number)
-{
-    (void)signal_number;
-}
-
-static void *
-keep_signalling(void *arg)
-{
-    int escalate_at = 3;
-
-    while (interruptions <= escalate_at) {
-        pthread_kill(*(pthread_t *)arg, SIGUSR1);
-        poll(NULL, 0, 10);
-    }
-    return NULL;
-}
-
 static void
 handshake_can_be_interrupted(void)
 {
     struct stranger stranger = stranger_open();
-    struct sigaction action = {.sa_handler = ignore};
-    int escalate_at = 3;
-    struct sg_wait wait = {.deadline = SG_NEVER,
-                           .interrupt = count_interruptions,
-                           .arg = &escalate_at};
-    pthread_t self = pthread_self(), thread;
+    struct sg_wait wait = interrupts_start();
 
-    interruptions = 0;
-    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
-    CHECK_EQ(pthread_create(&thread, NULL, keep_signalling, &self), 0);
     expect_handshake(&stranger, wait, SG_ERR_INTERRUPTED);
-    CHECK_EQ(pthread_join(thread, NULL), 0);
+    interrupts_end();
     stranger_close(&stranger);
 }
 

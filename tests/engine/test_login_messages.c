@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "lib/interrupts.h"
 #include "lib/packets.h"
 #include "lib/sshd.h"
 #include "lib/stream.h"
@@ -296,47 +297,15 @@ receive_ends_at_its_deadline(void)
     expect_in_time(time_out, 2 * SG_SEC);
 }
 
-static atomic_int interruptions;
-
-static int
-count_interruptions(void *escalate_at)
-{
-    return ++interruptions > *(int *)escalate_at ? -1 : 0;
-}
-
-static void
-ignore(int signal_number)
-{
-    (void)signal_number;
-}
-
-static void *
-keep_signalling(void *arg)
-{
-    while (interruptions <= 3) {
-        pthread_kill(*(pthread_t *)arg, SIGUSR1);
-        poll(NULL, 0, 10);
-    }
-    return NULL;
-}
-
 static void
 receive_can_be_interrupted(void)
 {
     struct sg_error error = {.status = SG_OK};
     struct login login = login_begin("");
-    struct sigaction action = {.sa_handler = ignore};
-    int escalate_at = 3;
-    struct sg_wait wait = {.deadline = SG_NEVER,
-                           .interrupt = count_interruptions,
-                           .arg = &escalate_at};
-    pthread_t self = pthread_self(), thread;
+    struct sg_wait wait = interrupts_start();
 
-    interruptions = 0;
-    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
-    CHECK_EQ(pthread_create(&thread, NULL, keep_signalling, &self), 0);
     CHECK_EQ(receive_within(&login, wait, &error), -SG_ERR_INTERRUPTED);
-    CHECK_EQ(pthread_join(thread, NULL), 0);
+    interrupts_end();
     request_service(&login, "ssh-userauth");
     request_with_key(&login, "user");
     CHECK_EQ(receive(&login), MSG_SERVICE_ACCEPT);

@@ -13,6 +13,7 @@ import pytest
 from sshgateway import AuthenticationError, Gateway, _core
 from sshgateway._limits import rsa_is_dangerous
 from support import gateways
+from support.gateways import opens, refusal
 from support.server import peer_environment
 from support.ssh_agent import SshAgent
 from support.sshd import PrivateSshd, make_key
@@ -75,17 +76,6 @@ def load(path: Path, kind: str = "ed25519") -> paramiko.PKey:
 
 def login(server: PrivateSshd, key: paramiko.PKey | None, **options) -> Gateway:
     return gateways.to(server, key_filename=None, pkey=key, **options)
-
-
-def opens(gateway: Gateway) -> bool:
-    with gateway:
-        return gateway.is_connected
-
-
-def refusal(gateway: Gateway) -> AuthenticationError:
-    with pytest.raises(AuthenticationError) as caught:
-        gateway.open()
-    return caught.value
 
 
 def shown_by_ssh_keygen(path: Path) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from sshgateway import AuthenticationError, Gateway, GatewayError, _core, login
+from sshgateway import Gateway, GatewayError, _core, login
 from support import gateways, oracle, waiting
 from support.fake_agent import REFUSE, FakeAgent
+from support.gateways import opens, refusal
 from support.ssh_agent import SshAgent
 from support.sshd import PrivateSshd, make_key
 
@@ -46,17 +47,6 @@ def patient(tries: int) -> Iterator[PrivateSshd]:
 def with_agent(server: PrivateSshd, path: str, **options) -> Gateway:
     given = {"allow_agent": True, "identity_agent": path, "key_filename": None}
     return gateways.to(server, **(given | options))
-
-
-def opens(gateway: Gateway) -> bool:
-    with gateway:
-        return gateway.is_connected
-
-
-def refusal(gateway: Gateway) -> AuthenticationError:
-    with pytest.raises(AuthenticationError) as caught:
-        gateway.open()
-    return caught.value
 
 
 def connections(server: PrivateSshd) -> int:

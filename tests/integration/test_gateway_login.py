@@ -13,6 +13,7 @@ import pytest
 from sshgateway import AuthenticationError, Gateway, _core
 from sshgateway._limits import rsa_is_dangerous
 from support import gateways, scripted
+from support.gateways import opens
 from support.ssh_agent import SshAgent
 from support.sshd import PrivateSshd
 
@@ -49,18 +50,8 @@ def server(keys: Path) -> Iterator[PrivateSshd]:
         yield server
 
 
-def opens(gateway: Gateway) -> bool:
-    with gateway:
-        return gateway.is_connected
-
-
 def refusal(gateway: Gateway) -> AuthenticationError:
-    with pytest.raises(AuthenticationError) as caught:
-        gateway.open()
-    assert isinstance(caught.value, PermissionError)
-    assert len(caught.value.args) == 2
-    assert SECRET not in str(caught.value) + repr(caught.value) + repr(gateway)
-    return caught.value
+    return gateways.refusal(gateway, SECRET)
 
 
 # --- Files --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from sshgateway import AuthenticationError, Gateway
 from support import gateways, peers
 from support.auth_script import ChainServer
+from support.gateways import opens
 from support.pam import PASSWORD
 from support.ssh_agent import SshAgent
 from support.sshd import PrivateSshd, make_key
@@ -62,11 +63,6 @@ def agent(short_path, leaves_nothing) -> Iterator[SshAgent]:
 def to(peer: Any, **options: Any) -> Gateway:
     given = {"username": peer.username, "strict_host_key_checking": "no"}
     return gateways.to_address((peer.host, peer.port), **(given | options))
-
-
-def opens(gateway: Gateway) -> bool:
-    with gateway:
-        return gateway.is_connected
 
 
 def test_a_key(peer, exchange, tmp_path) -> None:

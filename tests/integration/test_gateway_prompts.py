@@ -18,6 +18,7 @@ from support.auth_script import (
     change_request,
     failure,
 )
+from support.gateways import opens
 from support.scripted import FAILURE
 from support.sshd import PrivateSshd
 
@@ -30,15 +31,7 @@ def interactive(sshd: PrivateSshd, *rounds: Sequence[tuple[str, bool, str]]) -> 
 
 
 def refusal(gateway: Gateway) -> AuthenticationError:
-    with pytest.raises(AuthenticationError) as caught:
-        gateway.open()
-    assert SECRET not in str(caught.value) + repr(caught.value.methods)
-    return caught.value
-
-
-def opens(gateway: Gateway) -> bool:
-    with gateway:
-        return gateway.is_connected
+    return gateways.refusal(gateway, SECRET)
 
 
 class Person:

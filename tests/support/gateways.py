@@ -16,7 +16,7 @@ from support import waiting
 from support.footprint import children
 
 if TYPE_CHECKING:
-    from sshgateway import Gateway
+    from sshgateway import AuthenticationError, Gateway
     from support.sshd import PrivateSshd
 
 #: Seconds allowed for connecting and logging in, on a loaded machine too.
@@ -60,6 +60,26 @@ def to_address(address: tuple[str, int], **options: Any) -> Gateway:
         "username": "who",
     }
     return Gateway(hostname=address[0], port=address[1], **(given | options))
+
+
+def opens(gateway: Gateway) -> bool:
+    with gateway:
+        return gateway.is_connected
+
+
+def refusal(gateway: Gateway, *secrets: str) -> AuthenticationError:
+    """Open *gateway* and return the error, which must not contain the secrets."""
+    from sshgateway import AuthenticationError
+
+    try:
+        gateway.open()
+    except AuthenticationError as error:
+        assert isinstance(error, PermissionError)
+        assert len(error.args) == 2
+        shown = f"{error}{error!r}{error.methods!r}{gateway!r}"
+        assert not [secret for secret in secrets if secret in shown]
+        return error
+    raise AssertionError("the login was not refused")
 
 
 def share(gateway: Gateway) -> None:

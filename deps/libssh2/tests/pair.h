@@ -345,6 +345,28 @@ say(struct side *side, const struct message *message)
              0);
 }
 
+/* Begin a key exchange from their side. The host key is Ed25519. */
+HELPER void
+say_kexinit(struct pair *pair, const char *methods, const char *cipher,
+            const char *mac)
+{
+    const char *const lists[] = {methods, "ssh-ed25519", cipher, cipher, mac,
+                                 mac,     "none",        "none", "",     ""};
+    static struct message kexinit;
+
+    kexinit.n = 0;
+    put_byte(&kexinit, SSH_MSG_KEXINIT);
+    for (int i = 0; i < 16; i++) {
+        put_byte(&kexinit, 0);
+    }
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        put_text(&kexinit, lists[i]);
+    }
+    put_byte(&kexinit, 0);
+    put_u32(&kexinit, 0);
+    say(&pair->theirs, &kexinit);
+}
+
 /* Read all packets that have arrived at that side; returns the last result.
  * (EAGAIN does not end the loop while there is data, because one recv may
  * return less than a block.) */

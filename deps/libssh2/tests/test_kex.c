@@ -13,26 +13,6 @@
 
 static struct message said, heard;
 
-static void
-say_kexinit(struct pair *pair, const char *method, const char *cipher,
-            const char *mac)
-{
-    const char *const lists[] = {method, "ssh-ed25519", cipher, cipher, mac,
-                                 mac,    "none",        "none", "",     ""};
-
-    said.n = 0;
-    put_byte(&said, SSH_MSG_KEXINIT);
-    for (int i = 0; i < 16; i++) {
-        put_byte(&said, 0);
-    }
-    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
-        put_text(&said, lists[i]);
-    }
-    put_byte(&said, 0);
-    put_u32(&said, 0);
-    say(&pair->theirs, &said);
-}
-
 /* Start a key exchange for new methods. Both sides still understand the
  * packets before NEWKEYS. */
 static void
