@@ -13,6 +13,7 @@ import re
 import shlex
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from errno import EACCES, ENOENT, ENOEXEC
 
 from sshgateway._deadline import in_seconds
@@ -239,136 +240,113 @@ def scan(hostname: str, address: tuple[str, int] | None) -> str:
     return f"{command!r} prints it{f'; put {hostname!r} for the name' if is_alias else ''}"
 
 
-def _and(notes: Sequence[str]) -> str:
-    return "".join(f"; {note}" for note in notes)
-
-
 #: Advice about a host key that is unknown.
 COMPARE = "ask the owner of the host for its fingerprint and compare"
 
 
-def host_key_unknown(
-    gateway: str,
-    hostname: str,
-    key_type: str,
-    fingerprint: str,
-    file: str | None,
-    *,
-    address: tuple[str, int] | None = None,
-    notes: Sequence[str] = (),
-) -> HostKeyError:
-    """No known_hosts file has a key of the host.
+@dataclass(frozen=True, slots=True)
+class PresentedKey:
+    """The host key that a gateway presented; each method returns the error for one verdict."""
 
-    - file (str or None): the file to which a new key would be added.
-    - address: the host and port of the connection, if hostname is an alias.
-    - notes: further observations, for the text.
-    """
-    facts = (
-        f"no host key is known for {hostname!r}, so the {key_type} key {fingerprint} that gateway "
-        f"{gateway!r} presented was not trusted{_and(notes)}"
-    )
-    advice = f"{COMPARE}, then "
-    if file is None:
-        advice += "name a file in known_hosts= that has the key"
-    else:
-        advice += (
-            f"add the key to {file} ({scan(hostname, address)}), "
-            f'or connect once with strict_host_key_checking="accept-new"'
+    #: "user@host:port".
+    gateway: str
+    #: The name in known_hosts files.
+    hostname: str
+    key_type: str
+    fingerprint: str
+    #: Further observations, for the text.
+    notes: Sequence[str]
+
+    def unknown(self, file: str | None, address: tuple[str, int] | None) -> HostKeyError:
+        """No known_hosts file has a key of the host.
+
+        - file (str or None): the file to which a new key would be added.
+        - address: the host and port of the connection, if hostname is an alias.
+        """
+        facts = (
+            f"no host key is known for {self.hostname!r}, so the {self._that_was_presented()} was "
+            "not trusted"
         )
-    about = {"hostname": hostname, "key_type": key_type, "fingerprint": fingerprint}
-    return _host_key_error(gateway, facts, advice, state="unknown", file=file, **about)
+        advice = f"{COMPARE}, then "
+        if file is None:
+            advice += "name a file in known_hosts= that has the key"
+        else:
+            advice += (
+                f"add the key to {file} ({scan(self.hostname, address)}), "
+                f'or connect once with strict_host_key_checking="accept-new"'
+            )
+        return self._error("unknown", file, facts, advice)
 
+    def changed(
+        self, file: str, line: int, known_type: str, known_fingerprint: str
+    ) -> HostKeyError:
+        """Line *line* of *file* holds another key for the host."""
+        remove = shlex.join(["ssh-keygen", "-f", file, "-R", self.hostname])
+        facts = (
+            f"the host key of {self.hostname!r} has changed: {self._presented()}, but "
+            f"{file}:{line} has the {known_type} key {known_fingerprint}"
+        )
+        advice = (
+            "another machine may be intercepting the connection, or the host has a new key: ask "
+            f"its owner, and only if the new fingerprint is right remove the old key: {remove}"
+        )
+        return self._error("changed", file, facts, advice)
 
-def host_key_changed(
-    gateway: str,
-    hostname: str,
-    key_type: str,
-    fingerprint: str,
-    file: str,
-    line: int,
-    known_type: str,
-    known_fingerprint: str,
-    *,
-    notes: Sequence[str] = (),
-) -> HostKeyError:
-    """Line *line* of *file* holds another key for the host."""
-    remove = shlex.join(["ssh-keygen", "-f", file, "-R", hostname])
-    facts = (
-        f"the host key of {hostname!r} has changed: gateway {gateway!r} presented the {key_type} "
-        f"key {fingerprint}, but {file}:{line} has the {known_type} key {known_fingerprint}"
-        f"{_and(notes)}"
-    )
-    advice = (
-        "another machine may be intercepting the connection, or the host has a new key: ask its "
-        f"owner, and only if the new fingerprint is right remove the old key: {remove}"
-    )
-    about = {"hostname": hostname, "key_type": key_type, "fingerprint": fingerprint}
-    return _host_key_error(gateway, facts, advice, state="changed", file=file, **about)
+    def unreadable(self, file: str, errno: int, reason: str) -> HostKeyError:
+        """The known_hosts file *file* exists and cannot be read.
 
+        - errno, reason: why, as a number and in words.
+        """
+        facts = (
+            f"cannot check the host key of {self.hostname!r}: the known_hosts file {file} cannot "
+            f"be read: {reason}"
+        )
+        consequence = (
+            f"the {self._that_was_presented()} was not trusted, because the file may hold another "
+            "key or revoke this one"
+        )
+        if errno in (_errno.EMFILE, _errno.ENFILE):
+            cure = "close descriptors, or raise the limit (ulimit -n)"
+        elif errno in (_errno.EACCES, _errno.EPERM):
+            cure = "let this user read it"
+        else:
+            cure = "repair or remove it, or name other files in known_hosts="
+        return self._error("unreadable", file, facts, cure, consequence)
 
-def host_key_unreadable(
-    gateway: str,
-    hostname: str,
-    key_type: str,
-    fingerprint: str,
-    file: str,
-    errno: int,
-    reason: str,
-    *,
-    notes: Sequence[str] = (),
-) -> HostKeyError:
-    """A known_hosts file exists and cannot be read.
+    def revoked(self, file: str, line: int) -> HostKeyError:
+        """Line *line* of *file* marks the key as @revoked."""
+        facts = (
+            f"the host key of {self.hostname!r} is revoked: {self._presented()}, which "
+            f"{file}:{line} marks as @revoked"
+        )
+        advice = (
+            "the key may be stolen and in use by an attacker, so it is never accepted: ask the "
+            "owner of the host to give it a new key"
+        )
+        return self._error("revoked", file, facts, advice)
 
-    - errno, reason: why *file* cannot be read, as a number and in words.
-    - notes: further observations, for the text.
-    """
-    if errno in (_errno.EMFILE, _errno.ENFILE):
-        cure = "close descriptors, or raise the limit (ulimit -n)"
-    elif errno in (_errno.EACCES, _errno.EPERM):
-        cure = "let this user read it"
-    else:
-        cure = "repair or remove it, or name other files in known_hosts="
-    facts = (
-        f"cannot check the host key of {hostname!r}: the known_hosts file {file} cannot be read: "
-        f"{reason}{_and(notes)}; the {key_type} key {fingerprint} that gateway {gateway!r} "
-        f"presented was not trusted, because the file may hold another key or revoke this one"
-    )
-    about = {"hostname": hostname, "key_type": key_type, "fingerprint": fingerprint}
-    return _host_key_error(gateway, facts, cure, state="unreadable", file=file, **about)
+    def _presented(self) -> str:
+        return f"gateway {self.gateway!r} presented the {self.key_type} key {self.fingerprint}"
 
+    def _that_was_presented(self) -> str:
+        return f"{self.key_type} key {self.fingerprint} that gateway {self.gateway!r} presented"
 
-def host_key_revoked(
-    gateway: str,
-    hostname: str,
-    key_type: str,
-    fingerprint: str,
-    file: str,
-    line: int,
-    *,
-    notes: Sequence[str] = (),
-) -> HostKeyError:
-    """Line *line* of *file* marks the key as @revoked."""
-    facts = (
-        f"the host key of {hostname!r} is revoked: gateway {gateway!r} presented the {key_type} "
-        f"key {fingerprint}, which {file}:{line} marks as @revoked{_and(notes)}"
-    )
-    advice = (
-        "the key may be stolen and in use by an attacker, so it is never accepted: ask the owner "
-        "of the host to give it a new key"
-    )
-    about = {"hostname": hostname, "key_type": key_type, "fingerprint": fingerprint}
-    return _host_key_error(gateway, facts, advice, state="revoked", file=file, **about)
-
-
-def _host_key_error(gateway: str, facts: str, advice: str, **attributes: object) -> HostKeyError:
-    return HostKeyError(
-        _errno.EACCES,
-        f"{facts}; {advice}",
-        gateway=gateway,
-        facts=facts,
-        advice=advice,
-        **attributes,
-    )
+    def _error(
+        self, state: str, file: str | None, facts: str, advice: str, consequence: str = ""
+    ) -> HostKeyError:
+        facts = "; ".join(part for part in (facts, *self.notes, consequence) if part)
+        return HostKeyError(
+            _errno.EACCES,
+            f"{facts}; {advice}",
+            gateway=self.gateway,
+            facts=facts,
+            advice=advice,
+            hostname=self.hostname,
+            key_type=self.key_type,
+            fingerprint=self.fingerprint,
+            state=state,
+            file=file,
+        )
 
 
 def authentication_failed(

@@ -404,25 +404,23 @@ class KnownHosts:
         - gateway (str): "user@host:port".
         - address: the host and port of the connection, used in the advice if name is an alias.
         """
-        about = (gateway, name, key_type_or_unknown(key), fingerprint(key))
         notes = verdict.notes
+        if verdict.state == "unreadable":  # the text is about the first such file
+            notes = (*map(str, verdict.unreadable[1:]), *notes)
+        kind = key_type_or_unknown(key)
+        presented = _messages.PresentedKey(gateway, name, kind, fingerprint(key), notes)
         if verdict.state == "unreadable":
             broken = verdict.unreadable[0]
-            notes = (*map(str, verdict.unreadable[1:]), *notes)
-            return _messages.host_key_unreadable(
-                *about, broken.file, broken.errno, broken.reason, notes=notes
-            )
+            return presented.unreadable(broken.file, broken.errno, broken.reason)
         if verdict.state == "unknown":
             file = next((path for path in self.paths if path != os.devnull), None)
-            return _messages.host_key_unknown(*about, file, address=address, notes=notes)
-        if verdict.state == "revoked":
-            first = verdict.entries[0]
-            return _messages.host_key_revoked(*about, first.file, first.line, notes=notes)
-        if verdict.state != "changed":
+            return presented.unknown(file, address)
+        if verdict.state == "match":
             raise ValueError("a key that matches is not an error")
         first = verdict.entries[0]
-        where = (first.file, first.line, first.key_type, first.fingerprint)
-        return _messages.host_key_changed(*about, *where, notes=notes)
+        if verdict.state == "revoked":
+            return presented.revoked(first.file, first.line)
+        return presented.changed(first.file, first.line, first.key_type, first.fingerprint)
 
     def add(
         self,
