@@ -99,8 +99,8 @@ put_other_kex(struct bytes *words, const unsigned char *key,
     packet_put(words, 1, MSG_NEWKEYS, "");
 }
 
-/* The handshake succeeds with the first host key.  What the server sends behind
- * it loses the connection, before anything secret is sent. */
+/* The handshake succeeds with the first host key.  The next bytes of the
+ * server lose the connection, before anything secret is sent. */
 static void
 check_lost_behind_the_handshake(struct bytes *words)
 {
