@@ -65,6 +65,11 @@ class Reader:
         self._message = message
         self._at = 0
 
+    @property
+    def is_at_end(self) -> bool:
+        """True if every byte has been read."""
+        return self._at == len(self._message)
+
     def invalid(self, what: str) -> Exception:
         """Return the exception for a message that breaks its RFC."""
         return MalformedMessage(f"a message is invalid: {what}")
@@ -85,6 +90,9 @@ class Reader:
 
     def uint32(self) -> int:
         return int.from_bytes(self._take(4))
+
+    def uint64(self) -> int:
+        return int.from_bytes(self._take(8))
 
     def string(self) -> bytes:
         return self._take(self.uint32())
