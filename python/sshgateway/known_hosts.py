@@ -25,11 +25,9 @@ The files are read for each check, so changes take effect at once.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import errno
 import fcntl
-import hmac
 import os
 import re
 import socket
@@ -41,6 +39,15 @@ from typing import Literal
 
 from sshgateway import _messages, errors
 from sshgateway._deadline import Deadline
+from sshgateway._known_hosts_lines import (
+    CA,
+    REVOKED,
+    SALT_LENGTH,
+    Entry,
+    encode,
+    hash_of,
+    lines_in,
+)
 from sshgateway._public_keys import (
     fingerprint,
     key_type,
@@ -67,14 +74,10 @@ DEFAULT_PATHS = (
     "/etc/ssh/ssh_known_hosts2",
 )
 
-_REVOKED = "@revoked"
-_CA = "@cert-authority"
 #: A part of the type of a certificate of any version.
 _CERTIFICATE = "-cert-v0"
 
 _SSH_PORT = 22
-_LONGEST_PATTERN = 1023  # match.c: a longer one ends the list without a match
-_SALT_LENGTH = 20  # hostfile.c: as long as a SHA-1
 _LONGEST_FILE = 64 * 1024 * 1024  # bytes
 _TRIES = 10  # to open a file that appears and disappears
 _LOCK_TRIES_EVERY = 0.02  # seconds; flock(2) has no timeout
@@ -116,96 +119,7 @@ def _without_port(name: str) -> str | None:
     return found[1] if found else None
 
 
-def _encode(name: str) -> bytes:
-    """Encode a name as in the files. bytes.lower() equals tolower(3) in the C locale."""
-    return name.encode("utf-8", "surrogateescape").lower()
-
-
-def _matches_pattern(name: bytes, pattern: bytes) -> bool:
-    """Match "*" and "?" as match_pattern() of match.c, in O(len(name) * len(pattern)).
-
-    After a mismatch only the last "*" has to match one byte more.
-    """
-    at = here = 0
-    star, tried = -1, 0
-    while at < len(name):
-        if here < len(pattern) and pattern[here] == 0x2A:
-            star, tried = here, at
-            here += 1
-        elif here < len(pattern) and pattern[here] in (0x3F, name[at]):
-            at += 1
-            here += 1
-        elif star >= 0:
-            tried += 1
-            at, here = tried, star + 1
-        else:
-            return False
-    return not pattern[here:].strip(b"*")
-
-
-def _matches_list(name: bytes, patterns: bytes) -> bool:
-    """Match a list of patterns as match_pattern_list() of match.c: a negated pattern that
-    matches overrides all others."""
-    found = False
-    for pattern in patterns.lower().split(b","):
-        negated = pattern[:1] == b"!"
-        pattern = pattern[negated:]
-        if len(pattern) >= _LONGEST_PATTERN:
-            return False
-        if _matches_pattern(name, pattern):
-            if negated:
-                return False
-            found = True
-    return found
-
-
-def _matches_hashed(name: bytes, hashed: bytes) -> bool:
-    """Match a hashed name as host_hash() of hostfile.c: "|1|", the salt, "|", and the HMAC-SHA1
-    of the name with the salt as its key. Other encodings of the same bytes do not match.
-    """
-    parts = hashed.split(b"|")
-    if len(parts) != 4 or parts[1] != b"1":
-        return False
-    salt = _decode(parts[2])
-    return salt is not None and len(salt) == _SALT_LENGTH and hashed == _hash(name, salt)
-
-
-def _hash(name: bytes, salt: bytes) -> bytes:
-    digest = hmac.digest(salt, name, "sha1")
-    return b"|1|%s|%s" % (base64.b64encode(salt), base64.b64encode(digest))
-
-
-def _decode(text: bytes) -> bytes | None:
-    """Decode base64 as b64_pton() does: strictly, but white space may be anywhere."""
-    try:
-        decoded = base64.b64decode(b"".join(text.split()), validate=True)
-    except binascii.Error:
-        return None
-    return decoded if base64.b64encode(decoded) == b"".join(text.split()) else None
-
-
 # ---- Lines ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a known_hosts file."""
-
-    file: str
-    #: Its number, from 1; all lines of the file are counted.
-    line: int
-    #: "", "@revoked" or "@cert-authority"
-    marker: str
-    key_type: str
-    #: As "SHA256:..."
-    fingerprint: str
-    #: The public key blob.
-    key: bytes = field(repr=False)
-
-    @property
-    def where(self) -> str:
-        """ "file:line", as OpenSSH writes it."""
-        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,66 +157,6 @@ class Verdict:
     notes: tuple[str, ...] = ()
     #: The files that cannot be read.
     unreadable: tuple[Unreadable, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """The parts of a line. The key is decoded only if the names match."""
-
-    file: str
-    number: int
-    marker: str
-    names: bytes
-    rest: bytes
-
-    def names_host(self, name: bytes) -> bool:
-        if self.names[:1] == b"|":
-            return _matches_hashed(name, self.names)
-        return _matches_list(name, self.names)
-
-    def entry(self) -> Entry | None:
-        """Return the line with its key; None if the key is invalid, as for sshkey_read()."""
-        fields = self.rest.replace(b"\t", b" ").split(b" ")
-        words = [word for word in fields if word][:2]
-        if len(words) < 2:
-            return None
-        key = _decode(words[1])
-        try:
-            kind = key_type(key or b"")
-        except ValueError:
-            return None
-        named = words[0].decode("ascii", "replace")
-        # OpenSSH accepts the names of RSA signature algorithms as key types.
-        if named != kind and (named, kind) not in (
-            ("rsa-sha2-256", "ssh-rsa"),
-            ("rsa-sha2-512", "ssh-rsa"),
-        ):
-            return None
-        assert key is not None
-        return Entry(self.file, self.number, self.marker, kind, fingerprint(key), key)
-
-
-def _marker_of(line: bytes) -> tuple[str, bytes] | None:
-    """Split a line into its marker, or "", and the rest, as check_markers() of hostfile.c.
-    None if the marker is invalid."""
-    if line[:1] != b"@":
-        return "", line
-    found = re.match(rb"(@revoked|@cert-authority)[ \t]+(?!@)", line)
-    return (found[1].decode("ascii"), line[found.end() :]) if found else None
-
-
-def _lines(file: str, data: bytes) -> Iterator[_Line]:
-    """Yield the lines that are not blank, not comments, and have a valid marker and names."""
-    for number, whole in enumerate(data.split(b"\n"), 1):
-        line = whole.partition(b"\0")[0].lstrip(b" \t")
-        if not line or line[:1] == b"#":
-            continue
-        marked = _marker_of(line)
-        if marked is None:
-            continue
-        parts = re.match(rb"([^ \t]+)[ \t]+(.*)", marked[1], re.DOTALL)
-        if parts is not None:
-            yield _Line(file, number, marked[0], parts[1], parts[2])
 
 
 @dataclass(slots=True)
@@ -347,7 +201,7 @@ class KnownHosts:
         """
         files, _ = self._read()  # check() refuses the key if a file cannot be read
         found = _find(name, files)
-        revoked = {material_of(entry.key) for entry in found.marked(_REVOKED)}
+        revoked = {material_of(entry.key) for entry in found.marked(REVOKED)}
         types = [
             entry.key_type
             for entry in found.marked("")
@@ -370,7 +224,7 @@ class KnownHosts:
         material = material_of(key)
         revoked = [
             entry
-            for entry in found.marked(_REVOKED) + of_host.marked(_REVOKED)
+            for entry in found.marked(REVOKED) + of_host.marked(REVOKED)
             if material_of(entry.key) == material
         ]
         known = found.marked("")
@@ -487,10 +341,10 @@ class KnownHosts:
 
 def _find(name: str, files: Iterable[tuple[str, bytes]]) -> _Found:
     """Return the lines for a name; *files* is the result of ``KnownHosts._read()``."""
-    encoded = _encode(name)
+    encoded = encode(name)
     found = _Found()
     for path, data in files:
-        for line in _lines(path, data):
+        for line in lines_in(path, data):
             if line.names_host(encoded):
                 entry = line.entry()
                 if entry is not None:
@@ -559,7 +413,7 @@ def _is_missing(path: str) -> bool:
 
 def _notes_on_new(found: _Found, of_host: _Found, bare: str | None, key: bytes) -> Iterable[str]:
     """Notes on lines that seem to make the key known, but do not count."""
-    for entry in found.marked(_CA):
+    for entry in found.marked(CA):
         yield (
             f"{entry.where} is the key of a certification authority, and host certificates "
             "are not supported"
@@ -581,9 +435,9 @@ def _new_line(name: str, key: bytes, hashed: bool) -> bytes:
     except ValueError:
         text = f"cannot remember the host key of {name!r}: it is not an SSH public key"
         raise OSError(errno.EINVAL, text) from None
-    names = _encode(name)
+    names = encode(name)
     if hashed:
-        names = _hash(names, os.urandom(_SALT_LENGTH))
+        names = hash_of(names, os.urandom(SALT_LENGTH))
     return b"%s %s %s\n" % (names, kind.encode("ascii"), base64.b64encode(key))
 
 
