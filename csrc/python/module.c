@@ -72,19 +72,20 @@ add_constants(PyObject *module)
 {
     static const struct {
         const char *name;
-        enum sg_method method;
+        enum sg_offer what;
     } offers[] = {
-        {"OFFERED_KEX", SG_METHOD_KEX},
-        {"OFFERED_HOST_KEYS", SG_METHOD_HOST_KEY},
-        {"OFFERED_CIPHERS", SG_METHOD_CIPHER},
-        {"OFFERED_MACS", SG_METHOD_MAC},
+        {"OFFERED_KEX", SG_OFFER_KEX},
+        {"OFFERED_HOST_KEYS", SG_OFFER_HOST_KEYS},
+        {"OFFERED_HOST_CERTIFICATES", SG_OFFER_HOST_CERTIFICATES},
+        {"OFFERED_CIPHERS", SG_OFFER_CIPHERS},
+        {"OFFERED_MACS", SG_OFFER_MACS},
     };
     int err = PyModule_AddStringConstant(module, "LIBSSH2_VERSION",
                                          sg_session_libssh2_version());
 
     for (size_t i = 0; err == 0 && i < sizeof(offers) / sizeof(*offers); i++) {
         err = PyModule_AddStringConstant(module, offers[i].name,
-                                         sg_session_offer(offers[i].method));
+                                         sg_session_offer(offers[i].what));
     }
     if (err < 0) {
         return -1;

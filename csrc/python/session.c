@@ -4,7 +4,7 @@
  *
  * class Session:
  *     def __init__(fd, by_messages=True)      # owns the descriptor
- *     def handshake(host_key_types, timeout)
+ *     def handshake(kex, host_keys, ciphers, macs, timeout)
  *     def userauth_send(message, timeout)     # by messages; or
  *     def userauth_receive(timeout)
  *     def key_public(key, passphrase)
@@ -108,18 +108,20 @@ sg_step_end(struct step *step, enum sg_status status, bool *is_refused)
 static PyObject *
 session_handshake(PyObject *op, PyObject *args)
 {
-    const char *host_key_types;
+    struct sg_offers offers;
     PyObject *timeout;
     struct step step;
     enum sg_status status;
 
-    if (!PyArg_ParseTuple(args, "zO:handshake", &host_key_types, &timeout)
+    if (!PyArg_ParseTuple(args, "zzzzO:handshake", &offers.kex,
+                          &offers.host_keys, &offers.ciphers, &offers.macs,
+                          &timeout)
         || sg_step_begin(&step, (sg_session_object *)op, timeout) < 0) {
         return NULL;
     }
     STEP_RELEASE_GIL(&step);
-    status = sg_session_handshake(step.self->session, host_key_types,
-                                  &step.wait, &step.error);
+    status = sg_session_handshake(step.self->session, &offers, &step.wait,
+                                  &step.error);
     if (sg_step_end(&step, status, NULL) < 0) {
         return NULL;
     }

@@ -14,12 +14,13 @@
 
 PyDoc_STRVAR(
     handshake_doc,
-    "handshake($self, host_key_types, timeout, /)\n"
+    "handshake($self, kex, host_keys, ciphers, macs, timeout, /)\n"
     "--\n\n"
     "Exchange versions and keys with the server (RFC 4253, sections 4.2, 7).\n"
     "\n"
-    "host_key_types\n"
-    "    names to offer first, separated by commas, or None\n"
+    "kex, host_keys, ciphers, macs\n"
+    "    the algorithms to offer, separated by commas, the preferred one\n"
+    "    first; None for the default\n"
     "timeout\n"
     "    seconds allowed, or None for no limit\n"
     "\n"

@@ -6,6 +6,7 @@
 #include "ssh/internal.h"
 
 #include <libssh2.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,10 +31,10 @@
 #else
 #define KEX CURVES
 #endif
+#define MLKEM "mlkem768x25519-sha256"
 #if LIBSSH2_VERSION_NUM >= 0x010b00
 #define CIPHERS                                                               \
     "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes256-ctr,aes128-ctr"
-/* No certificates (-cert-v01), because libssh2 checks no CA. */
 #define HOST_KEYS                                                             \
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"                    \
     "ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"
@@ -43,19 +44,66 @@
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"                    \
     "ecdsa-sha2-nistp521"
 #endif
+/* Only the pinned libssh2 checks the signature of a certification authority.
+ * 1.11 lists these names too, but fails on every certificate. */
+#ifdef LIBSSH2_HOST_CERTIFICATES
+#define HOST_CERTIFICATES                                                     \
+    "ssh-ed25519-cert-v01@openssh.com,"                                       \
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com,"                               \
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com,"                               \
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com,"                               \
+    "rsa-sha2-512-cert-v01@openssh.com,rsa-sha2-256-cert-v01@openssh.com"
+#else
+#define HOST_CERTIFICATES ""
+#endif
 #define MACS "hmac-sha2-256,hmac-sha2-512"
 
-const char *
-sg_session_offer(enum sg_method method)
+static const char *kex_offer = KEX;
+
+/* Offer the key exchange by ML-KEM if the OpenSSL in use has ML-KEM, which
+ * 3.5 introduced. */
+static void
+find_mlkem(void)
 {
+#ifdef LIBSSH2_KEX_MLKEM768X25519
+    LIBSSH2_SESSION *ssh = sg_session_init_library() ? libssh2_session_init()
+                                                     : NULL;
+    const char **names = NULL;
+    int n = 0;
+
+    if (ssh != NULL) {
+        n = libssh2_session_supported_algs(ssh, LIBSSH2_METHOD_KEX, &names);
+    }
+    for (int i = 0; i < n; i++) {
+        if (strcmp(names[i], MLKEM) == 0) {
+            kex_offer = MLKEM "," KEX;
+        }
+    }
+    if (n > 0) {
+        libssh2_free(ssh, names);
+    }
+    if (ssh != NULL) {
+        libssh2_session_free(ssh);
+    }
+#endif
+}
+
+const char *
+sg_session_offer(enum sg_offer what)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static const char *const offers[] = {
-        [SG_METHOD_KEX] = KEX,
-        [SG_METHOD_HOST_KEY] = HOST_KEYS,
-        [SG_METHOD_CIPHER] = CIPHERS,
-        [SG_METHOD_MAC] = MACS,
+        [SG_OFFER_HOST_KEYS] = HOST_KEYS,
+        [SG_OFFER_HOST_CERTIFICATES] = HOST_CERTIFICATES,
+        [SG_OFFER_CIPHERS] = CIPHERS,
+        [SG_OFFER_MACS] = MACS,
     };
 
-    return offers[method];
+    if (what == SG_OFFER_KEX) {
+        pthread_once(&once, find_mlkem);
+        return kex_offer;
+    }
+    return offers[what];
 }
 
 /* libssh2 only sets O_NONBLOCK on the descriptor that it is given; its I/O
@@ -66,40 +114,6 @@ handshake_step(struct sg_session *session, void *arg)
 {
     (void)arg;
     return libssh2_session_handshake(session->ssh, session->socket.fd);
-}
-
-/* Offer the host key types of HOST_KEYS in a new order: first those of
- * `wanted`, in its order, then the others. */
-static int
-prefer_host_keys(struct sg_session *session, const char *wanted)
-{
-    char list[1024] = "";
-    const char *lists[] = {wanted != NULL ? wanted : "", HOST_KEYS};
-
-    for (size_t i = 0; i < 2; i++) {
-        const char *item = lists[i];
-
-        while (*item != '\0') {
-            size_t n = strcspn(item, ",");
-            char name[64];
-
-            if (n < sizeof(name)) {
-                memcpy(name, item, n);
-                name[n] = '\0';
-                if (strstr(HOST_KEYS, name) != NULL
-                    && strstr(list, name) == NULL
-                    && strlen(list) + n + 2 < sizeof(list)) {
-                    if (list[0] != '\0') {
-                        strcat(list, ",");
-                    }
-                    strcat(list, name);
-                }
-            }
-            item += n + (item[n] == ',');
-        }
-    }
-    return libssh2_session_method_pref(session->ssh, LIBSSH2_METHOD_HOSTKEY,
-                                       list);
 }
 
 /* The packets that we send during a handshake: the identification string,
@@ -171,26 +185,47 @@ sg_session_check_host_key(struct sg_session *session)
     return true;
 }
 
+static int
+set_offers(struct sg_session *session, const struct sg_offers *offers)
+{
+    static const struct sg_offers usual;
+    const struct sg_offers *o = offers != NULL ? offers : &usual;
+    const struct {
+        int method;
+        const char *list; /* the caller's, or NULL */
+        enum sg_offer usual;
+    } lists[] = {
+        {LIBSSH2_METHOD_KEX, o->kex, SG_OFFER_KEX},
+        {LIBSSH2_METHOD_HOSTKEY, o->host_keys, SG_OFFER_HOST_KEYS},
+        {LIBSSH2_METHOD_CRYPT_CS, o->ciphers, SG_OFFER_CIPHERS},
+        {LIBSSH2_METHOD_CRYPT_SC, o->ciphers, SG_OFFER_CIPHERS},
+        {LIBSSH2_METHOD_MAC_CS, o->macs, SG_OFFER_MACS},
+        {LIBSSH2_METHOD_MAC_SC, o->macs, SG_OFFER_MACS},
+    };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof(lists) / sizeof(*lists); i++) {
+        const char *list = lists[i].list;
+
+        rc = libssh2_session_method_pref(
+            session->ssh, lists[i].method,
+            list != NULL ? list : sg_session_offer(lists[i].usual));
+    }
+    for (int i = LIBSSH2_METHOD_COMP_CS;
+         rc == 0 && i <= LIBSSH2_METHOD_COMP_SC; i++) {
+        rc = libssh2_session_method_pref(session->ssh, i, "none");
+    }
+    return rc;
+}
+
 enum sg_status
-sg_session_handshake(struct sg_session *session, const char *host_key_types,
+sg_session_handshake(struct sg_session *session,
+                     const struct sg_offers *offers,
                      const struct sg_wait *wait, struct sg_error *error)
 {
-    static const struct {
-        int method;
-        const char *list;
-    } offers[] = {
-        {LIBSSH2_METHOD_KEX, KEX},          {LIBSSH2_METHOD_CRYPT_CS, CIPHERS},
-        {LIBSSH2_METHOD_CRYPT_SC, CIPHERS}, {LIBSSH2_METHOD_MAC_CS, MACS},
-        {LIBSSH2_METHOD_MAC_SC, MACS},      {LIBSSH2_METHOD_COMP_CS, "none"},
-        {LIBSSH2_METHOD_COMP_SC, "none"},
-    };
     enum sg_status status;
-    int rc = prefer_host_keys(session, host_key_types);
+    int rc = set_offers(session, offers);
 
-    for (size_t i = 0; rc == 0 && i < sizeof(offers) / sizeof(*offers); i++) {
-        rc = libssh2_session_method_pref(session->ssh, offers[i].method,
-                                         offers[i].list);
-    }
     if (rc != 0) {
         return sg_session_fail(session, SG_ERR_SSH, error);
     }

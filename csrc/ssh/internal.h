@@ -119,6 +119,10 @@ struct sg_session {
 
 /* ---- session.c -------------------------------------------------------- */
 
+/* Initialize libssh2, once in a process, from any thread.  Returns false if
+ * that fails. */
+bool sg_session_init_library(void);
+
 /* Call op(session, arg), a step of libssh2, until it returns something other
  * than LIBSSH2_ERROR_EAGAIN, and do the I/O in between.  For the caller's
  * thread, before sg_session_start().

@@ -385,6 +385,15 @@ init_libssh2(void)
     init_result = libssh2_init(0); /* not thread-safe: under pthread_once */
 }
 
+bool
+sg_session_init_library(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, init_libssh2);
+    return init_result == 0;
+}
+
 static void
 install_callbacks(LIBSSH2_SESSION *ssh)
 {
@@ -459,11 +468,9 @@ tune_socket(int fd)
 struct sg_session *
 sg_session_new(int fd, struct sg_shared *shared, struct sg_error *error)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sg_session *session = calloc(1, sizeof(*session));
 
-    pthread_once(&once, init_libssh2);
-    if (session == NULL || init_result != 0) {
+    if (session == NULL || !sg_session_init_library()) {
         goto fail;
     }
     session->memory.limit = MEMORY_LIMIT;

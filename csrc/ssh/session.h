@@ -37,18 +37,26 @@ struct sg_wait {
 struct sg_session *sg_session_new(int fd, struct sg_shared *shared,
                                   struct sg_error *error);
 
+/* The algorithms that a handshake offers, each a list of names separated by
+ * commas, the preferred one first.  NULL stands for sg_session_offer().  A
+ * list must hold only names of sg_session_offer(), and at least one. */
+struct sg_offers {
+    const char *kex;
+    const char *host_keys; /* or certificates; NULL: no certificates */
+    const char *ciphers;
+    const char *macs;
+};
+
 /* Do the version exchange and the key exchange (RFC 4253 4.2 and 7), on the
  * caller's thread.
  *
- *   host_key_types  the host key types to offer first, separated by commas,
- *                   or NULL; a type that sg_session_offer() does not list is
- *                   left out
+ *   offers  NULL stands for sg_session_offer() in every list
  *
  * Returns SG_OK, or SG_ERR_SSH, SG_ERR_LOST, SG_ERR_TIMEOUT,
  * SG_ERR_INTERRUPTED or SG_ERR_SYSTEM.  The caller must then check the host
  * key before it authenticates. */
 enum sg_status sg_session_handshake(struct sg_session *session,
-                                    const char *host_key_types,
+                                    const struct sg_offers *offers,
                                     const struct sg_wait *wait,
                                     struct sg_error *error);
 
@@ -57,9 +65,10 @@ enum sg_status sg_session_handshake(struct sg_session *session,
  * 4.2, 7.1).  Untrusted.  NULL after a successful handshake. */
 const char *sg_session_hello(const struct sg_session *session, size_t *n);
 
-/* Return the server's public host key, a blob of *n bytes (RFC 4253 6.6).  To
- * be called after the handshake and before sg_session_start(); the blob
- * belongs to the session.
+/* Return the server's public host key, a blob of *n bytes (RFC 4253 6.6), or
+ * its host certificate (OpenSSH's PROTOCOL.certkeys).  To be called after the
+ * handshake and before sg_session_start(); the blob belongs to the session.
+ * The signature of a certificate has been verified, and nothing else of it.
  *
  * The caller decides whether to trust the key.  libssh2's own known_hosts
  * code is not used, because it ignores @revoked, @cert-authority, wildcards
@@ -80,9 +89,17 @@ enum sg_method {
 const char *sg_session_method(struct sg_session *session,
                               enum sg_method method);
 
-/* Return the algorithms that we offer, separated by commas, in our order of
- * preference.  A static text.  Not for SG_METHOD_VERSION. */
-const char *sg_session_offer(enum sg_method method);
+enum sg_offer {
+    SG_OFFER_KEX,
+    SG_OFFER_HOST_KEYS,
+    SG_OFFER_HOST_CERTIFICATES, /* "" if libssh2 cannot check them */
+    SG_OFFER_CIPHERS,
+    SG_OFFER_MACS,
+};
+
+/* Return the algorithms that we can offer, separated by commas, in our order
+ * of preference.  A static text. */
+const char *sg_session_offer(enum sg_offer what);
 
 /* End and free a session that was never started.  Sends SSH_MSG_DISCONNECT if
  * possible without waiting, and closes the socket. */

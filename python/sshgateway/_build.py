@@ -4,6 +4,7 @@
 from typing import TypedDict
 
 from sshgateway import _core
+from sshgateway._offers import USUAL
 
 
 class BuildInfo(TypedDict):
@@ -14,7 +15,10 @@ class BuildInfo(TypedDict):
     libssh2_patches: list[str]
     openssl_version: str | None
     poller: str
+    kex: list[str]
     ciphers: list[str]
+    macs: list[str]
+    host_key_algorithms: list[str]
 
 
 def build_info() -> BuildInfo:
@@ -30,7 +34,9 @@ def build_info() -> BuildInfo:
     - ``openssl_version`` (str or None): the version of the library that a pinned libssh2
       uses. None for the system's libssh2, which may use another one.
     - ``poller`` (str): ``"epoll"``, or ``"poll"`` for the portable build.
-    - ``ciphers`` (list of str): the ciphers offered to gateways, the preferred one first.
+    - ``kex``, ``ciphers``, ``macs`` and ``host_key_algorithms`` (lists of str): the algorithms
+      that can be offered to gateways, the preferred one first. The last list names
+      certificates only if the libssh2 can check them.
     """
     return {
         "libssh2": _core.BUILD_LIBSSH2,
@@ -38,5 +44,5 @@ def build_info() -> BuildInfo:
         "libssh2_patches": _core.BUILD_PATCHES.split(),
         "openssl_version": _core.BUILD_OPENSSL,
         "poller": _core.BUILD_POLLER,
-        "ciphers": _core.OFFERED_CIPHERS.split(","),
+        **{name: list(names) for name, names in USUAL.items()},  # type: ignore[typeddict-item]
     }

@@ -20,7 +20,7 @@ from sshgateway._public_keys import (
 )
 from sshgateway._wire import MalformedMessage, Reader, text_of
 
-__all__ = ["CA_SIGNATURE_ALGORITHMS", "HOST", "USER", "Certificate"]
+__all__ = ["CA_SIGNATURE_ALGORITHMS", "HOST", "USER", "Certificate", "certificate_in"]
 
 #: The types of a certificate.
 USER, HOST = 1, 2
@@ -170,6 +170,14 @@ class Certificate:
             f"key ID {text_of(self.key_id)!r}, serial {self.serial}, valid {self.validity}, "
             f"for {self.names}, signed by CA {ca}"
         )
+
+
+def certificate_in(blob: bytes) -> Certificate | None:
+    """Return the certificate that a blob is, or None for a plain key or anything else."""
+    try:
+        return Certificate.parse(blob)
+    except ValueError:
+        return None
 
 
 def date(seconds: int) -> str:

@@ -120,13 +120,22 @@ BUILD_OPENSSL: str | None
 BUILD_POLLER: str
 OFFERED_KEX: str
 OFFERED_HOST_KEYS: str
+OFFERED_HOST_CERTIFICATES: str
 OFFERED_CIPHERS: str
 OFFERED_MACS: str
 
 @final
 class Session:
     def __init__(self, fd: int, by_messages: bool = True) -> None: ...
-    def handshake(self, host_key_types: str | None, timeout: float | None, /) -> None: ...
+    def handshake(
+        self,
+        kex: str | None,
+        host_keys: str | None,
+        ciphers: str | None,
+        macs: str | None,
+        timeout: float | None,
+        /,
+    ) -> None: ...
     def userauth_send(self, message: Buffer, timeout: float | None, /) -> None: ...
     def userauth_receive(self, timeout: float | None, /) -> bytes: ...
     def key_public(self, key: Buffer, passphrase: str | None, /) -> bytes: ...

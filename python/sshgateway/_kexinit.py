@@ -6,27 +6,14 @@ Used to explain a handshake that failed. Everything here is untrusted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sshgateway import _core
 from sshgateway._wire import MalformedMessage, Reader, text_of
 
 __all__ = ["Hello", "is_busy", "missing_algorithm"]
 
 _KEXINIT = 20
-
-#: The name-lists of KEXINIT that libssh2 and the server must agree on (RFC 4253 7.1), with
-#: the position of each.
-_LISTS = (
-    ("key exchange method", 0, _core.OFFERED_KEX),
-    ("host key type", 1, _core.OFFERED_HOST_KEYS),
-    ("cipher", 2, _core.OFFERED_CIPHERS),
-    ("cipher", 3, _core.OFFERED_CIPHERS),
-    ("MAC", 4, _core.OFFERED_MACS),
-    ("MAC", 5, _core.OFFERED_MACS),
-    ("compression method", 6, "none"),
-    ("compression method", 7, "none"),
-)
 
 
 @dataclass(frozen=True)
@@ -73,14 +60,34 @@ def _lists_in(packet: bytes) -> tuple[tuple[str, ...], ...]:
         return ()
 
 
-def missing_algorithm(hello: Hello) -> tuple[str, str, tuple[str, ...]] | None:
-    """The first list without a common member: its name, our offer, and the server's."""
-    for name, position, offer in _LISTS:
+def missing_algorithm(
+    hello: Hello,
+    kex: Sequence[str],
+    host_keys: Sequence[str],
+    ciphers: Sequence[str],
+    macs: Sequence[str],
+) -> tuple[str, Sequence[str], tuple[str, ...]] | None:
+    """The first list of KEXINIT without a common member (RFC 4253 7.1): its name, our offer, and
+    the server's.
+
+    - kex, host_keys, ciphers, macs: our offers.
+    """
+    lists = (
+        ("key exchange method", kex),
+        ("host key type", host_keys),
+        ("cipher", ciphers),
+        ("cipher", ciphers),
+        ("MAC", macs),
+        ("MAC", macs),
+        ("compression method", ("none",)),
+        ("compression method", ("none",)),
+    )
+    for position, (name, offer) in enumerate(lists):
         theirs = hello.algorithms[position] if position < len(hello.algorithms) else None
         if theirs is None:
             return None
         is_aead = name == "MAC" and "gcm" in ",".join(hello.algorithms[position - 2])
-        if not is_aead and not set(offer.split(",")).intersection(theirs):
+        if not is_aead and not set(offer).intersection(theirs):
             return name, offer, theirs
     return None
 

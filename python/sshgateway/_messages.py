@@ -152,7 +152,9 @@ def gateway_not_opened(gateway: str, errno: int, words: str) -> GatewayError:
     return GatewayError(number, text, gateway=gateway)
 
 
-def no_key_exchange(words: str, missing: tuple[str, str, Sequence[str]] | None = None) -> str:
+def no_key_exchange(
+    words: str, missing: tuple[str, Sequence[str], Sequence[str]] | None = None
+) -> str:
     """The key exchange failed.
 
     - words: the reason, or "".
@@ -168,7 +170,7 @@ def no_key_exchange(words: str, missing: tuple[str, str, Sequence[str]] | None =
     return (
         f"the key exchange failed, because there is no common {name}: "
         f"the server offers {printable(', '.join(theirs)) or 'none'}, "
-        f"and libssh2 {_core.LIBSSH2_VERSION} offers {ours.replace(',', ', ')}{cure}"
+        f"and libssh2 {_core.LIBSSH2_VERSION} offers {', '.join(ours)}{cure}"
     )
 
 

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sshgateway import _core, _logins, _messages
+from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS
 from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
 from sshgateway._connectors import (
     Carrier,
@@ -30,25 +31,29 @@ from sshgateway._connectors import (
     TcpConnector,
 )
 from sshgateway._deadline import Deadline
+from sshgateway._host_key_policy import STRICT, HostKeyPolicy
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._kexinit import Hello, is_busy, missing_algorithm
 from sshgateway._messages import SessionFailed
+from sshgateway._offers import Names, Offers
+from sshgateway._public_keys import plain_key
 from sshgateway._status import Status
 from sshgateway._usage import Usage
 from sshgateway.errors import GatewayBusyError
-from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
+from sshgateway.known_hosts import KnownHosts, fingerprint, lookup_name
 from sshgateway.login import (
     METHODS,
     Login,
     LoginInterrupted,
     Prompt,
+    Question,
+    ask,
     printable_lines,
 )
 
 __all__ = ["Gateway", "GatewayStats", "parse_host"]
 
 _log = logging.getLogger(__name__)
-_STRICT = ("yes", "accept-new", "no")
 _LONGEST_BANNER = 65536  # characters
 _Path = str | os.PathLike[str]
 
@@ -101,9 +106,27 @@ class Gateway:
       as UserKnownHostsFile and GlobalKnownHostsFile of ssh_config(5).
     - host_key_alias (str): the name to look up in them, as HostKeyAlias of ssh_config(5).
       Default: the host, with the port if it is not 22.
-    - strict_host_key_checking (str): "yes" refuses unknown and changed keys; "accept-new" adds
-      unknown keys to the first file; "no" accepts unknown and changed keys, and sends no
-      password if the key has changed. A revoked key is always refused. Default: "yes".
+    - strict_host_key_checking (str): "yes" refuses unknown and changed keys; "ask" asks by
+      ``prompt`` about an unknown key, and adds it if the answer is yes or its fingerprint, and
+      is "yes" without ``prompt``; "accept-new" adds unknown keys to the first file; "no"
+      accepts unknown and changed keys, and sends no password if the key has changed. A revoked
+      key is always refused. Default: "yes".
+    - hash_known_hosts (bool): hide the names of the keys that are added, as HashKnownHosts of
+      ssh_config(5). Default: False.
+    - ca_signature_algorithms (sequence of str): the signature algorithms by which an authority
+      may sign a host certificate, as CASignatureAlgorithms of ssh_config(5). Default: all but
+      SHA-1.
+
+    Algorithms. Each parameter is a sequence of names, or a str in the syntax of ssh_config(5):
+    names separated by commas, the preferred one first; "+" before them appends them to the
+    default, "-" removes them (with wildcards), "^" puts them first. ``build_info()`` lists the
+    names. Default: all of them.
+
+    - kex: the key exchange methods, as KexAlgorithms.
+    - ciphers: as Ciphers.
+    - macs: as MACs.
+    - host_key_algorithms: as HostKeyAlgorithms. The types of known keys are offered first, and
+      certificates only where a @cert-authority line is about the host.
 
     Times:
 
@@ -153,6 +176,12 @@ class Gateway:
         known_hosts: Sequence[_Path] | None = None,
         host_key_alias: str | None = None,
         strict_host_key_checking: str = "yes",
+        hash_known_hosts: bool = False,
+        ca_signature_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS,
+        kex: Names | None = None,
+        ciphers: Names | None = None,
+        macs: Names | None = None,
+        host_key_algorithms: Names | None = None,
         timeout: float | None = None,
         channel_timeout: float | None = 30,
         server_alive_interval: float = 0,
@@ -168,8 +197,8 @@ class Gateway:
             raise ValueError("no host is given; pass 'user@host:port' or hostname=")
         if not 0 < self.port < 65536:
             raise ValueError(f"port must be 1-65535, not {self.port}")
-        if strict_host_key_checking not in _STRICT:
-            raise ValueError(f"strict_host_key_checking must be one of {', '.join(_STRICT)}")
+        if strict_host_key_checking not in STRICT:
+            raise ValueError(f"strict_host_key_checking must be one of {', '.join(STRICT)}")
         if not 0 <= server_alive_interval <= 1_000_000:
             raise ValueError(
                 f"server_alive_interval must be 0 to 1000000 seconds, not {server_alive_interval}"
@@ -200,9 +229,19 @@ class Gateway:
             preferred_authentications=preferred_authentications,
             number_of_password_prompts=number_of_password_prompts,
         )
-        self._known_hosts = KnownHosts(known_hosts)
-        self._name = lookup_name(self.hostname, self.port, host_key_alias)
-        self._strict = strict_host_key_checking
+        self._offers = Offers.chosen(
+            kex=kex, ciphers=ciphers, macs=macs, host_key_algorithms=host_key_algorithms
+        )
+        self._host_keys = HostKeyPolicy(
+            str(self),
+            (self.hostname, self.port),
+            lookup_name(self.hostname, self.port, host_key_alias),
+            KnownHosts(known_hosts),
+            strict_host_key_checking,
+            self._ask_about_host_key if prompt is not None else None,
+            hash_known_hosts,
+            ca_signature_algorithms,
+        )
         self._connector: Connector = TcpConnector()
         if sock is not None:
             self._connector = SocketConnector(sock)
@@ -390,7 +429,7 @@ class Gateway:
                 last_banner=lambda: self._banners[-1] if self._banners else "",
                 **how,
             )
-            key = fingerprint(session.host_key)
+            key = fingerprint(plain_key(session.host_key))
             self.methods = session.methods | {"fingerprint": key, "login": login}
             session.start(*self._alive)
         except SessionFailed as failure:
@@ -436,38 +475,35 @@ class Gateway:
         Returns True if the connection may be intercepted: with strict_host_key_checking "no"
         a changed key is accepted, but no password is sent then, as in OpenSSH.
         """
-        preferred = _offer(self._known_hosts.key_types(self._name))
+        offers = self._offers
+        host_keys = self._host_keys.algorithms(offers)
         try:
-            session.handshake(preferred, deadline.left())
+            session.handshake(
+                ",".join(offers.kex),
+                ",".join(host_keys),
+                ",".join(offers.ciphers),
+                ",".join(offers.macs),
+                deadline.left(),
+            )
         except SessionFailed as failure:
             if failure.status in (Status.SSH, Status.LOST):
                 hello = Hello.parse(session.hello)
                 if hello.version:
-                    missing = missing_algorithm(hello)
+                    missing = missing_algorithm(
+                        hello, offers.kex, host_keys, offers.ciphers, offers.macs
+                    )
                     failure.text = _messages.no_key_exchange(failure.text, missing)
                 elif is_busy(hello):
                     raise _messages.gateway_busy(str(self), hello.lines[-1]) from None
                 elif hello.lines:
                     failure.text = _messages.no_ssh_server(hello.lines[-1])
             raise
-        key = session.host_key
-        verdict = self._known_hosts.check(self._name, key)
-        _log.debug("gateway %s: its host key %s is: %s", self, fingerprint(key), verdict.state)
-        if verdict.state == "unknown" and self._strict == "accept-new":
-            verdict = self._make_known(key, verdict, deadline)
-        lenient = ("unknown", "changed") if self._strict == "no" else ()
-        if verdict.state != "match" and verdict.state not in lenient:
-            address = (self.hostname, self.port)
-            raise self._known_hosts.error(str(self), self._name, key, verdict, address=address)
-        return verdict.state == "changed"
+        return self._host_keys.check(session.host_key, deadline)
 
-    def _make_known(self, key: bytes, verdict: Verdict, deadline: Deadline) -> Verdict:
-        """Add a new key to known_hosts; a failure is logged and otherwise ignored."""
-        try:
-            return self._known_hosts.add(self._name, key, timeout=deadline.left())
-        except OSError as error:
-            _log.warning("the host key of gateway %s is not saved: %s", self, error.args[1])
-            return dataclasses.replace(verdict, state="match")
+    def _ask_about_host_key(self, text: str) -> str | None:
+        """Ask a person whether to trust a new host key, by the prompt of the login."""
+        question = Question(text, True, "host key", str(self), self._depth() + 1)
+        return ask(self._login.prompt, question) if self._login.prompt is not None else None
 
     def _failed(self, failure: SessionFailed, carrier: Carrier, deadline: Deadline) -> OSError:
         """The exception for a step that failed, with the reason of the stream to the gateway."""
@@ -645,11 +681,3 @@ class _Attempt:
 
     def get_is_over(self) -> bool:
         return self.is_over
-
-
-def _offer(known: Sequence[str]) -> str | None:
-    """The host key algorithms to offer, from the key types in known_hosts; None for all."""
-    algorithms: list[str] = []
-    for kind in known:
-        algorithms += ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
-    return ",".join(algorithms) or None

@@ -9,8 +9,6 @@ differences make this module stricter:
   matching key w/out port"); here the error's text mentions it.
 * A key that is ``@revoked`` for ``host`` is also revoked for ``[host]:port``, and in any
   encoding.
-* ``@cert-authority`` lines never make a key known, because no certificate is requested. ssh(1)
-  does the same for a plain key.
 * A tab may follow ``@revoked``. ssh(1) ignores such a line.
 * A key of a type that ssh(1) does not support counts as a key, so that another key is a change.
 * A file that exists and cannot be read makes every key "unreadable", because the file may hold
@@ -18,6 +16,9 @@ differences make this module stricter:
   OpenSSH 9.2 takes a file that it cannot open or read for an empty one: with accept-new and no it
   accepts any key then, also without free descriptors (EMFILE), and with accept-new it appends the
   key, through a dangling symbolic link too. It waits for the writer of a FIFO.
+
+A host certificate counts if a ``@cert-authority`` line for the host has the key of its authority;
+see also ``Certificate.objection()``. Otherwise the plain key in it is checked, as in OpenSSH.
 
 The files are read for each check, so changes take effect at once.
 """
@@ -37,7 +38,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sshgateway import _messages, errors
+from sshgateway import _core, _messages, errors
+from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS, Certificate, certificate_in
 from sshgateway._deadline import Deadline
 from sshgateway._known_hosts_lines import (
     CA,
@@ -53,9 +55,11 @@ from sshgateway._public_keys import (
     key_type,
     key_type_or_unknown,
     material_of,
+    plain_key,
 )
 
 __all__ = [
+    "Certificate",
     "Entry",
     "KnownHosts",
     "Unreadable",
@@ -76,6 +80,9 @@ DEFAULT_PATHS = (
 
 #: A part of the type of a certificate of any version.
 _CERTIFICATE = "-cert-v0"
+
+#: The cure for a limit of the system's libssh2.
+PINNED = "a build of sshgateway with its own libssh2 can (SSHGATEWAY_LIBSSH2=pinned)"
 
 _SSH_PORT = 22
 _LONGEST_FILE = 64 * 1024 * 1024  # bytes
@@ -119,7 +126,7 @@ def _without_port(name: str) -> str | None:
     return found[1] if found else None
 
 
-# ---- Lines ------------------------------------------------------------------
+# ---- Verdicts ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ class Unreadable:
 class Verdict:
     """The result of a check of a host key.
 
-    * "match": the files hold this key for this host.
+    * "match": the files hold this key for this host, or trust the authority of its certificate.
     * "unknown": the files hold no key for this host.
     * "changed": the files hold only other keys for this host, of any type, as in OpenSSH.
     * "unreadable": a file cannot be read, so the key may be changed or revoked. This overrides
@@ -149,14 +156,17 @@ class Verdict:
     """
 
     state: Literal["match", "unknown", "changed", "unreadable", "revoked"]
-    #: The lines that decided. These are the lines with the key; for "changed" they are the
-    #: lines with other keys, keys of the same type first.
+    #: The lines that decided. These are the lines with the key, or with its authority; for
+    #: "changed" they are the lines with other keys, keys of the same type first.
     entries: tuple[Entry, ...] = ()
-    #: Further observations, in words: invalid lines and lines of certification authorities for
-    #: this host, and that the key is known for port 22.
+    #: Further observations, in words: invalid lines, lines of certification authorities for
+    #: this host, why a certificate does not count, that a line holds an old key, and that the
+    #: key is known for port 22.
     notes: tuple[str, ...] = ()
     #: The files that cannot be read.
     unreadable: tuple[Unreadable, ...] = ()
+    #: The certificate that was presented; None if it was a plain key.
+    certificate: Certificate | None = None
 
 
 @dataclass(slots=True)
@@ -168,6 +178,31 @@ class _Found:
 
     def marked(self, marker: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.marker == marker]
+
+
+class _LookUp:
+    """The lines for a name, and for the same host without its port."""
+
+    def __init__(self, name: str, files: Sequence[tuple[str, bytes]]) -> None:
+        self.found = _find(name, files)
+        self.bare = _without_port(name)
+        self.of_host = _Found() if self.bare is None else _find(self.bare, files)
+        #: The name that a certificate must list, which has no port.
+        self.principal = self.bare or name
+
+    def authorities(self) -> list[Entry]:
+        """The certification authorities of the host. A line without the port counts if no line
+        has the port, as in ssh(1)."""
+        return self.found.marked(CA) or self.of_host.marked(CA)
+
+    def revoked(self, *keys: bytes) -> list[Entry]:
+        materials = [material_of(key) for key in keys]
+        marked = self.found.marked(REVOKED) + self.of_host.marked(REVOKED)
+        return [
+            entry
+            for entry in dict.fromkeys(marked)
+            if material_of(plain_key(entry.key)) in materials
+        ]
 
 
 # ---- Files ------------------------------------------------------------------
@@ -194,55 +229,79 @@ class KnownHosts:
         return f"{type(self).__name__}({list(self.paths)!r})"
 
     def key_types(self, name: str) -> list[str]:
-        """Return the types of the keys that are known for a name, in the order of the files.
+        """Return the types of the keys that are known for a name, in the order of the files."""
+        return self.preferences(name)[0]
 
-        The caller offers them first, as order_hostkeyalgs() of sshconnect2.c does, so that a
-        server with several keys presents a known one.
-        """
-        files, _ = self._read()  # check() refuses the key if a file cannot be read
-        found = _find(name, files)
-        revoked = {material_of(entry.key) for entry in found.marked(REVOKED)}
-        types = [
-            entry.key_type
-            for entry in found.marked("")
-            if material_of(entry.key) not in revoked and _CERTIFICATE not in entry.key_type
-        ]
-        return list(dict.fromkeys(types))
-
-    def check(self, name: str, key: bytes) -> Verdict:
-        """Check the key that a host has presented.
+    def preferences(
+        self, name: str, more: Sequence[tuple[str, bytes]] = ()
+    ) -> tuple[list[str], bool]:
+        """Return what a server should present, so that a server with several keys presents a
+        known one: the types of the known keys in the order of the files, and whether a
+        certification authority is known for the host.
 
         - name (str): the result of ``lookup_name()``.
-        - key (bytes): the public key blob (RFC 4253 section 6.6).
+        - more: further files, each as (name, contents).
+        """
+        files, _ = self._read()  # check() refuses the key if a file cannot be read
+        looked = _LookUp(name, [*files, *more])
+        revoked = {material_of(entry.key) for entry in looked.found.marked(REVOKED)}
+        types = [
+            entry.key_type
+            for entry in looked.found.marked("")
+            if material_of(entry.key) not in revoked and _CERTIFICATE not in entry.key_type
+        ]
+        return list(dict.fromkeys(types)), bool(looked.authorities())
+
+    def check(
+        self,
+        name: str,
+        key: bytes,
+        *,
+        more: Sequence[tuple[str, bytes]] = (),
+        ca_signature_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS,
+    ) -> Verdict:
+        """Check the key, or the certificate, that a host has presented.
+
+        - name (str): the result of ``lookup_name()``.
+        - key (bytes): the public key blob (RFC 4253 section 6.6), or a host certificate whose
+          signature has been verified.
+        - more: further files, each as (name, contents).
+        - ca_signature_algorithms: as CASignatureAlgorithms of ssh_config(5).
+
+        A certificate that does not count is checked as the plain key that it holds.
 
         Returns a Verdict. It raises nothing if a file cannot be read: see "unreadable".
         """
         files, unreadable = self._read()
-        found = _find(name, files)
-        bare = _without_port(name)
-        of_host = _Found() if bare is None else _find(bare, files)
-        material = material_of(key)
-        revoked = [
-            entry
-            for entry in found.marked(REVOKED) + of_host.marked(REVOKED)
-            if material_of(entry.key) == material
-        ]
-        known = found.marked("")
-        same = [entry for entry in known if entry.key == key]
-        notes = tuple(found.notes)
-        if revoked:
-            return Verdict("revoked", tuple(dict.fromkeys(revoked)), notes, unreadable)
+        looked = _LookUp(name, [*files, *more])
+        certificate = certificate_in(key)
+        plain = key if certificate is None else certificate.key
+        signer = () if certificate is None else (certificate.authority,)
+        notes = list(looked.found.notes)
+        known = looked.found.marked("")
+        same = [entry for entry in known if entry.key == plain]
+        if revoked := looked.revoked(plain, *signer):
+            return Verdict("revoked", tuple(revoked), tuple(notes), unreadable, certificate)
         if unreadable:
-            return Verdict("unreadable", tuple(same or known), notes, unreadable)
+            entries = tuple(same or known)
+            return Verdict("unreadable", entries, tuple(notes), unreadable, certificate)
+        if certificate is not None:
+            trusted, remarks = _trusted(looked, certificate, tuple(ca_signature_algorithms))
+            notes += remarks
+            if trusted:
+                return Verdict("match", trusted, tuple(notes), (), certificate)
         if same:
-            return Verdict("match", tuple(same), notes)
+            return Verdict("match", tuple(same), tuple(notes), (), certificate)
+        if certificate is None:
+            notes += _notes_on_authorities(looked)
         if known:
             # A key of any type makes it "changed", as check_hostkeys_by_key_or_type() in
             # hostfile.c.
-            kind = key_type_or_unknown(key)
+            kind = key_type_or_unknown(plain)
             known.sort(key=lambda entry: entry.key_type != kind)
-            return Verdict("changed", tuple(known), notes)
-        return Verdict("unknown", (), notes + tuple(_notes_on_new(found, of_host, bare, key)))
+            return Verdict("changed", tuple(known), tuple(notes), (), certificate)
+        notes += _notes_on_port(looked, plain)
+        return Verdict("unknown", (), tuple(notes), (), certificate)
 
     def error(
         self,
@@ -259,6 +318,8 @@ class KnownHosts:
         - address: the host and port of the connection, used in the advice if name is an alias.
         """
         notes = verdict.notes
+        if verdict.certificate is not None:
+            key = verdict.certificate.key
         if verdict.state == "unreadable":  # the text is about the first such file
             notes = (*map(str, verdict.unreadable[1:]), *notes)
         kind = key_type_or_unknown(key)
@@ -411,16 +472,44 @@ def _is_missing(path: str) -> bool:
     return at != whole
 
 
-def _notes_on_new(found: _Found, of_host: _Found, bare: str | None, key: bytes) -> Iterable[str]:
-    """Notes on lines that seem to make the key known, but do not count."""
-    for entry in found.marked(CA):
-        yield (
-            f"{entry.where} is the key of a certification authority, and host certificates "
-            "are not supported"
-        )
-    for entry in of_host.marked(""):
+def _trusted(
+    looked: _LookUp, certificate: Certificate, algorithms: tuple[str, ...]
+) -> tuple[tuple[Entry, ...], list[str]]:
+    """Return the lines of the authority for which a certificate counts, and notes.
+
+    The steps are those of check_host_key() in OpenSSH's sshconnect.c.
+    """
+    authorities = looked.authorities()
+    trusted = tuple(entry for entry in authorities if entry.key == certificate.authority)
+    what = f"its host certificate ({certificate}) does not count"
+    if not trusted:
+        others = ", ".join(entry.where for entry in authorities) or "no line"
+        return (), [f"{what}: @cert-authority names another CA for this host ({others})"]
+    objection = certificate.objection(looked.principal, algorithms)
+    if objection is not None:
+        return (), [f"{what}: {objection}"]
+    kind = key_type_or_unknown(certificate.key)
+    return trusted, [
+        f"{entry.where} has an old {kind} key of this host, which its certificate replaces; "
+        "remove the line"
+        for entry in looked.found.marked("")
+        if entry.key_type == kind and entry.key != certificate.key
+    ]
+
+
+def _notes_on_authorities(looked: _LookUp) -> Iterable[str]:
+    """Notes on lines of authorities, which do not count for a plain key."""
+    why = "the server presented no host certificate"
+    if not _core.OFFERED_HOST_CERTIFICATES:
+        why = f"libssh2 {_core.LIBSSH2_VERSION} cannot check host certificates; {PINNED}"
+    for entry in looked.authorities():
+        yield f"{entry.where} is the key of a certification authority, but {why}"
+
+
+def _notes_on_port(looked: _LookUp, key: bytes) -> Iterable[str]:
+    for entry in looked.of_host.marked(""):
         if entry.key == key:
-            yield f"{entry.where} has this key for {bare!r}, which means port {_SSH_PORT}"
+            yield f"{entry.where} has this key for {looked.bare!r}, which means port {_SSH_PORT}"
 
 
 def _new_line(name: str, key: bytes, hashed: bool) -> bytes:

@@ -46,7 +46,8 @@ class Question:
 
     - text (str): the prompt, made printable.
     - echo (bool): False if the answer is secret.
-    - kind (str): "passphrase", "password", "new password" or "keyboard-interactive".
+    - kind (str): "passphrase", "password", "new password", "keyboard-interactive", or "host key"
+      for the question whether a new host key is right; its text has several lines.
     - gateway (str): the asking host, "user@host:port"; for a passphrase the gateway it is for.
     - hop (int): the position of that gateway on the way, from 1.
     - name, instruction (str): the server's heading and explanation (RFC 4256 3.2), made

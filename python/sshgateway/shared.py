@@ -25,6 +25,7 @@ from typing import Any
 
 from sshgateway._connectors import GatewayConnector, ProxyConnector
 from sshgateway._hosts import parse_host
+from sshgateway._offers import KEYWORDS
 from sshgateway.agent import socket_path
 from sshgateway.gateway import Gateway
 from sshgateway.known_hosts import default_paths
@@ -146,7 +147,9 @@ def key_of(host: str | None, parameters: dict[str, Any]) -> Key:
     given["known_hosts"] = _paths(default_paths() if known_hosts is None else known_hosts)
     for files in ("key_filename", "certificate_filename"):
         given[files] = _paths(given[files])
-    given["preferred_authentications"] = tuple(given["preferred_authentications"])
+    for names in ("preferred_authentications", "ca_signature_algorithms", *KEYWORDS):
+        if isinstance(given[names], Sequence) and not isinstance(given[names], str):
+            given[names] = tuple(given[names])
     for secret in ("password", "passphrase"):
         given[secret] = _hashed(given[secret])
     pkey = given["pkey"]

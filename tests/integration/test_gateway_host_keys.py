@@ -14,6 +14,7 @@ import pytest
 
 from sshgateway import AuthenticationError, Gateway, HostKeyError
 from sshgateway.known_hosts import KnownHosts
+from sshgateway.login import Question
 from support import gateways, scripted
 from support.sshd import PrivateSshd, make_key
 
@@ -160,6 +161,85 @@ def test_accept_new_continues_when_the_file_cannot_be_written(sshd, caplog) -> N
     assert "/proc/none/known_hosts" in caplog.text
 
 
+def test_a_name_can_be_hidden(sshd, file) -> None:
+    options = {"strict_host_key_checking": "accept-new", "hash_known_hosts": True}
+    with gateways.to(sshd, known_hosts=[file], **options):
+        pass
+    assert file.read_text().startswith("|1|")
+    assert sshd.host not in file.read_text()
+    with gateways.to(sshd, known_hosts=[file]) as gateway:
+        assert gateway.is_connected
+
+
+# --- ask ----------------------------------------------------------------------------------
+
+
+class Person:
+    """A prompt that gives prepared answers, and keeps the questions."""
+
+    def __init__(self, *answers: str | None) -> None:
+        self.answers = list(answers)
+        self.questions: list[Question] = []
+
+    def __call__(self, text: str, echo: bool, question: Question) -> str | None:
+        assert (text, echo) == (question.text, question.echo)
+        self.questions.append(question)
+        return self.answers.pop(0)
+
+
+def asking(sshd, file, *answers: str | None) -> tuple[Gateway, Person]:
+    person = Person(*answers)
+    options = {"known_hosts": [file], "strict_host_key_checking": "ask", "prompt": person}
+    return gateways.to(sshd, **options), person
+
+
+@pytest.mark.parametrize("answer", ["yes", "YES ", "the fingerprint"])
+def test_ask_adds_a_key_that_a_person_confirms(sshd, file, answer: str) -> None:
+    answer = fingerprint(sshd.host_key) if answer == "the fingerprint" else answer
+    gateway, person = asking(sshd, file, answer)
+    with gateway:
+        pass
+    (question,) = person.questions
+    assert (question.kind, question.echo, question.hop) == ("host key", True, 1)
+    assert fingerprint(sshd.host_key) in question.text
+    assert name_of(sshd) in question.text
+    assert file.read_text() == f"{name_of(sshd)} {sshd.host_key}\n"
+    with gateways.to(sshd, known_hosts=[file]) as gateway:
+        assert gateway.is_connected
+
+
+@pytest.mark.parametrize("answer", ["no", "", None, "NO"])
+def test_ask_refuses_a_key_that_a_person_rejects(sshd, file, answer: str | None) -> None:
+    gateway, person = asking(sshd, file, answer)
+    mistrust(gateway, sshd)
+    assert len(person.questions) == 1
+    assert not file.exists()
+
+
+def test_ask_repeats_the_question_until_the_answer_is_clear(sshd, file, other_key) -> None:
+    gateway, person = asking(sshd, file, "y", fingerprint(other_key), "yes")
+    with gateway:
+        assert [question.text[:6] for question in person.questions[1:]] == ["Please", "Please"]
+
+
+def test_ask_does_not_ask_for_ever(sshd, file) -> None:
+    gateway, person = asking(sshd, file, *["perhaps"] * 50)
+    mistrust(gateway, sshd)
+    assert person.answers
+
+
+def test_ask_without_a_prompt_refuses(sshd, file) -> None:
+    gateway = gateways.to(sshd, known_hosts=[file], strict_host_key_checking="ask")
+    mistrust(gateway, sshd)
+
+
+def test_ask_never_asks_about_a_changed_key(sshd, file, other_key) -> None:
+    file.write_text(f"{name_of(sshd)} {other_key}\n")
+    gateway, person = asking(sshd, file, "yes")
+    assert mistrust(gateway, sshd).state == "changed"
+    assert not person.questions
+
+
 # --- no -----------------------------------------------------------------------------------
 
 
@@ -202,11 +282,11 @@ def test_an_impostor_gets_no_password_when_a_file_cannot_be_read(
     """Not even to the connection that finds no free descriptor for known_hosts."""
     real = KnownHosts.check
 
-    def without_descriptors(*args) -> object:
+    def without_descriptors(*args, **more) -> object:
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
         try:
-            return real(*args)
+            return real(*args, **more)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 

@@ -95,6 +95,12 @@ OTHERS = {
     "no known hosts": {"known_hosts": []},
     "alias": {"host_key_alias": "x"},
     "strictness": {"strict_host_key_checking": "no"},
+    "hashed names": {"hash_known_hosts": True},
+    "signatures of authorities": {"ca_signature_algorithms": ["ssh-ed25519"]},
+    "key exchange": {"kex": "ecdh-sha2-nistp256"},
+    "ciphers": {"ciphers": ["aes128-ctr"]},
+    "macs": {"macs": ["hmac-sha2-256"]},
+    "host keys": {"host_key_algorithms": ["ssh-ed25519"]},
     "keepalive": {"server_alive_interval": 5},
     "keepalives without a reply": {"server_alive_count_max": 5},
     "gateway": {"gateway": Gateway("g")},
@@ -124,6 +130,7 @@ def test_the_form_in_which_a_parameter_is_given_does_not_matter() -> None:
     forms = {
         "certificate_filename": ("/c", ["/c"], (Path("/c"),)),
         "preferred_authentications": (["password"], ("password",)),
+        "ciphers": (["aes128-ctr"], ("aes128-ctr",)),
     }
     for name, values in forms.items():
         (one,) = {shared_gateway("h", **{name: value}) for value in values}

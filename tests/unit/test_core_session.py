@@ -17,7 +17,7 @@ def test_a_session_in_use_refuses_calls_of_other_threads() -> None:
     ours, theirs = socket.socketpair()
     with ours:
         session = _core.Session(theirs.detach())
-        worker = Worker(session.handshake, None, 30)
+        worker = Worker(session.handshake, None, None, None, None, 30)
         ours.recv(1)  # the client's identification string: the handshake has begun
         for use in (
             lambda: session.start(0, 3),

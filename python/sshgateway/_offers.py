@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The algorithms that a gateway's connection may use (RFC 4253 section 7.1).
+
+libssh2 can speak more algorithms than are offered; csrc/ssh/handshake.c says why. A caller, or
+ssh_config, can restrict the offer and reorder it. Nothing can be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sshgateway import _core
+from sshgateway._known_hosts_lines import matches_pattern
+from sshgateway._messages import config_invalid
+from sshgateway._public_keys import CERTIFICATE
+
+__all__ = ["KEYWORDS", "Names", "Offers", "of_config"]
+
+#: A list of names: several, or one text in the syntax of ssh_config(5).
+Names = str | Sequence[str]
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name for name in map(str.strip, names.split(",")) if name)
+
+
+#: The names that can be offered, by parameter of Gateway, the preferred one first.
+USUAL = {
+    "kex": _split(_core.OFFERED_KEX),
+    "ciphers": _split(_core.OFFERED_CIPHERS),
+    "macs": _split(_core.OFFERED_MACS),
+    "host_key_algorithms": _split(_core.OFFERED_HOST_CERTIFICATES)
+    + _split(_core.OFFERED_HOST_KEYS),
+}
+
+#: The keywords of ssh_config(5) that restrict the same lists.
+KEYWORDS = {
+    "kex": "KexAlgorithms",
+    "ciphers": "Ciphers",
+    "macs": "MACs",
+    "host_key_algorithms": "HostKeyAlgorithms",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """The offers of one Gateway. Each tuple has the preferred name first."""
+
+    kex: tuple[str, ...]
+    ciphers: tuple[str, ...]
+    macs: tuple[str, ...]
+    host_key_algorithms: tuple[str, ...]
+
+    @classmethod
+    def chosen(cls, **parameters: Names | None) -> Offers:
+        """Return the offers for the parameters of Gateway of the same names.
+
+        Raises ValueError if a name is not known, or if no name is left.
+        """
+        return cls(**{name: _chosen(name, value) for name, value in parameters.items()})
+
+    def host_keys(self, known: Sequence[str], has_authority: bool) -> tuple[str, ...]:
+        """Return the host key algorithms to offer to one host, as order_hostkeyalgs() of
+        OpenSSH's sshconnect2.c.
+
+        - known: the types of the host's known keys, which are offered before the others.
+        - has_authority (bool): True if a @cert-authority line is about the host. Then
+          certificates are offered, and come first.
+        """
+        certificates = [n for n in self.host_key_algorithms if n.endswith(CERTIFICATE)]
+        plain = [n for n in self.host_key_algorithms if n not in certificates]
+        wanted = [name for kind in known for name in plain if _type_of(name) == kind]
+        first = certificates if has_authority or not plain else []
+        return tuple(dict.fromkeys([*first, *wanted, *plain]))
+
+
+def _type_of(algorithm: str) -> str:
+    """The type of the keys that an algorithm of signatures uses."""
+    return "ssh-rsa" if algorithm.startswith("rsa-sha2-") else algorithm
+
+
+def _chosen(parameter: str, value: Names | None) -> tuple[str, ...]:
+    usual = USUAL[parameter]
+    if value is None:
+        return usual
+    names = _named(value)
+    if not isinstance(value, str) or not value.startswith("-"):
+        for name in names:
+            if name not in usual:
+                raise ValueError(
+                    f"{parameter}= cannot use {name!r}: it must be of {', '.join(usual)}"
+                )
+    found = _applied(usual, value, names)
+    if not found:
+        raise ValueError(f"{parameter}= leaves none of {', '.join(usual)}")
+    return found
+
+
+def _named(value: Names) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return _split(value[1:] if value[:1] in ("+", "-", "^") else value)
+    if not all(isinstance(name, str) for name in value):
+        raise TypeError("the names of algorithms must be str")
+    return tuple(value)
+
+
+def _applied(usual: tuple[str, ...], value: Names, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Apply a list of ssh_config(5): "+" appends, "-" removes, "^" puts first, without a sign it
+    replaces. Names that cannot be offered are left out."""
+    sign = value[:1] if isinstance(value, str) else ""
+    if sign == "-":
+        patterns = [name.encode() for name in names]
+        return tuple(
+            name for name in usual if not any(matches_pattern(name.encode(), p) for p in patterns)
+        )
+    known = [name for name in names if name in usual]
+    lists = {"+": [*usual, *known], "^": [*known, *usual]}
+    return tuple(dict.fromkeys(lists.get(sign, known)))
+
+
+def of_config(parameter: str, value: str, host: str) -> tuple[str, ...]:
+    """Return the value of a keyword of ssh_config(5) as a list for Gateway.
+
+    - parameter (str): the parameter of Gateway; ``KEYWORDS`` has the keyword.
+    - host (str): the name that was looked up, for the error.
+
+    Names that cannot be offered are left out, because ssh_config is written for OpenSSH, which
+    has more. Raises ConfigError if none is left.
+    """
+    found = _applied(USUAL[parameter], value, _named(value))
+    if not found:
+        raise config_invalid(
+            f"{KEYWORDS[parameter]} of ssh_config leaves no algorithm for {host!r} that libssh2 "
+            f"{_core.LIBSSH2_VERSION} has: it has {', '.join(USUAL[parameter])}"
+        )
+    return found
