@@ -55,11 +55,11 @@ class HostKeyPolicy:
         """Return the host key algorithms to offer, the preferred one first."""
         return offers.host_keys(*self.known_hosts.preferences(self.name, self._more))
 
-    def check(self, key: bytes, deadline: Deadline) -> bool:
+    def check(self, key: bytes, deadline: Deadline) -> Verdict:
         """Check the host key, or the host certificate, that the server has presented.
 
-        Returns True if the connection may be intercepted: with "no" a changed key is accepted,
-        but no password must be sent then, as in OpenSSH. Raises HostKeyError.
+        Returns the verdict. If its state is "changed", the connection may be intercepted: "no"
+        accepts the key, but no password must be sent then, as in OpenSSH. Raises HostKeyError.
         """
         verdict = self.known_hosts.check(
             self.name, key, more=self._more, ca_signature_algorithms=self.ca_signature_algorithms
@@ -75,10 +75,9 @@ class HostKeyPolicy:
             raise self.known_hosts.error(
                 self.gateway, self.name, plain, verdict, address=self.address
             )
-        if verdict.state == "match":
-            for note in verdict.notes:
-                _log.info("gateway %s: %s", self.gateway, note)
-        return verdict.state == "changed"
+        for note in verdict.notes:
+            _log.info("gateway %s: %s", self.gateway, note)
+        return verdict
 
     def _decide_on_unknown(self, key: bytes, verdict: Verdict, deadline: Deadline) -> Verdict:
         if self.strict == "accept-new" or (self.strict == "ask" and self._is_confirmed(key)):

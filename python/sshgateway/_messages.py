@@ -315,12 +315,15 @@ class PresentedKey:
             cure = "repair or remove it, or name other files in known_hosts="
         return self._error("unreadable", file, facts, cure, consequence)
 
-    def revoked(self, file: str, line: int) -> HostKeyError:
-        """Line *line* of *file* marks the key as @revoked."""
-        facts = (
-            f"the host key of {self.hostname!r} is revoked: {self._presented()}, which "
-            f"{file}:{line} marks as @revoked"
-        )
+    def revoked(self, how: str, file: str, is_own: bool = True) -> HostKeyError:
+        """The key is revoked.
+
+        - how: says which file revokes it; it follows "which".
+        - is_own (bool): False if it is the key of the authority that signed its certificate.
+        """
+        authority = "" if is_own else "with a host certificate whose authority has a key, "
+        revoked = f"{self._presented()}, {authority}which {how}"
+        facts = f"the host key of {self.hostname!r} is revoked: {revoked}"
         advice = (
             "the key may be stolen and in use by an attacker, so it is never accepted: ask the "
             "owner of the host to give it a new key"

@@ -40,7 +40,7 @@ from sshgateway._public_keys import plain_key
 from sshgateway._status import Status
 from sshgateway._usage import Usage
 from sshgateway.errors import GatewayBusyError
-from sshgateway.known_hosts import KnownHosts, fingerprint, lookup_name
+from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name
 from sshgateway.login import (
     METHODS,
     Login,
@@ -152,6 +152,9 @@ class Gateway:
     #: ``mac``, the ``server_version``, the ``fingerprint`` of the host key, and the ``login``
     #: that was accepted, in words. Empty before the first one.
     methods: dict[str, str]
+
+    #: Why the host key of the last connection was trusted; None before the first one.
+    host_key_verdict: Verdict | None
 
     def __init__(
         self,
@@ -265,6 +268,7 @@ class Gateway:
         #: Set while close() wants a login that waits for a busy server to give up.
         self._closing = threading.Event()
         self.methods = {}
+        self.host_key_verdict = None
         self._counted: _core.Session | None = None
 
     def _check_fork(self) -> None:
@@ -418,12 +422,12 @@ class Gateway:
         self._banners = []
         try:
             session = _core.Session(carrier.descriptor())
-            is_impostor = self._shake_hands(session, deadline)
+            verdict = self._shake_hands(session, deadline)
             login = self._login.run(
                 session,
                 str(self),
                 deadline.left,
-                keys_only=is_impostor,
+                keys_only=verdict.state == "changed",
                 hop=self._depth() + 1,
                 on_banner=self._take_banner,
                 last_banner=lambda: self._banners[-1] if self._banners else "",
@@ -431,6 +435,7 @@ class Gateway:
             )
             key = fingerprint(plain_key(session.host_key))
             self.methods = session.methods | {"fingerprint": key, "login": login}
+            self.host_key_verdict = verdict
             session.start(*self._alive)
         except SessionFailed as failure:
             if session is not None:
@@ -469,12 +474,8 @@ class Gateway:
         if self._on_banner is not None:
             self._on_banner(shown)
 
-    def _shake_hands(self, session: _core.Session, deadline: Deadline) -> bool:
-        """Exchange versions and keys, then check the host key, before any secret is sent.
-
-        Returns True if the connection may be intercepted: with strict_host_key_checking "no"
-        a changed key is accepted, but no password is sent then, as in OpenSSH.
-        """
+    def _shake_hands(self, session: _core.Session, deadline: Deadline) -> Verdict:
+        """Exchange versions and keys, then check the host key, before any secret is sent."""
         offers = self._offers
         host_keys = self._host_keys.algorithms(offers)
         try:

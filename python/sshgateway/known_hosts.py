@@ -168,6 +168,12 @@ class Verdict:
     #: The certificate that was presented; None if it was a plain key.
     certificate: Certificate | None = None
 
+    @property
+    def authority(self) -> Entry | None:
+        """The line of the certification authority that made the key trusted, or None."""
+        is_trusted = self.state == "match" and self.entries[0].marker == CA
+        return self.entries[0] if is_trusted else None
+
 
 @dataclass(slots=True)
 class _Found:
@@ -334,7 +340,8 @@ class KnownHosts:
             raise ValueError("a key that matches is not an error")
         first = verdict.entries[0]
         if verdict.state == "revoked":
-            return presented.revoked(first.file, first.line)
+            is_own = material_of(plain_key(first.key)) == material_of(key)
+            return presented.revoked(f"{first.where} marks as @revoked", first.file, is_own)
         return presented.changed(first.file, first.line, first.key_type, first.fingerprint)
 
     def add(
@@ -483,8 +490,8 @@ def _trusted(
     trusted = tuple(entry for entry in authorities if entry.key == certificate.authority)
     what = f"its host certificate ({certificate}) does not count"
     if not trusted:
-        others = ", ".join(entry.where for entry in authorities) or "no line"
-        return (), [f"{what}: @cert-authority names another CA for this host ({others})"]
+        others = "".join(f"; {entry.where} has another CA" for entry in authorities)
+        return (), [f"{what}: no @cert-authority line for this host has its CA{others}"]
     objection = certificate.objection(looked.principal, algorithms)
     if objection is not None:
         return (), [f"{what}: {objection}"]

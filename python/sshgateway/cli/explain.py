@@ -20,10 +20,12 @@ from sshgateway import _core, errors, route
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host
 from sshgateway._messages import printable
+from sshgateway._wire import text_of
 from sshgateway.agent import socket_path
 from sshgateway.cli.advice import Adviser, facts_of
 from sshgateway.cli.terminal import prompt_for, show_banner
 from sshgateway.config import Host, SshConfig
+from sshgateway.known_hosts import Verdict
 from sshgateway.route import Way
 
 __all__ = ["explain"]
@@ -203,7 +205,12 @@ def _go(facts: Facts, way: Way, gateways: list[Any], deadline: Deadline, adviser
         except OSError as error:
             facts["stopped"] = _stop(hop.name, error, step, adviser)
             return
-        known["tried"] = {"seconds": _spent(step), **gateway.methods, "banner": gateway.banner}
+        known["tried"] = {
+            "seconds": _spent(step),
+            **gateway.methods,
+            "banner": gateway.banner,
+            **_facts_of_verdict(gateway.host_key_verdict),
+        }
     step = Deadline(deadline.left(way.target.connect_timeout or _PATIENCE))
     try:
         facts["tried"] = {"banner": _banner(way, gateways, step.left())}
@@ -211,6 +218,21 @@ def _go(facts: Facts, way: Way, gateways: list[Any], deadline: Deadline, adviser
         facts["stopped"] = _stop(way.target.name, error, step, adviser)
         return
     facts["tried"]["seconds"] = _spent(step)
+
+
+def _facts_of_verdict(verdict: Verdict) -> Facts:
+    authority, certificate = verdict.authority, verdict.certificate
+    known: Facts = {"certificate": None, "notes": [printable(note) for note in verdict.notes]}
+    if authority is not None and certificate is not None:
+        known["certificate"] = {
+            "ca": f"{authority.key_type} {authority.fingerprint}",
+            "ca_line": authority.where,
+            "key_id": printable(text_of(certificate.key_id)),
+            "serial": certificate.serial,
+            "valid": certificate.validity,
+            "principals": [printable(text_of(name)) for name in certificate.principals],
+        }
+    return known
 
 
 def _spent(step: Deadline) -> float:
@@ -296,14 +318,30 @@ def _shown(facts: Facts) -> str:
         lines += _rows(stopped, hop["name"])
         if tried := hop["tried"]:
             lines += _row("+ open", f"after {tried['seconds']:.3f} s, "
-                          f"{tried['server_version']}, {tried['cipher']}")  # fmt: skip
+                          f"{tried['server_version']}, {tried['kex']}, "
+                          f"{tried['cipher']}")  # fmt: skip
             lines += _row("+ host key", f"{tried['host_key']} {tried['fingerprint']}")
+            lines += _certified(tried["certificate"])
+            for note in tried["notes"]:
+                lines += _row("+ note", note)
             lines += _row("+ login", tried["login"])
     lines += ["", f"{facts['host']}: {_login_of(facts)}"] if facts["hops"] else []
     if facts["tried"]:
         seconds, banner = facts["tried"]["seconds"], facts["tried"]["banner"]
         lines += _row("+ answers", f"after {seconds:.3f} s: {banner}")
     return "\n".join(lines + _rows(stopped, facts["host"]))
+
+
+def _certified(known: Facts | None) -> list[str]:
+    """The row about the host certificate that made the key trusted."""
+    if known is None:
+        return []
+    names = ", ".join(known["principals"]) or "every host"
+    return _row(
+        "+ certified",
+        f"by CA {known['ca']} ({known['ca_line']}): key ID {known['key_id']!r}, "
+        f"serial {known['serial']}, valid {known['valid']}, for {names}",
+    )
 
 
 def _login_of(host: Facts) -> str:
@@ -331,7 +369,8 @@ def _trust(hop: Facts) -> str:
     alias = f" as {hop['host_key_alias']}" if hop["host_key_alias"] else ""
     strict = hop["strict_host_key_checking"]
     meaning = {
-        "yes": "", "accept-new": "; a new key is added", "no": "; ANY key is accepted",
+        "yes": "", "ask": "; a new key is added if you confirm it",
+        "accept-new": "; a new key is added", "no": "; ANY key is accepted",
     }[strict]  # fmt: skip
     return f"keys in {files or 'no file: none of known_hosts exists'}{alias}{meaning}"
 
