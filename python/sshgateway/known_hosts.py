@@ -197,9 +197,9 @@ class _LookUp:
         self.principal = self.bare or name
 
     def authorities(self) -> list[Entry]:
-        """The certification authorities of the host. A line without the port counts if no line
-        has the port, as in ssh(1)."""
-        return self.found.marked(CA) or self.of_host.marked(CA)
+        """The certification authorities of the host. A line without the port counts too, as in
+        ssh(1), because the names in a certificate have no ports."""
+        return list(dict.fromkeys(self.found.marked(CA) + self.of_host.marked(CA)))
 
     def revoked(self, *keys: bytes) -> list[Entry]:
         materials = [material_of(key) for key in keys]
