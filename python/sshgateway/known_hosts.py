@@ -38,7 +38,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sshgateway import _core, _messages, errors
+from sshgateway import _core, _files, _messages, errors
 from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS, Certificate, certificate_in
 from sshgateway._deadline import Deadline
 from sshgateway._known_hosts_lines import (
@@ -85,7 +85,6 @@ _CERTIFICATE = "-cert-v0"
 PINNED = "a build of sshgateway with its own libssh2 can (SSHGATEWAY_LIBSSH2=pinned)"
 
 _SSH_PORT = 22
-_LONGEST_FILE = 64 * 1024 * 1024  # bytes
 _TRIES = 10  # to open a file that appears and disappears
 _LOCK_TRIES_EVERY = 0.02  # seconds; flock(2) has no timeout
 
@@ -398,9 +397,7 @@ class KnownHosts:
             try:
                 data = _read(path)
             except (OSError, ValueError) as error:
-                number = getattr(error, "errno", None) or errno.EINVAL
-                why = getattr(error, "strerror", None) or str(error)
-                unreadable.append(Unreadable(path, number, why))
+                unreadable.append(Unreadable(path, *_files.explain(error)))
             else:
                 if data is not None:
                     files.append((path, data))
@@ -428,34 +425,18 @@ def _read(path: str) -> bytes | None:
     Raises OSError or ValueError if the file exists and cannot be read. Never waits for the
     writer of a FIFO.
     """
-    if not path:
-        raise ValueError("its path is empty")
     for _ in range(_TRIES):
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            fd = _files.open_file(path)
         except FileNotFoundError:
             if _is_missing(path):
                 return None
             continue  # another process has created the file by now
         try:
-            return _read_descriptor(fd)
+            return _files.read_descriptor(fd)
         finally:
             os.close(fd)
     raise OSError(errno.EBUSY, "another process creates and removes it again and again")
-
-
-def _read_descriptor(fd: int) -> bytes:
-    status = os.fstat(fd)
-    if stat.S_ISDIR(status.st_mode):
-        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):
-        # A FIFO or a terminal gives its bytes only once, and a device may have no end.
-        raise OSError(errno.EINVAL, "it is not a regular file")
-    with open(fd, "rb", closefd=False) as stream:
-        data = stream.read(_LONGEST_FILE + 1)
-    if len(data) > _LONGEST_FILE:  # a part could lack the revoked keys
-        raise OSError(errno.EFBIG, f"it is larger than {_LONGEST_FILE >> 20} MiB")
-    return data
 
 
 def _is_missing(path: str) -> bool:
