@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS
 from sshgateway._deadline import Deadline
+from sshgateway._messages import PresentedKey
 from sshgateway._offers import Offers
-from sshgateway._public_keys import fingerprint, key_type_or_unknown
+from sshgateway._public_keys import fingerprint, key_type_or_unknown, plain_key
+from sshgateway._revocation import RevokedKeys
 from sshgateway.known_hosts import KnownHosts, Verdict
 
 __all__ = ["STRICT", "HostKeyPolicy"]
@@ -42,6 +44,7 @@ class HostKeyPolicy:
     #: The name that is looked up, the result of ``lookup_name()``.
     name: str
     known_hosts: KnownHosts
+    revoked: RevokedKeys
     #: One of STRICT.
     strict: str
     #: Asks a person, for "ask"; None refuses unknown keys.
@@ -52,8 +55,12 @@ class HostKeyPolicy:
     _more: list[tuple[str, bytes]] = field(default_factory=list)
 
     def algorithms(self, offers: Offers) -> tuple[str, ...]:
-        """Return the host key algorithms to offer, the preferred one first."""
-        return offers.host_keys(*self.known_hosts.preferences(self.name, self._more))
+        """Return the host key algorithms to offer, the preferred one first.
+
+        Certificates are requested only where one may change the verdict.
+        """
+        known, is_certificate_wanted = self.known_hosts.preferences(self.name, self._more)
+        return offers.host_keys(known, is_certificate_wanted or bool(self.revoked.paths))
 
     def check(self, key: bytes, deadline: Deadline) -> Verdict:
         """Check the host key, or the host certificate, that the server has presented.
@@ -61,6 +68,7 @@ class HostKeyPolicy:
         Returns the verdict. If its state is "changed", the connection may be intercepted: "no"
         accepts the key, but no password must be sent then, as in OpenSSH. Raises HostKeyError.
         """
+        self._check_revoked(key)
         verdict = self.known_hosts.check(
             self.name, key, more=self._more, ca_signature_algorithms=self.ca_signature_algorithms
         )
@@ -78,6 +86,21 @@ class HostKeyPolicy:
         for note in verdict.notes:
             _log.info("gateway %s: %s", self.gateway, note)
         return verdict
+
+    def _check_revoked(self, key: bytes) -> None:
+        revocation = self.revoked.check(key)
+        if revocation is None:
+            return
+        plain = plain_key(key)
+        presented = PresentedKey(
+            self.gateway, self.name, key_type_or_unknown(plain), fingerprint(plain), ()
+        )
+        file, reason = revocation.file, revocation.reason
+        if revocation.is_unreadable:
+            raise presented.unreadable(
+                file, revocation.errno, reason, parameter="revoked_host_keys="
+            )
+        raise presented.revoked(f"{file} revokes: {reason}", file)
 
     def _decide_on_unknown(self, key: bytes, verdict: Verdict, deadline: Deadline) -> Verdict:
         if self.strict == "accept-new" or (self.strict == "ask" and self._is_confirmed(key)):

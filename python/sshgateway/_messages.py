@@ -294,25 +294,31 @@ class PresentedKey:
         )
         return self._error("changed", file, facts, advice)
 
-    def unreadable(self, file: str, errno: int, reason: str) -> HostKeyError:
-        """The known_hosts file *file* exists and cannot be read.
+    def unreadable(
+        self, file: str, errno: int, reason: str, *, parameter: str = "known_hosts="
+    ) -> HostKeyError:
+        """A file of known or revoked keys cannot be read.
 
         - errno, reason: why, as a number and in words.
+        - parameter: the parameter of Gateway that names the file.
         """
+        is_revoking = parameter == "revoked_host_keys="
+        what = "file of revoked keys" if is_revoking else "known_hosts file"
         facts = (
-            f"cannot check the host key of {self.hostname!r}: the known_hosts file {file} cannot "
+            f"cannot check the host key of {self.hostname!r}: the {what} {file} cannot "
             f"be read: {reason}"
         )
+        fear = "revoke it" if is_revoking else "hold another key or revoke this one"
         consequence = (
-            f"the {self._that_was_presented()} was not trusted, because the file may hold another "
-            "key or revoke this one"
+            f"the {self._that_was_presented()} was not trusted, because the file may {fear}"
         )
         if errno in (_errno.EMFILE, _errno.ENFILE):
             cure = "close descriptors, or raise the limit (ulimit -n)"
         elif errno in (_errno.EACCES, _errno.EPERM):
             cure = "let this user read it"
         else:
-            cure = "repair or remove it, or name other files in known_hosts="
+            remove = "repair it" if is_revoking else "repair or remove it"
+            cure = f"{remove}, or name other files in {parameter}"
         return self._error("unreadable", file, facts, cure, consequence)
 
     def revoked(self, how: str, file: str, is_own: bool = True) -> HostKeyError:

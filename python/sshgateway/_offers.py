@@ -60,18 +60,17 @@ class Offers:
         """
         return cls(**{name: _chosen(name, value) for name, value in parameters.items()})
 
-    def host_keys(self, known: Sequence[str], has_authority: bool) -> tuple[str, ...]:
+    def host_keys(self, known: Sequence[str], wants_certificate: bool) -> tuple[str, ...]:
         """Return the host key algorithms to offer to one host, as order_hostkeyalgs() of
         OpenSSH's sshconnect2.c.
 
         - known: the types of the host's known keys, which are offered before the others.
-        - has_authority (bool): True if a @cert-authority line is about the host. Then
-          certificates are offered, and come first.
+        - wants_certificate (bool): True offers certificates, before all others.
         """
         certificates = [n for n in self.host_key_algorithms if n.endswith(CERTIFICATE)]
         plain = [n for n in self.host_key_algorithms if n not in certificates]
         wanted = [name for kind in known for name in plain if _type_of(name) == kind]
-        first = certificates if has_authority or not plain else []
+        first = certificates if wants_certificate or not plain else []
         return tuple(dict.fromkeys([*first, *wanted, *plain]))
 
 

@@ -37,6 +37,7 @@ from sshgateway._kexinit import Hello, is_busy, missing_algorithm
 from sshgateway._messages import SessionFailed
 from sshgateway._offers import Names, Offers
 from sshgateway._public_keys import plain_key
+from sshgateway._revocation import RevokedKeys
 from sshgateway._status import Status
 from sshgateway._usage import Usage
 from sshgateway.errors import GatewayBusyError
@@ -104,6 +105,9 @@ class Gateway:
 
     - known_hosts (sequence of paths): known_hosts files. Default: the user's and the system's,
       as UserKnownHostsFile and GlobalKnownHostsFile of ssh_config(5).
+    - revoked_host_keys (path or sequence of paths): files with the public keys that are refused,
+      each a text or a key revocation list, as RevokedHostKeys of ssh_config(5). Every key is
+      refused while one of them cannot be read. Default: none.
     - host_key_alias (str): the name to look up in them, as HostKeyAlias of ssh_config(5).
       Default: the host, with the port if it is not 22.
     - strict_host_key_checking (str): "yes" refuses unknown and changed keys; "ask" asks by
@@ -177,6 +181,7 @@ class Gateway:
         number_of_password_prompts: int = 3,
         banner: Callable[[str], object] | None = None,
         known_hosts: Sequence[_Path] | None = None,
+        revoked_host_keys: _Path | Sequence[_Path] = (),
         host_key_alias: str | None = None,
         strict_host_key_checking: str = "yes",
         hash_known_hosts: bool = False,
@@ -240,6 +245,7 @@ class Gateway:
             (self.hostname, self.port),
             lookup_name(self.hostname, self.port, host_key_alias),
             KnownHosts(known_hosts),
+            RevokedKeys(_as_paths(revoked_host_keys)),
             strict_host_key_checking,
             self._ask_about_host_key if prompt is not None else None,
             hash_known_hosts,
@@ -682,3 +688,7 @@ class _Attempt:
 
     def get_is_over(self) -> bool:
         return self.is_over
+
+
+def _as_paths(paths: _Path | Sequence[_Path]) -> Sequence[_Path]:
+    return [paths] if isinstance(paths, (str, bytes, os.PathLike)) else paths

@@ -200,13 +200,13 @@ class _LookUp:
         ssh(1), because the names in a certificate have no ports."""
         return list(dict.fromkeys(self.found.marked(CA) + self.of_host.marked(CA)))
 
+    def all_revoked(self) -> list[Entry]:
+        return list(dict.fromkeys(self.found.marked(REVOKED) + self.of_host.marked(REVOKED)))
+
     def revoked(self, *keys: bytes) -> list[Entry]:
         materials = [material_of(key) for key in keys]
-        marked = self.found.marked(REVOKED) + self.of_host.marked(REVOKED)
         return [
-            entry
-            for entry in dict.fromkeys(marked)
-            if material_of(plain_key(entry.key)) in materials
+            entry for entry in self.all_revoked() if material_of(plain_key(entry.key)) in materials
         ]
 
 
@@ -241,8 +241,9 @@ class KnownHosts:
         self, name: str, more: Sequence[tuple[str, bytes]] = ()
     ) -> tuple[list[str], bool]:
         """Return what a server should present, so that a server with several keys presents a
-        known one: the types of the known keys in the order of the files, and whether a
-        certification authority is known for the host.
+        known one: the types of the known keys in the order of the files, and whether its
+        certificate may change the verdict, because an authority is known for the host, or
+        because a key is revoked for it, which may be that of an authority.
 
         - name (str): the result of ``lookup_name()``.
         - more: further files, each as (name, contents).
@@ -255,7 +256,7 @@ class KnownHosts:
             for entry in looked.found.marked("")
             if material_of(entry.key) not in revoked and _CERTIFICATE not in entry.key_type
         ]
-        return list(dict.fromkeys(types)), bool(looked.authorities())
+        return list(dict.fromkeys(types)), bool(looked.authorities() or looked.all_revoked())
 
     def check(
         self,

@@ -93,6 +93,7 @@ OTHERS = {
     "banner": {"banner": print},
     "known hosts": {"known_hosts": ["/x"]},
     "no known hosts": {"known_hosts": []},
+    "revoked keys": {"revoked_host_keys": "/x"},
     "alias": {"host_key_alias": "x"},
     "strictness": {"strict_host_key_checking": "no"},
     "hashed names": {"hash_known_hosts": True},
