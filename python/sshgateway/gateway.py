@@ -8,7 +8,6 @@ failure. The C ``Session`` executes the steps.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import errno
 import getpass
 import logging
@@ -38,6 +37,7 @@ from sshgateway._messages import SessionFailed
 from sshgateway._offers import Names, Offers
 from sshgateway._public_keys import plain_key
 from sshgateway._revocation import RevokedKeys
+from sshgateway._stats import AGREED, COUNTS, GatewayStats
 from sshgateway._status import Status
 from sshgateway._usage import Usage
 from sshgateway.errors import GatewayBusyError
@@ -323,11 +323,11 @@ class Gateway:
     def stats(self) -> GatewayStats:
         """Counters of the current connection, or of the last one."""
         self._check_fork()
-        counts: dict[str, Any] = dict.fromkeys(_COUNTS, 0)
+        counts: dict[str, Any] = dict.fromkeys(COUNTS, 0)
         if self._counted is not None:
             counts = self._counted.counts
         nanoseconds = counts.pop("round_trip")
-        agreed: dict[str, Any] = {name: self.methods.get(name, "") for name in _METHODS}
+        agreed: dict[str, Any] = {name: self.methods.get(name, "") for name in AGREED}
         return GatewayStats(
             **counts,
             round_trip=nanoseconds / 1e9 if nanoseconds else None,
@@ -637,47 +637,6 @@ class Gateway:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-@dataclasses.dataclass(frozen=True)
-class GatewayStats:
-    """Counters and algorithms of one SSH connection.
-
-    The counters of a single channel are its ``bytes_sent`` and ``bytes_received``.
-    """
-
-    #: Bytes sent on the connection's socket, with the overhead of SSH.
-    bytes_sent: int
-    #: Bytes received on the connection's socket, with the overhead of SSH.
-    bytes_received: int
-    #: The number of channels that are open now.
-    channels_open: int
-    #: The number of channels that have been opened since the connection was made.
-    channels_opened: int
-    #: The number of key exchanges after the first one (RFC 4253 section 9).
-    rekeys: int
-    #: Seconds between the last keepalive request and its reply; None before the first reply
-    #: (see server_alive_interval).
-    round_trip: float | None
-    #: The key exchange method (RFC 4253 section 7.1). This attribute and the next four are ""
-    #: before the first connection.
-    kex: str
-    #: The algorithm of the host key, as "ssh-ed25519".
-    host_key: str
-    #: The cipher of the data that is sent, as "aes256-gcm@openssh.com".
-    cipher: str
-    #: The MAC of the data that is sent; a GCM cipher does not use it.
-    mac: str
-    #: The server's identification string (RFC 4253 section 4.2), as "SSH-2.0-OpenSSH_9.2".
-    server_version: str
-    #: The version of the libssh2 in use, as "1.10.0".
-    libssh2_version: str
-
-
-_COUNTS = (
-    "bytes_sent", "bytes_received", "channels_open", "channels_opened", "rekeys", "round_trip",
-)  # fmt: skip
-_METHODS = ("kex", "host_key", "cipher", "mac", "server_version")
 
 
 class _Attempt:
