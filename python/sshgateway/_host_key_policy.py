@@ -55,12 +55,11 @@ class HostKeyPolicy:
     _more: list[tuple[str, bytes]] = field(default_factory=list)
 
     def algorithms(self, offers: Offers) -> tuple[str, ...]:
-        """Return the host key algorithms to offer, the preferred one first.
-
-        Certificates are requested only where one may change the verdict.
-        """
-        known, is_certificate_wanted = self.known_hosts.preferences(self.name, self._more)
-        return offers.host_keys(known, is_certificate_wanted or bool(self.revoked.paths))
+        """Return the host key algorithms to offer, the preferred one first."""
+        known = self.known_hosts.known(self.name, self._more)
+        if self.revoked.paths:
+            known = dataclasses.replace(known, has_revoked=True)
+        return offers.host_keys(known)
 
     def check(self, key: bytes, deadline: Deadline) -> Verdict:
         """Check the host key, or the host certificate, that the server has presented.

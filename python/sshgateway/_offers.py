@@ -15,7 +15,7 @@ from sshgateway._known_hosts_lines import matches_pattern
 from sshgateway._messages import config_invalid
 from sshgateway._public_keys import CERTIFICATE
 
-__all__ = ["KEYWORDS", "Names", "Offers", "of_config"]
+__all__ = ["KEYWORDS", "USUAL", "Known", "Names", "Offers", "of_config"]
 
 #: A list of names: several, or one text in the syntax of ssh_config(5).
 Names = str | Sequence[str]
@@ -60,23 +60,43 @@ class Offers:
         """
         return cls(**{name: _chosen(name, value) for name, value in parameters.items()})
 
-    def host_keys(self, known: Sequence[str], wants_certificate: bool) -> tuple[str, ...]:
-        """Return the host key algorithms to offer to one host, as order_hostkeyalgs() of
-        OpenSSH's sshconnect2.c.
+    def host_keys(self, known: Known) -> tuple[str, ...]:
+        """Return the host key algorithms to offer to one host.
 
-        - known: the types of the host's known keys, which are offered before the others.
-        - wants_certificate (bool): True offers certificates, before all others.
+        First come those of known keys, and all certificates if an authority is known, as in
+        order_hostkeyalgs() of OpenSSH's sshconnect2.c. Certificates are requested only where
+        one may change the verdict.
         """
         certificates = [n for n in self.host_key_algorithms if n.endswith(CERTIFICATE)]
         plain = [n for n in self.host_key_algorithms if n not in certificates]
-        wanted = [name for kind in known for name in plain if _type_of(name) == kind]
-        first = certificates if wants_certificate or not plain else []
-        return tuple(dict.fromkeys([*first, *wanted, *plain]))
+        wants_certificate = known.has_authority or known.has_revoked or not plain
+        offer = [*(certificates if wants_certificate else []), *plain]
+        if _type_of(offer[0]) in known.types:
+            return tuple(offer)
+        first = [
+            name
+            for name in offer
+            if _type_of(name) in known.types
+            or (known.has_authority and name.endswith(CERTIFICATE))
+        ]
+        return tuple(dict.fromkeys([*first, *offer]))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a host before it presents a key."""
+
+    #: The types of its known keys.
+    types: tuple[str, ...] = ()
+    #: True if a certification authority is known for it.
+    has_authority: bool = False
+    #: True if keys are revoked for it, among which may be that of an authority.
+    has_revoked: bool = False
 
 
 def _type_of(algorithm: str) -> str:
-    """The type of the keys that an algorithm of signatures uses."""
-    return "ssh-rsa" if algorithm.startswith("rsa-sha2-") else algorithm
+    """The type of the plain keys that an algorithm of signatures uses."""
+    return "ssh-rsa" if algorithm.startswith("rsa-sha2-") else algorithm.removesuffix(CERTIFICATE)
 
 
 def _chosen(parameter: str, value: Names | None) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ from sshgateway._known_hosts_lines import (
     hash_of,
     lines_in,
 )
+from sshgateway._offers import Known
 from sshgateway._public_keys import (
     fingerprint,
     key_type,
@@ -235,15 +236,11 @@ class KnownHosts:
 
     def key_types(self, name: str) -> list[str]:
         """Return the types of the keys that are known for a name, in the order of the files."""
-        return self.preferences(name)[0]
+        return list(self.known(name).types)
 
-    def preferences(
-        self, name: str, more: Sequence[tuple[str, bytes]] = ()
-    ) -> tuple[list[str], bool]:
-        """Return what a server should present, so that a server with several keys presents a
-        known one: the types of the known keys in the order of the files, and whether its
-        certificate may change the verdict, because an authority is known for the host, or
-        because a key is revoked for it, which may be that of an authority.
+    def known(self, name: str, more: Sequence[tuple[str, bytes]] = ()) -> Known:
+        """Return what is known of a host before it presents a key, so that a server with several
+        keys can be asked for a known one.
 
         - name (str): the result of ``lookup_name()``.
         - more: further files, each as (name, contents).
@@ -256,7 +253,9 @@ class KnownHosts:
             for entry in looked.found.marked("")
             if material_of(entry.key) not in revoked and _CERTIFICATE not in entry.key_type
         ]
-        return list(dict.fromkeys(types)), bool(looked.authorities() or looked.all_revoked())
+        return Known(
+            tuple(dict.fromkeys(types)), bool(looked.authorities()), bool(looked.all_revoked())
+        )
 
     def check(
         self,

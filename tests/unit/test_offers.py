@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from sshgateway import ConfigError, Gateway
-from sshgateway._offers import KEYWORDS, USUAL, Offers, of_config
+from sshgateway._offers import KEYWORDS, USUAL, Known, Offers, of_config
 
 MACS = USUAL["macs"]
 FIRST, SECOND = MACS[:2]
@@ -96,22 +96,38 @@ CERTIFICATES = [name for name in USUAL["host_key_algorithms"] if "-cert-" in nam
 KEYS = [name for name in USUAL["host_key_algorithms"] if name not in CERTIFICATES]
 
 
-@pytest.mark.parametrize("has_authority", [False, True])
-def test_known_types_come_first_and_certificates_only_with_an_authority(has_authority) -> None:
-    known = ["ecdsa-sha2-nistp384", "ssh-dss"]
-    offer = Offers.chosen(**dict.fromkeys(USUAL)).host_keys(known, has_authority)
-    certificates = CERTIFICATES if has_authority else []
-    rest = [name for name in KEYS if name != known[0]]
-    assert list(offer) == [*certificates, known[0], *rest]
+USUALLY = Offers.chosen(**dict.fromkeys(USUAL))
+KNOWN = "ecdsa-sha2-nistp384"
+
+
+def first(names: list[str], known: str) -> list[str]:
+    return [n for n in names if n.startswith(known)] + [n for n in names if known not in n]
+
+
+def test_known_types_come_first() -> None:
+    assert list(USUALLY.host_keys(Known((KNOWN, "ssh-dss")))) == first(KEYS, KNOWN)
+
+
+def test_certificates_come_first_with_an_authority() -> None:
+    offer = USUALLY.host_keys(Known((KNOWN,), has_authority=True))
+    assert list(offer) == [*CERTIFICATES, *first(KEYS, KNOWN)]
+
+
+def test_certificates_of_known_types_come_first_with_revoked_keys() -> None:
+    offer = USUALLY.host_keys(Known((KNOWN,), has_revoked=True))
+    assert list(offer) == first([*CERTIFICATES, *KEYS], KNOWN)
+
+
+def test_nothing_moves_if_the_preferred_type_is_known() -> None:
+    assert list(USUALLY.host_keys(Known((KNOWN, KEYS[0])))) == KEYS
 
 
 def test_a_known_rsa_key_is_asked_for_by_its_signature_algorithms() -> None:
     rsa = [name for name in KEYS if name.startswith("rsa-")]
-    offer = Offers.chosen(**dict.fromkeys(USUAL)).host_keys(["ssh-rsa"], False)
-    assert list(offer[: len(rsa)]) == rsa
+    assert list(USUALLY.host_keys(Known(("ssh-rsa",)))[: len(rsa)]) == rsa
 
 
 @pytest.mark.skipif(not CERTIFICATES, reason="libssh2 cannot check host certificates")
 def test_an_offer_of_certificates_alone_stays_as_it_is() -> None:
     given = dict.fromkeys(USUAL) | {"host_key_algorithms": CERTIFICATES[:2]}
-    assert list(Offers.chosen(**given).host_keys([], False)) == CERTIFICATES[:2]
+    assert list(Offers.chosen(**given).host_keys(Known())) == CERTIFICATES[:2]
