@@ -9,42 +9,14 @@
 #define PAIR_H
 
 #include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "libssh2_priv.h"
+#include "message.h"
 
 #include "channel.h"
 #include "mac.h"
 #include "packet.h"
 #include "session.h"
 #include "transport.h"
-
-#define HELPER __attribute__((unused)) static
-
-static const char *running;
-
-#define CHECK(condition)                                                      \
-    do {                                                                      \
-        if (!(condition)) {                                                   \
-            fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, __LINE__,    \
-                    running, #condition);                                     \
-            exit(1);                                                          \
-        }                                                                     \
-    } while (0)
-
-#define CHECK_EQ(seen, wanted)                                                \
-    do {                                                                      \
-        long long s_ = (long long)(seen), w_ = (long long)(wanted);           \
-                                                                              \
-        if (s_ != w_) {                                                       \
-            fprintf(stderr, "%s:%d: %s: %s is %lld, not %lld\n", __FILE__,    \
-                    __LINE__, running, #seen, s_, w_);                        \
-            exit(1);                                                          \
-        }                                                                     \
-    } while (0)
 
 /* RUN(case): run a test case. Each case makes its own pair. */
 #define RUN(function)                                                         \
@@ -304,38 +276,6 @@ pair_close(struct pair *pair)
 
 /* ---- Messages --------------------------------------------------------- */
 
-struct message {
-    unsigned char data[40000];
-    size_t n;
-};
-
-HELPER void
-put_byte(struct message *message, unsigned value)
-{
-    message->data[message->n++] = (unsigned char)value;
-}
-
-HELPER void
-put_u32(struct message *message, uint32_t value)
-{
-    _libssh2_htonu32(message->data + message->n, value);
-    message->n += 4;
-}
-
-HELPER void
-put_string(struct message *message, const char *text, size_t n)
-{
-    put_u32(message, (uint32_t)n);
-    memcpy(message->data + message->n, text, n);
-    message->n += n;
-}
-
-HELPER void
-put_text(struct message *message, const char *text)
-{
-    put_string(message, text, strlen(text));
-}
-
 /* Send the message from that side. */
 HELPER void
 say(struct side *side, const struct message *message)
@@ -345,13 +285,13 @@ say(struct side *side, const struct message *message)
              0);
 }
 
-/* Begin a key exchange from their side. The host key is Ed25519. */
+/* Begin a key exchange from their side. */
 HELPER void
-say_kexinit(struct pair *pair, const char *methods, const char *cipher,
-            const char *mac)
+say_kexinit_with(struct pair *pair, const char *methods, const char *host_keys,
+                 const char *cipher, const char *mac)
 {
-    const char *const lists[] = {methods, "ssh-ed25519", cipher, cipher, mac,
-                                 mac,     "none",        "none", "",     ""};
+    const char *const lists[] = {methods, host_keys, cipher, cipher, mac,
+                                 mac,     "none",    "none", "",     ""};
     static struct message kexinit;
 
     kexinit.n = 0;
@@ -365,6 +305,14 @@ say_kexinit(struct pair *pair, const char *methods, const char *cipher,
     put_byte(&kexinit, 0);
     put_u32(&kexinit, 0);
     say(&pair->theirs, &kexinit);
+}
+
+/* The same with an Ed25519 host key. */
+HELPER void
+say_kexinit(struct pair *pair, const char *methods, const char *cipher,
+            const char *mac)
+{
+    say_kexinit_with(pair, methods, "ssh-ed25519", cipher, mac);
 }
 
 /* Read all packets that have arrived at that side; returns the last result.
