@@ -38,8 +38,9 @@ libs = -pthread $(shell $(pkg_config) --libs libssh2 libcrypto)
 
 engine := $(patsubst %.c,$(dir)/%.o,$(filter-out csrc/python/%,$(wildcard csrc/*/*.c)))
 targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+insiders := fuzz_ext_info fuzz_host_certificate # they look inside of ours
 ifneq ($(libssh2),pinned)
-targets := $(filter-out fuzz_ext_info,$(targets)) # it looks inside of ours
+targets := $(filter-out $(insiders),$(targets))
 endif
 
 .DELETE_ON_ERROR:
@@ -77,7 +78,7 @@ $(dir)/fuzz_%: $(dir)/tests/fuzz/fuzz_%.o $(dir)/engine.a
 $(dir)/csrc/engine/loop.o: flags += -Dpthread_create=fuzz_thread
 $(dir)/csrc/sys/sys.o: flags += -Drecv=fuzz_recv
 
-$(dir)/tests/fuzz/fuzz_ext_info.o: flags += -isystem $(ours)/src/src -DHAVE_CONFIG_H
+$(insiders:%=$(dir)/tests/fuzz/%.o): flags += -isystem $(ours)/src/src -DHAVE_CONFIG_H
 
 $(dir)/%.o: %.c tools/fuzz.mk $(made_of)
 	@mkdir -p $(@D)
