@@ -107,14 +107,16 @@ def test_channels_open_and_close_while_keys_change(rekeying) -> None:
     ):
         load.settimeout(4 * DEADLINE)
         reader = Worker(receive_digest, load)
-        for number in range(60):
+        number = 0
+        while number < 60 or gateway.stats.rekeys < 20:
+            number += 1
             with gateway.open_channel("direct-tcpip", target.address) as channel:
                 channel.settimeout(4 * DEADLINE)
                 channel.sendall(b"%d" % number)
                 channel.shutdown(socket.SHUT_WR)
                 assert recv_all(channel) == b"%d" % number
         done.set()
-        assert reader.result()[0] > 20 * MEGABYTE, "too little data to rekey often"
+        reader.result()
 
 
 # --- No accepted data is lost -----------------------------------------------------------
