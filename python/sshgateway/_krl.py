@@ -41,7 +41,7 @@ _LARGEST_BITMAP = 16384 // 8  # bytes; SSHBUF_MAX_BIGNUM of sshbuf.h
 class Subject:
     """A key that a list may revoke: the presented one, or that of its authority."""
 
-    #: What a reason calls it.
+    #: Its name in a reason.
     name: str
     #: The canonical encoding.
     key: bytes

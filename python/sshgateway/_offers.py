@@ -14,8 +14,9 @@ from sshgateway import _core
 from sshgateway._known_hosts_lines import matches_pattern
 from sshgateway._messages import config_invalid
 from sshgateway._public_keys import CERTIFICATE
+from sshgateway.known_hosts import Known
 
-__all__ = ["KEYWORDS", "USUAL", "Known", "Names", "Offers", "of_config"]
+__all__ = ["KEYWORDS", "USUAL", "Names", "Offers", "of_config"]
 
 #: A list of names: several, or one text in the syntax of ssh_config(5).
 Names = str | Sequence[str]
@@ -80,18 +81,6 @@ class Offers:
             or (known.has_authority and name.endswith(CERTIFICATE))
         ]
         return tuple(dict.fromkeys([*first, *offer]))
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a host before it presents a key."""
-
-    #: The types of its known keys.
-    types: tuple[str, ...] = ()
-    #: True if a certification authority is known for it.
-    has_authority: bool = False
-    #: True if keys are revoked for it, among which may be that of an authority.
-    has_revoked: bool = False
 
 
 def _type_of(algorithm: str) -> str:

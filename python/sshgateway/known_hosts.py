@@ -50,7 +50,6 @@ from sshgateway._known_hosts_lines import (
     hash_of,
     lines_in,
 )
-from sshgateway._offers import Known
 from sshgateway._public_keys import (
     fingerprint,
     key_type,
@@ -62,6 +61,7 @@ from sshgateway._public_keys import (
 __all__ = [
     "Certificate",
     "Entry",
+    "Known",
     "KnownHosts",
     "Unreadable",
     "Verdict",
@@ -175,6 +175,18 @@ class Verdict:
         return self.entries[0] if is_trusted else None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The part of the files that matters before a host presents a key."""
+
+    #: The types of its known keys.
+    types: tuple[str, ...] = ()
+    #: True if a certification authority is known for it.
+    has_authority: bool = False
+    #: True if keys are revoked for it, among which may be that of an authority.
+    has_revoked: bool = False
+
+
 @dataclass(slots=True)
 class _Found:
     """The lines of all files for one name."""
@@ -239,8 +251,8 @@ class KnownHosts:
         return list(self.known(name).types)
 
     def known(self, name: str, more: Sequence[tuple[str, bytes]] = ()) -> Known:
-        """Return what is known of a host before it presents a key, so that a server with several
-        keys can be asked for a known one.
+        """Return the types of the known keys of a host, so that a server with several keys can be
+        asked for a known one.
 
         - name (str): the result of ``lookup_name()``.
         - more: further files, each as (name, contents).

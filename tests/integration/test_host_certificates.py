@@ -92,7 +92,7 @@ CASES: dict[str, tuple[list[str], str]] = {
 
 
 #: Key revocation lists: the options of the certificate, whose authority is named (None: any), and
-#: what is revoked.
+#: the line of ssh-keygen's specification.
 LISTS: dict[str, tuple[list[str], str | None, str]] = {
     "serial number": (["-z", "5"], "ca", "serial: 5"),
     "another serial number": (["-z", "5"], "ca", "serial: 6"),

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from sshgateway import ConfigError, Gateway
-from sshgateway._offers import KEYWORDS, USUAL, Known, Offers, of_config
+from sshgateway._offers import KEYWORDS, USUAL, Offers, of_config
+from sshgateway.known_hosts import Known
 
 MACS = USUAL["macs"]
 FIRST, SECOND = MACS[:2]
