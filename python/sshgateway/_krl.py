@@ -253,8 +253,12 @@ def _serial_bitmap(section: bytes, certificate: Certificate | None) -> str | Non
     offset, bitmap = reader.uint64(), reader.string()
     reader.end()
     # As sshbuf_get_bignum2_bytes_direct(), which reads the bitmap as a positive integer.
-    if bitmap[:1] >= b"\x80" or len(bitmap) > _LARGEST_BITMAP + (bitmap[:1] == b"\0"):
-        raise _invalid("a bitmap of serial numbers is invalid")
+    # ssh-keygen writes longer ones for thousands of serial numbers with small gaps. ssh(1)
+    # refuses these lists too.
+    if len(bitmap) > _LARGEST_BITMAP + (bitmap[:1] == b"\0"):
+        raise _invalid(f"a bitmap of serial numbers has more than {8 * _LARGEST_BITMAP} bits")
+    if bitmap[:1] >= b"\x80":
+        raise _invalid("a bitmap of serial numbers is negative")
     bits = int.from_bytes(bitmap)
     if offset + max(bits.bit_length() - 1, 0) > _LARGEST_SERIAL or (offset == 0 and bits & 1):
         raise _invalid("a bitmap has an invalid serial number")
@@ -263,8 +267,8 @@ def _serial_bitmap(section: bytes, certificate: Certificate | None) -> str | Non
 
 
 def _by_serial(certificate: Certificate | None, is_listed: object) -> str | None:
-    # Number 0 is that of an authority that does not number its certificates.
-    if certificate is None or not is_listed or certificate.serial == 0:
+    # Number 0 is that of an authority that does not number its certificates. No list has it.
+    if certificate is None or not is_listed:
         return None
     return f"its serial number {certificate.serial} is revoked"
 

@@ -302,7 +302,17 @@ def test_every_other_byte_gives_a_verdict(monkeypatch, keys: Keys) -> None:
         (krl_of(certificates_of(b"", section(0x39, string(b"x"), b"\2", string(b"")))), "'x'"),
         (krl_of(section(3, string(bytes(21)))), "another length"),
         (krl_of(certificates_of(b"", section(0x22, u64(2**64 - 1), string(b"\2")))), "bitmap"),
+        (krl_of(certificates_of(b"", section(0x22, u64(0), string(b"\3")))), "serial number"),
+        (krl_of(certificates_of(b"", section(0x22, u64(1), string(b"\x80")))), "negative"),
+        (krl_of(certificates_of(b"", section(0x22, u64(1), string(b"\1" * 2049)))), "16384"),
+        (krl_of(certificates_of(b"", section(0x20, u64(1), u64(0)))), "serial number 0"),
+        (krl_of(certificates_of(b"", section(0x20, u64(1)[:7]))), "truncated"),
+        (krl_of(certificates_of(b"", section(0x21, u64(0), u64(5)))), "range"),
+        (krl_of(certificates_of(b"", section(0x21, u64(6), u64(5)))), "range"),
+        (krl_of(certificates_of(b"", section(0x21, u64(6), u64(7), b"\0"))), "bytes at its end"),
         (krl_of(certificates_of(b"key")), "certification authority"),
+        (krl_of(section(5, string(bytes(32)), b"\0")), "another length"),
+        (krl_of() + b"\2", "in the middle"),
     ],
 )
 def test_an_invalid_list_revokes_every_key(tmp_path, keys, data: bytes, words: str) -> None:
@@ -312,6 +322,7 @@ def test_an_invalid_list_revokes_every_key(tmp_path, keys, data: bytes, words: s
     assert result is not None
     assert (result.is_unreadable, result.errno) == (True, errno.EINVAL)
     assert words in result.reason
+    assert query_krl(krl, [keys.plain[0]]) is None
     assert "key revocation list" in result.reason
 
 
