@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import _files
+from sshgateway import _canonical_keys, _files, _krl
 from sshgateway._certificates import Certificate
 from sshgateway._krl import MAGIC
 from sshgateway._public_keys import fingerprint, line_of
@@ -311,7 +311,7 @@ def test_every_other_byte_gives_a_verdict(monkeypatch, keys: Keys) -> None:
         (krl_of(certificates_of(b"", section(0x21, u64(6), u64(5)))), "range"),
         (krl_of(certificates_of(b"", section(0x21, u64(6), u64(7), b"\0"))), "bytes at its end"),
         (krl_of(certificates_of(b"key")), "certification authority"),
-        (krl_of(section(5, string(bytes(32)), b"\0")), "another length"),
+        (krl_of(section(5, string(bytes(32)), b"\1")), "another length"),
         (krl_of() + b"\2", "in the middle"),
     ],
 )
@@ -324,6 +324,61 @@ def test_an_invalid_list_revokes_every_key(tmp_path, keys, data: bytes, words: s
     assert words in result.reason
     assert query_krl(krl, [keys.plain[0]]) is None
     assert "key revocation list" in result.reason
+
+
+def test_the_longest_bitmap(tmp_path: Path, keys: Keys) -> None:
+    krl = tmp_path / "krl"
+    bitmap = section(0x22, u64(1), string(b"\0" + b"\xff" * 2048))
+    krl.write_bytes(krl_of(certificates_of(b"", bitmap)))
+    assert assert_as_ssh_keygen(krl, keys.certificates[:3]) == [False, True, True]
+
+
+def test_a_certificate_in_place_of_an_authority_has_no_effect(tmp_path: Path, keys) -> None:
+    """Even a certificate of the key of the authority."""
+    ca, krl = keys.authorities[0], tmp_path / "krl"
+    for authority, expected in [(sign(ca, ca, "self"), [False, False]), (ca, [False, True])]:
+        krl.write_bytes(krl_of(certificates_of(blob_of(authority), section(0x20, u64(1)))))
+        assert assert_as_ssh_keygen(krl, keys.certificates[:2]) == expected
+
+
+def test_the_certified_key_is_no_authority(tmp_path: Path, keys: Keys) -> None:
+    certificate, krl = keys.certificates[1], tmp_path / "krl"
+    key = Certificate.parse(blob_of(certificate)).key
+    krl.write_bytes(krl_of(certificates_of(key, section(0x20, u64(1)))))
+    assert assert_as_ssh_keygen(krl, [certificate]) == [False]
+
+
+def test_an_authority_in_another_encoding(tmp_path: Path, keys: Keys) -> None:
+    krl, verdicts = tmp_path / "krl", []
+    for authority in keys.authorities:
+        for encoding in other_encodings(authority):
+            krl.write_bytes(krl_of(certificates_of(encoding, section(0x20, u64(1)))))
+            verdicts.append(assert_as_ssh_keygen(krl, keys.certificates))
+    assert None in verdicts
+    assert any(verdict and True in verdict for verdict in verdicts)  # zeros before an integer
+
+
+@pytest.mark.parametrize("name", ["nistp256", "nistp384", "nistp521"])
+def test_the_points_of_a_curve(tmp_path: Path, keys: Keys, name: str) -> None:
+    """Those that OpenSSH refuses as the key of an authority: near the ends of the coordinates."""
+    curve = _canonical_keys._CURVES[name.encode()]
+    verdicts = []
+    for first in (1, 2 ** (curve.order.bit_length() - 2), curve.order - 1, curve.prime - 50):
+        for x in range(first, min(first + 20, curve.prime)):
+            y = curve.root(curve.y_squared(x), 0)
+            point = b"\4" + x.to_bytes(curve.size) + y.to_bytes(curve.size)
+            key = b"".join(map(string, (b"ecdsa-sha2-" + name.encode(), name.encode(), point)))
+            (tmp_path / "krl").write_bytes(krl_of(certificates_of(key)))
+            verdicts.append(assert_as_ssh_keygen(tmp_path / "krl", keys.plain[:1]))
+    assert None in verdicts
+    assert [False] in verdicts
+
+
+def test_a_fingerprint_is_found_at_its_place_only() -> None:
+    data = b"ab" + b"xa" + b"bx"
+    assert _krl._is_at_multiple(data, b"ab", 2)
+    assert not _krl._is_at_multiple(data, b"bx", 3)
+    assert not _krl._is_at_multiple(data[1:], b"ab", 3)
 
 
 def test_an_extension_that_is_not_critical_is_ignored(tmp_path: Path, keys: Keys) -> None:
