@@ -7,19 +7,26 @@ The decisions are those of verify_host_key() and check_host_key() in OpenSSH's s
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
-from collections.abc import Callable, Sequence
+import os
+import pwd
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sshgateway import _known_hosts_command
 from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS
 from sshgateway._deadline import Deadline
-from sshgateway._messages import PresentedKey
+from sshgateway._known_hosts_command import Invocation
+from sshgateway._messages import PresentedKey, gateway_not_opened
 from sshgateway._offers import Offers
 from sshgateway._public_keys import fingerprint, key_type_or_unknown, plain_key
 from sshgateway._revocation import RevokedKeys
+from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import KnownHosts, Verdict
 
-__all__ = ["STRICT", "HostKeyPolicy"]
+__all__ = ["STRICT", "HostKeyPolicy", "tokens_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +38,30 @@ _MOST_QUESTIONS = 10
 
 #: Asks a person; returns the answer, or None without one.
 Ask = Callable[[str], str | None]
+
+
+def tokens_of(host: str, port: int, user: str, alias: str | None) -> dict[str, str]:
+    """Return the tokens about a connection (ssh_config(5), TOKENS).
+
+    A Gateway has no other name for its host, so %n is the host. %j is empty, because a Gateway
+    does not know the names of the gateways before it.
+    """
+    here, me = socket.gethostname(), pwd.getpwuid(os.getuid())
+    connection = f"{here}{host}{port}{user}".encode("utf-8", "surrogateescape")
+    return {
+        "C": hashlib.sha1(connection).hexdigest(),
+        "d": me.pw_dir,
+        "h": host,
+        "i": str(me.pw_uid),
+        "j": "",
+        "k": alias or host,
+        "L": here.partition(".")[0],
+        "l": here,
+        "n": host,
+        "p": str(port),
+        "r": user,
+        "u": me.pw_name,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +83,18 @@ class HostKeyPolicy:
     #: Hide the names of new keys, as HashKnownHosts of ssh_config(5).
     hashes_names: bool = False
     ca_signature_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS
-    _more: list[tuple[str, bytes]] = field(default_factory=list)
+    #: KnownHostsCommand of ssh_config(5); None if there is none.
+    command: str | None = None
+    #: The values of its tokens about the connection, by the letters.
+    tokens: Mapping[str, str] = field(default_factory=dict)
 
-    def algorithms(self, offers: Offers) -> tuple[str, ...]:
-        """Return the host key algorithms to offer, the preferred one first."""
-        known = self.known_hosts.known(self.name, self._more)
+    def algorithms(self, offers: Offers, deadline: Deadline) -> tuple[str, ...]:
+        """Return the host key algorithms to offer, the preferred one first.
+
+        Raises GatewayError, TimeoutError and ConfigError if KnownHostsCommand fails.
+        """
+        more = self._printed("ORDER", None, deadline)
+        known = self.known_hosts.known(self.name, more)
         if self.revoked.paths:
             known = dataclasses.replace(known, has_revoked=True)
         return offers.host_keys(known)
@@ -65,11 +103,17 @@ class HostKeyPolicy:
         """Check the host key, or the host certificate, that the server has presented.
 
         Returns the verdict. If its state is "changed", the connection may be intercepted: "no"
-        accepts the key, but no password must be sent then, as in OpenSSH. Raises HostKeyError.
+        accepts the key, but no password must be sent then, as in OpenSSH.
+
+        Raises HostKeyError, and GatewayError, TimeoutError and ConfigError if KnownHostsCommand
+        fails.
         """
         self._check_revoked(key)
         verdict = self.known_hosts.check(
-            self.name, key, more=self._more, ca_signature_algorithms=self.ca_signature_algorithms
+            self.name,
+            key,
+            more=self._printed("HOSTNAME", key, deadline),
+            ca_signature_algorithms=self.ca_signature_algorithms,
         )
         plain = key if verdict.certificate is None else verdict.certificate.key
         _log.debug(
@@ -85,6 +129,28 @@ class HostKeyPolicy:
         for note in verdict.notes:
             _log.info("gateway %s: %s", self.gateway, note)
         return verdict
+
+    def _printed(
+        self, invocation: Invocation, key: bytes | None, deadline: Deadline
+    ) -> list[tuple[str, bytes]]:
+        """Return the lines that KnownHostsCommand prints, as a file for KnownHosts."""
+        if self.command is None:
+            return []
+        try:
+            printed = _known_hosts_command.run(
+                self.command,
+                invocation=invocation,
+                host=self.name,
+                tokens=self.tokens,
+                key=key,
+                timeout=deadline.left(),
+            )
+        except (ConfigError, TimeoutError):
+            raise
+        except OSError as error:
+            words = f"its host key cannot be checked: {error.args[1]}"
+            raise gateway_not_opened(self.gateway, error.errno or 0, words) from None
+        return [("KnownHostsCommand", printed)]
 
     def _check_revoked(self, key: bytes) -> None:
         revocation = self.revoked.check(key)

@@ -30,7 +30,7 @@ from sshgateway._connectors import (
     TcpConnector,
 )
 from sshgateway._deadline import Deadline
-from sshgateway._host_key_policy import STRICT, HostKeyPolicy
+from sshgateway._host_key_policy import STRICT, HostKeyPolicy, tokens_of
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._kexinit import Hello, is_busy, missing_algorithm
 from sshgateway._messages import SessionFailed
@@ -108,6 +108,9 @@ class Gateway:
     - revoked_host_keys (path or sequence of paths): files with the public keys that are refused,
       each a text or a key revocation list, as RevokedHostKeys of ssh_config(5). Every key is
       refused while one of them cannot be read. Default: none.
+    - known_hosts_command (str): a program with arguments that prints further lines of a
+      known_hosts file, as KnownHostsCommand of ssh_config(5). It runs twice for each
+      connection, before and after the host key arrives. Default: none.
     - host_key_alias (str): the name to look up in them, as HostKeyAlias of ssh_config(5).
       Default: the host, with the port if it is not 22.
     - strict_host_key_checking (str): "yes" refuses unknown and changed keys; "ask" asks by
@@ -182,6 +185,7 @@ class Gateway:
         banner: Callable[[str], object] | None = None,
         known_hosts: Sequence[_Path] | None = None,
         revoked_host_keys: _Path | Sequence[_Path] = (),
+        known_hosts_command: str | None = None,
         host_key_alias: str | None = None,
         strict_host_key_checking: str = "yes",
         hash_known_hosts: bool = False,
@@ -250,6 +254,10 @@ class Gateway:
             self._ask_about_host_key if prompt is not None else None,
             hash_known_hosts,
             ca_signature_algorithms,
+            known_hosts_command,
+            {}
+            if known_hosts_command is None
+            else tokens_of(self.hostname, self.port, self.username, host_key_alias),
         )
         self._connector: Connector = TcpConnector()
         if sock is not None:
@@ -483,7 +491,7 @@ class Gateway:
     def _shake_hands(self, session: _core.Session, deadline: Deadline) -> Verdict:
         """Exchange versions and keys, then check the host key, before any secret is sent."""
         offers = self._offers
-        host_keys = self._host_keys.algorithms(offers)
+        host_keys = self._host_keys.algorithms(offers, deadline)
         try:
             session.handshake(
                 ",".join(offers.kex),

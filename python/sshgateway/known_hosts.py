@@ -201,8 +201,10 @@ class _Found:
 class _LookUp:
     """The lines for a name, and for the same host without its port."""
 
-    def __init__(self, name: str, files: Sequence[tuple[str, bytes]]) -> None:
-        self.found = _find(name, files)
+    def __init__(
+        self, name: str, files: Sequence[tuple[str, bytes]], more: Sequence[tuple[str, bytes]]
+    ) -> None:
+        self.found = _find(name, [*files, *more])
         self.bare = _without_port(name)
         self.of_host = _Found() if self.bare is None else _find(self.bare, files)
         #: The name that a certificate must list, which has no port.
@@ -255,10 +257,10 @@ class KnownHosts:
         asked for a known one.
 
         - name (str): the result of ``lookup_name()``.
-        - more: further files, each as (name, contents).
+        - more: further files, each as (name, contents), for this name only.
         """
         files, _ = self._read()  # check() refuses the key if a file cannot be read
-        looked = _LookUp(name, [*files, *more])
+        looked = _LookUp(name, files, more)
         revoked = {material_of(entry.key) for entry in looked.found.marked(REVOKED)}
         types = [
             entry.key_type
@@ -282,7 +284,7 @@ class KnownHosts:
         - name (str): the result of ``lookup_name()``.
         - key (bytes): the public key blob (RFC 4253 section 6.6), or a host certificate whose
           signature has been verified.
-        - more: further files, each as (name, contents).
+        - more: further files, each as (name, contents), for this name only.
         - ca_signature_algorithms: as CASignatureAlgorithms of ssh_config(5).
 
         A certificate that does not count is checked as the plain key that it holds.
@@ -290,7 +292,7 @@ class KnownHosts:
         Returns a Verdict. It raises nothing if a file cannot be read: see "unreadable".
         """
         files, unreadable = self._read()
-        looked = _LookUp(name, [*files, *more])
+        looked = _LookUp(name, files, more)
         certificate = certificate_in(key)
         plain = key if certificate is None else certificate.key
         signer = () if certificate is None else (certificate.authority,)

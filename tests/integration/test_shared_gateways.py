@@ -94,6 +94,7 @@ OTHERS = {
     "known hosts": {"known_hosts": ["/x"]},
     "no known hosts": {"known_hosts": []},
     "revoked keys": {"revoked_host_keys": "/x"},
+    "command": {"known_hosts_command": "/bin/cat x"},
     "alias": {"host_key_alias": "x"},
     "strictness": {"strict_host_key_checking": "no"},
     "hashed names": {"hash_known_hosts": True},
