@@ -131,11 +131,12 @@ find_mac(const char *name, const LIBSSH2_CRYPT_METHOD *cipher)
     return *methods;
 }
 
+/* Set the methods of one direction. libssh2 keeps or frees the three keys. */
 HELPER void
-set_cipher(LIBSSH2_SESSION *session, libssh2_endpoint_data *end,
-           const char *cipher, const char *mac, int encrypt)
+set_keys(LIBSSH2_SESSION *session, libssh2_endpoint_data *end,
+         const char *cipher, const char *mac, int encrypt, unsigned char *iv,
+         unsigned char *key, unsigned char *mac_key)
 {
-    unsigned char *iv = new_key(session), *key = new_key(session);
     int free_iv = 0, free_key = 0;
 
     end->crypt = find_cipher(cipher);
@@ -145,17 +146,23 @@ set_cipher(LIBSSH2_SESSION *session, libssh2_endpoint_data *end,
              0);
     LIBSSH2_FREE(session, iv);
     LIBSSH2_FREE(session, key);
-    key = new_key(session);
+    free_key = 1;
     if (end->mac->init != NULL) {
-        end->mac->init(session, key, &free_key, &end->mac_abstract);
-    }
-    else {
-        free_key = 1;
+        free_key = 0;
+        end->mac->init(session, mac_key, &free_key, &end->mac_abstract);
     }
     if (free_key) {
-        LIBSSH2_FREE(session, key);
+        LIBSSH2_FREE(session, mac_key);
     }
     session->state = LIBSSH2_STATE_NEWKEYS | LIBSSH2_STATE_AUTHENTICATED;
+}
+
+HELPER void
+set_cipher(LIBSSH2_SESSION *session, libssh2_endpoint_data *end,
+           const char *cipher, const char *mac, int encrypt)
+{
+    set_keys(session, end, cipher, mac, encrypt, new_key(session),
+             new_key(session), new_key(session));
 }
 
 /* ---- Messages that `theirs` receives ---------------------------------- */
@@ -225,6 +232,19 @@ pair_open_plain(struct pair *pair)
     side_open(&pair->ours, &pair->wires[0], &pair->wires[1]);
     side_open(&pair->theirs, &pair->wires[1], &pair->wires[0]);
     tapped = pair->theirs.session;
+}
+
+/* Open a pair in which `ours` has read the banner of `theirs`. */
+HELPER void
+pair_open_with_banner(struct pair *pair)
+{
+    static const char banner[] = "SSH-2.0-theirs";
+
+    pair_open_plain(pair);
+    pair->ours.session->remote.banner = LIBSSH2_ALLOC(pair->ours.session,
+                                                      sizeof(banner));
+    CHECK(pair->ours.session->remote.banner != NULL);
+    memcpy(pair->ours.session->remote.banner, banner, sizeof(banner));
 }
 
 /* Open a pair in the state after authentication. `ours` encrypts with the
@@ -313,6 +333,20 @@ say_kexinit(struct pair *pair, const char *methods, const char *cipher,
             const char *mac)
 {
     say_kexinit_with(pair, methods, "ssh-ed25519", cipher, mac);
+}
+
+/* Continue the first key exchange of `ours`; returns its last result. */
+HELPER int
+exchange_keys(struct pair *pair)
+{
+    LIBSSH2_SESSION *session = pair->ours.session;
+    int rc;
+
+    do {
+        rc = _libssh2_kex_exchange(session, 0, &session->startup_key_state);
+    } while (rc == LIBSSH2_ERROR_EAGAIN && pair->ours.out->room != 1
+             && pair->ours.in->start != pair->ours.in->end);
+    return rc;
 }
 
 /* Read all packets that have arrived at that side; returns the last result.
