@@ -7,8 +7,9 @@
  * authority and what the other bytes are (enum mode).  The keys are new in
  * each process, so only MODE_CERTIFICATE depends on keys of the corpus.
  *
- * The target demands that a certificate or a signature that is accepted is
- * accepted no longer after any change.
+ * The target demands that an accepted certificate has the format of
+ * PROTOCOL.certkeys, and that an accepted certificate or signature is accepted
+ * no longer after any change.
  *
  * It needs the insides of the pinned libssh2, and is not built without it.
  */
@@ -101,6 +102,68 @@ accepts_signature(LIBSSH2_SESSION *session, const unsigned char *data,
     return rc == 0;
 }
 
+/* ---- The format ------------------------------------------------------- */
+
+struct reader {
+    const unsigned char *at, *end;
+};
+
+static struct reader
+take(struct reader *from, size_t n)
+{
+    struct reader taken = {from->at, from->at + n};
+
+    demand(n <= (size_t)(from->end - from->at), "a field within the others");
+    from->at += n;
+    return taken;
+}
+
+static uint32_t
+take_u32(struct reader *from)
+{
+    return _libssh2_ntohu32(take(from, 4).at);
+}
+
+static struct reader
+take_string(struct reader *from)
+{
+    return take(from, take_u32(from));
+}
+
+/* Take a string that is a list of groups of so many strings. */
+static void
+take_list(struct reader *from, int group)
+{
+    struct reader list = take_string(from);
+
+    while (list.at != list.end) {
+        for (int i = 0; i < group; i++) {
+            take_string(&list);
+        }
+    }
+}
+
+static void
+demand_format(const struct message *cert, enum kind kind)
+{
+    struct reader reader = {cert->data, cert->data + cert->n};
+
+    for (int i = 0; i < (kind == ED25519 ? 3 : 4); i++) {
+        take_string(&reader); /* type, nonce, and the fields of the key */
+    }
+    take(&reader, 8); /* serial */
+    demand(take_u32(&reader) == 2, "a host certificate");
+    take_string(&reader); /* key id */
+    take_list(&reader, 1);
+    take(&reader, 16); /* validity */
+    take_list(&reader, 2);
+    take_list(&reader, 2);
+    take_string(&reader);  /* reserved */
+    take_list(&reader, 1); /* the authority's key */
+    take_string(&reader);  /* signature */
+    demand(reader.at == reader.end, "the end after the signature");
+}
+
 /* ---- Inputs ----------------------------------------------------------- */
 
 /* Apply edits: an offset of two bytes, the number of bytes to delete there,
@@ -156,8 +219,8 @@ sign_fields(struct message *cert, enum kind authority)
 }
 
 static void
-run_certificate(LIBSSH2_SESSION *session, const uint8_t *data, size_t n,
-                int authority)
+run_certificate(LIBSSH2_SESSION *session, enum kind kind, const uint8_t *data,
+                size_t n, int authority)
 {
     static struct message cert;
 
@@ -167,6 +230,7 @@ run_certificate(LIBSSH2_SESSION *session, const uint8_t *data, size_t n,
         sign_fields(&cert, (enum kind)authority);
     }
     if (accepts(session, cert.data, cert.n)) {
+        demand_format(&cert, kind);
         spoil(session, &cert, n > 0 ? data[n / 2] + n : 0);
     }
 }
@@ -212,10 +276,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     session = begin(choice);
     switch ((enum mode)(data[1] % 4)) {
     case MODE_CERTIFICATE:
-        run_certificate(session, data + HEAD, n - HEAD, -1);
+        run_certificate(session, choices[choice].kind, data + HEAD, n - HEAD,
+                        -1);
         break;
     case MODE_FIELDS:
-        run_certificate(session, data + HEAD, n - HEAD, (int)authority);
+        run_certificate(session, choices[choice].kind, data + HEAD, n - HEAD,
+                        (int)authority);
         break;
     case MODE_EDIT:
         run_edit(session, &certificates[choice][authority], data + HEAD,
