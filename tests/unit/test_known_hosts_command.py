@@ -176,6 +176,19 @@ def test_the_output_is_returned(script: Path) -> None:
     assert run_script(script, "head -c 300000 /dev/zero", None) == bytes(300000)
 
 
+def test_the_input_is_empty(script: Path) -> None:
+    before, (reader, writer) = os.dup(0), os.pipe()
+    os.write(writer, b"input\n")
+    os.close(writer)
+    os.dup2(reader, 0)
+    try:
+        assert run_script(script, "cat; readlink /proc/self/fd/0") == b"/dev/null\n"
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(reader)
+
+
 def test_the_environment_and_stderr_are_ours(script: Path, monkeypatch, capfd) -> None:
     monkeypatch.setenv("SSHGATEWAY_TEST", "value")
     assert run_script(script, 'echo "$SSHGATEWAY_TEST"; echo words >&2') == b"value\n"

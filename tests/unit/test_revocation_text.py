@@ -61,6 +61,20 @@ def with_a_byte(line: str) -> str:
     return f"{kind} {base64.b64encode(base64.b64decode(key) + bytes(1)).decode()}"
 
 
+def with_other_bits(line: str) -> str:
+    """The base64 text with bits behind the last byte, which decoders may ignore."""
+    text = line.rstrip("= ")
+    assert text[-1] in "AQgw", "no two characters of padding"
+    return text[:-1] + chr(ord(text[-1]) + 1) + line[len(text) :]
+
+
+def without_authority(host: Host) -> str:
+    """A certificate with an authority whose key is not a point of its curve."""
+    ca = blob_of(host.ca)
+    changed = ca[:-1] + bytes([ca[-1] ^ 1])
+    return line_of(blob_of(host.other_certificate).replace(ca, changed))
+
+
 Text = Callable[[Host], str]
 
 #: A text, whether it revokes the plain key, and whether it revokes the certificate.
@@ -83,6 +97,8 @@ TEXTS: dict[str, tuple[Text, bool, bool]] = {
     "only a type": (lambda host: "ssh-ed25519\n", True, True),
     "a type and a blank": (lambda host: "ssh-ed25519 \n", True, True),
     "broken base64": (lambda host: f"{host.line('other').rstrip()}=", True, True),
+    "other bits behind base64": (lambda host: with_other_bits(host.line("other")), True, True),
+    "a certificate of no authority": (without_authority, True, True),
     "a truncated key": (lambda host: host.line("other")[:-4], True, True),
     "broken, behind the key": (lambda host: f"{host.line('key')}\nbroken", True, True),
     "an unknown type": (lambda host: host.line("other").replace("p384", "p385", 1), True, True),
