@@ -83,7 +83,7 @@ class RevokedKeys:
         try:
             presented = Presented.of(key)
         except ValueError as error:
-            reason = f"the host key cannot be looked up: {error}"
+            reason = f"the host key cannot be looked up ({error})"
             return Revocation(self.paths[0], reason, errno=errno.EINVAL)
         results = [_check_file(path, presented) for path in self.paths]
         found = [result for result in results if result is not None]
