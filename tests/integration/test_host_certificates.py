@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sshgateway import HostKeyError, build_info
-from support import gateways
+from support import fresh, gateways
 from support.host_certificates import (
     KINDS,
     Key,
@@ -393,3 +396,41 @@ def test_host_key_algorithms_without_certificates_request_none(site, known) -> N
     with serving(site.host, sign(site.host, site.ca, "-n", HOST)) as sshd:
         error = refused(sshd, known, host_key_algorithms="-*-cert-v01@openssh.com")
     assert "presented no host certificate" in error.facts
+
+
+def test_route_shows_the_authority(site, known, tmp_path) -> None:
+    with serving(site.host, sign(site.host, site.ca, "-n", HOST, "-z", "7")) as sshd:
+        known.write_text(
+            lines((A_CA, "*", site.ca.public), (f"[{HOST}]:{sshd.port}", site.other.public))
+        )
+        config = tmp_path / "ssh_config"
+        text = sshd.ssh_config.read_text().replace("sshd\n", "gate\n", 1)
+        text = re.sub(r"HostName .*", f"HostName {HOST}", text)
+        text = re.sub(r"UserKnownHostsFile .*", f"UserKnownHostsFile {known}", text)
+        target = f"Host target\nHostName 127.0.0.1\nPort {sshd.port}\nProxyJump gate\n"
+        config.write_text(target + text)
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "sshgateway",
+            "route",
+            "-F",
+            config,
+            "--try",
+        ]
+        shown = subprocess.run(
+            [*command, "target"], capture_output=True, text=True, env=fresh.environment()
+        )
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        said = " ".join(shown.stdout.split())
+        assert "+ certified by CA ssh-ed25519 SHA256:" in said
+        assert f"({known}:1): key ID 'an id', serial 7, valid forever, for {HOST}" in said
+        assert f"+ note {known}:2 has an old ssh-ed25519 key of this host" in said
+        machine = subprocess.run(
+            [*command, "--json", "target"], capture_output=True, text=True, env=fresh.environment()
+        )
+    (hop,) = json.loads(machine.stdout)["hops"]
+    assert hop["tried"]["certificate"]["serial"] == 7
+    assert hop["tried"]["certificate"]["ca_line"] == f"{known}:1"
