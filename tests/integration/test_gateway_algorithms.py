@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from sshgateway import GatewayError, build_info
-from support import gateways
+from support import gateways, peers, scripted
 from support.sshd import PrivateSshd
 
 LISTS = {"kex": "kex", "ciphers": "cipher", "macs": "mac", "host_key_algorithms": "host_key"}
@@ -79,3 +79,49 @@ def test_the_error_names_what_was_offered(keyword, theirs, options, words) -> No
     assert f"offers {theirs}" in str(caught.value)
     (ours,) = options.values()
     assert f"offers {ours}" in str(caught.value)
+
+
+# --- The exchange that withstands quantum computers ---------------------------------------
+
+MLKEM = "mlkem768x25519-sha256"
+needs_mlkem = pytest.mark.skipif(
+    MLKEM not in build_info()["kex"], reason="needs the pinned libssh2 and OpenSSL 3.5"
+)
+
+
+@needs_mlkem
+def test_the_post_quantum_exchange_is_preferred() -> None:
+    assert build_info()["kex"][0] == MLKEM
+    theirs = subprocess.run(["ssh", "-Q", "kex"], capture_output=True, text=True, check=True)
+    if MLKEM not in theirs.stdout.split():
+        pytest.skip("this OpenSSH has no ML-KEM")
+    with PrivateSshd() as sshd, gateways.to(sshd) as gateway:
+        assert gateway.methods["kex"] == gateway.stats.kex == MLKEM
+
+
+@needs_mlkem
+def test_the_post_quantum_exchange_with_paramiko(sshd) -> None:
+    paramiko = pytest.importorskip("paramiko")
+    if MLKEM not in paramiko.Transport._preferred_kex:
+        pytest.skip("this Paramiko has no ML-KEM")
+    options = {"kex": [MLKEM], "password": "x", "strict_host_key_checking": "no"}
+    with (
+        scripted.ParamikoServer(sshd, methods="password", password="x") as server,
+        server.gateway(**options) as gateway,
+    ):
+        assert gateway.methods["kex"] == MLKEM
+
+
+@needs_mlkem
+def test_the_post_quantum_exchange_with_asyncssh() -> None:
+    peers.skip_without(peers.AsyncsshServer)
+    with peers.AsyncsshServer() as server:
+        gateway = gateways.to_address(
+            (server.host, server.port),
+            username=server.username,
+            key_filename=server.user_key,
+            strict_host_key_checking="no",
+            kex=[MLKEM],
+        )
+        with gateway:
+            assert gateway.methods["kex"] == MLKEM
