@@ -45,7 +45,7 @@ sg_status_name(enum sg_status status)
         return "OK";
 #define X(name, text)                                                         \
     case name:                                                                \
-        return #name + strlen("SG_ERR_");
+        return &(#name)[strlen("SG_ERR_")];
         SG_STATUS_LIST(X)
 #undef X
     }

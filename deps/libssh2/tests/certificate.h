@@ -143,9 +143,10 @@ struct spec {
     size_t principal_len;
     int has_options;
     enum part appended;
-    int zeros;       /* needless leading ones of mpints; see put_mpint() */
-    int has_garbage; /* the point of the key is not on the curve */
-    int point_form;  /* 0: uncompressed */
+    int zeros;        /* needless leading ones of mpints; see put_mpint() */
+    int is_shortened; /* an RSA signature has no leading zeros */
+    int has_garbage;  /* the point of the key is not on the curve */
+    int point_form;   /* 0: uncompressed */
 };
 
 /* A right certificate of a key of that kind. */
@@ -301,6 +302,9 @@ put_signature(struct message *message, enum kind kind, EVP_PKEY *key,
     else {
         memcpy(raw.data, bytes, len);
         raw.n = len;
+    }
+    if (spec->is_shortened && raw.data[0] == 0) {
+        memmove(raw.data, raw.data + 1, --raw.n);
     }
     append(spec, RAW_SIGNATURE, &raw);
     put_text(&whole, algorithm);

@@ -247,6 +247,26 @@ numbers_have_one_form(void)
     refuse_it(&spec, BAD_SIGNATURE);
 }
 
+/* One of 256 signatures begins with a zero; look for one. */
+static void
+shortened_rsa_signatures_are_refused(void)
+{
+    struct spec spec = right(ED25519, RSA_KEY);
+    size_t whole = 0;
+
+    for (size_t i = 0; cert.n >= whole && i < 256 * 12; i++) {
+        spec.n_principals = i % 256;
+        spec.principal_len = i / 256;
+        spec.is_shortened = 0;
+        accept_it(&spec);
+        whole = cert.n;
+        spec.is_shortened = 1;
+        compose(&cert, &spec);
+    }
+    CHECK_EQ(cert.n, whole - 1);
+    refuse_it(&spec, BAD_SIGNATURE);
+}
+
 static void
 names_with_a_zero_are_refused(void)
 {
@@ -470,6 +490,7 @@ main(void)
     RUN(there_are_at_most_256_principals);
     RUN(appended_bytes_are_refused);
     RUN(numbers_have_one_form);
+    RUN(shortened_rsa_signatures_are_refused);
     RUN(names_with_a_zero_are_refused);
     RUN(only_certificates_of_known_types_are_accepted);
     RUN(the_certificate_has_the_type_of_the_method);
