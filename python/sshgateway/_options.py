@@ -35,7 +35,15 @@ def with_new_names(options: Options) -> Options:
 
 
 def from_home(path: str) -> str:
-    """Expand "~" as ssh(1) does: to the home directory of the account, not to $HOME."""
-    if path == "~" or path.startswith("~/"):
-        return pwd.getpwuid(os.getuid()).pw_dir + path[1:]
-    return os.path.expanduser(path)
+    """Expand "~" as ssh(1) does: to the home directory of the account, not to $HOME.
+
+    A path of a user that does not exist stays as it is.
+    """
+    if not path.startswith("~"):
+        return path
+    user, _, rest = path[1:].partition("/")
+    try:
+        home = (pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid())).pw_dir
+    except KeyError:
+        return path
+    return f"{home}{'' if home.endswith('/') else '/'}{rest.lstrip('/')}"

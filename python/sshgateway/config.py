@@ -1,46 +1,41 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Find the hosts on the way to a target, from ssh_config(5).
 
-If ssh(1) is installed, ``ssh -G`` interprets the files. Include, Match, tokens, and the rule that
-the first value counts, are then OpenSSH's own.
+The result is that of ``ssh -G``. A reader of this package looks a host up without a process. It
+interprets the files as OpenSSH since 8.7 does: Include, Match, tokens, and the rule that the first
+value counts. If it meets a construct that it does not interpret exactly, such as Match exec or
+CanonicalizeHostname, or an error, then ``ssh -G`` answers instead, if the program ssh on PATH is
+OpenSSH 6.8 or newer. An OpenSSH before 8.7 always answers itself.
+
+Without such a program a construct of that kind raises ConfigError, which names the file, the line
+and the construct. Programs named ssh that are not OpenSSH, such as Dropbear's, are not used, with
+one UserWarning.
 
 A ProxyJump is followed as ssh(1) does. To reach the last host of the list, ssh starts a second
 ssh, and passes it the other hosts as ``-J``. A host that is reached with ``-J`` does not use the
 ProxyJump that the file has for it. Only the first host of a list is reached without ``-J``, so
 only that host may have a route of its own.
-
-Without ssh(1) Paramiko's SSHConfig reads the files. It has limits:
-
-* Include is ignored; a warning is logged.
-* Match supports host, originalhost, user, localuser, exec (with Invoke), final, canonical and
-  all. For host and user it may use a HostName or User that is set further down in the file.
-* Patterns support ``[a-c]``, and are case-sensitive. Of several ``ProxyCommand none`` in one
-  block the last counts.
-* The token %C is unknown; %l and %L are the same name.
-* A file that other users may write to is not refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import getpass
 import logging
 import os
 import re
-import shutil
-import signal
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sshgateway import _algorithms
+from sshgateway._config_ask import Found, Lookup
+from sshgateway._config_reader import File
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
-from sshgateway._messages import config_invalid, printable
-from sshgateway._options import ADDED, SEVERAL, Options, from_home, with_new_names
-from sshgateway._options_paramiko import ask_paramiko
+from sshgateway._messages import config_invalid
+from sshgateway._options import SEVERAL, Options, from_home
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
 from sshgateway.login import METHODS
@@ -55,10 +50,6 @@ SshConfig = str | os.PathLike[str] | bool | None
 
 _SYSTEM_FILE = "/etc/ssh/ssh_config"
 _MOST_HOPS = 32
-#: A port that no SSH server uses; see ``_jumps_to_itself()``. ssh(1) uses the first -p given.
-_NO_PORT = "1"
-#: A host for ``ssh -G`` that no block of a file is about.
-_ANY_HOST = "host.invalid"
 #: The defaults of IdentityFile in any version of OpenSSH, and those of Gateway.
 _DEFAULT_KEYS = re.compile(r"~/\.ssh/id_[a-z0-9_]+")
 _USUAL_KEYS = {"~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"}
@@ -68,8 +59,16 @@ _DISABLING = {
     "kbdinteractiveauthentication": "keyboard-interactive",
     "passwordauthentication": "password",
 }
+#: The keywords about algorithms, by the names of their attributes.
+_ALGORITHMS = {
+    "kex_algorithms": "kexalgorithms",
+    "ciphers": "ciphers",
+    "macs": "macs",
+    "host_key_algorithms": "hostkeyalgorithms",
+    "ca_signature_algorithms": "casignaturealgorithms",
+}
 _STRICTNESS = {
-    "yes": "yes", "true": "yes", "ask": "yes",
+    "yes": "yes", "true": "yes", "ask": "ask",
     "accept-new": "accept-new",
     "no": "no", "off": "no", "false": "no",
 }  # fmt: skip
@@ -102,8 +101,7 @@ class Host:
     identity_agent: str | None
     #: The paths of UserKnownHostsFile and of GlobalKnownHostsFile.
     known_hosts: tuple[str, ...]
-    #: StrictHostKeyChecking: "yes", "accept-new" or "no". "ask" becomes "yes", because a library
-    #: cannot ask.
+    #: StrictHostKeyChecking: "yes", "accept-new", "no" or "ask", which is the default.
     strict_host_key_checking: str
     #: HostKeyAlias.
     host_key_alias: str | None
@@ -122,6 +120,24 @@ class Host:
     number_of_password_prompts: int = 3
     #: The keywords about algorithms, such as Ciphers, that are set and not honoured.
     not_honoured: tuple[str, ...] = ()
+    #: RevokedHostKeys.
+    revoked_host_keys: tuple[str, ...] = ()
+    #: KnownHostsCommand, with its tokens not expanded; None if there is none.
+    known_hosts_command: str | None = None
+    #: KexAlgorithms, and the other keywords about algorithms, as ssh_config has them, with the
+    #: prefixes "+", "-" and "^"; None if they are not set. If ``ssh -G`` answers, the value is the
+    #: whole list, or None if it is the default of that program.
+    kex_algorithms: str | None = None
+    #: Ciphers.
+    ciphers: str | None = None
+    #: MACs.
+    macs: str | None = None
+    #: HostKeyAlgorithms.
+    host_key_algorithms: str | None = None
+    #: CASignatureAlgorithms.
+    ca_signature_algorithms: str | None = None
+    #: HashKnownHosts.
+    hash_known_hosts: bool = False
 
     def __str__(self) -> str:
         return format_host(self.user, self.hostname, self.port)
@@ -142,6 +158,8 @@ class Host:
             )
         _algorithms.warn_once(self.not_honoured, self.name)
         files = self.identity_files
+        # Gateway cannot ask about a key that is not known, so "ask" refuses the key.
+        strict = self.strict_host_key_checking
         return {
             "hostname": self.hostname,
             "port": self.port,
@@ -155,7 +173,7 @@ class Host:
             "number_of_password_prompts": self.number_of_password_prompts,
             "known_hosts": self.known_hosts,
             "host_key_alias": self.host_key_alias,
-            "strict_host_key_checking": self.strict_host_key_checking,
+            "strict_host_key_checking": "yes" if strict == "ask" else strict,
             "timeout": self.connect_timeout,
             "server_alive_interval": self.server_alive_interval,
             "server_alive_count_max": self.server_alive_count_max,
@@ -179,9 +197,9 @@ class Host:
         Raises ConfigError if *text* holds a token whose value OpenSSH refuses.
         """
         if "%h" in text:
-            check_host(self.hostname, "HostName")
+            check_host(self.hostname, "HostName", slash=True)
         if "%k" in text and self.host_key_alias:
-            check_host(self.host_key_alias, "HostKeyAlias")
+            check_host(self.host_key_alias, "HostKeyAlias", slash=True)
         if "%r" in text:
             check_user(self.user)
         return {
@@ -215,11 +233,21 @@ def lookup(
 
     Raises ConfigError, and TimeoutError(ETIMEDOUT, text).
     """
-    check_host(host)
+    check_host(host, slash=True)
     if user is not None:
         check_user(user)
-    asked = _Question(host, port, user, jump, ssh_config, timeout)
-    found = _host(asked, asked.answer())
+    if ssh_config is False:
+        found = _host(host, _without_files(port, user, jump))
+    else:
+        asked = _asked(host, port, user, jump, ssh_config, Deadline(timeout))
+        answer = asked.answer()
+        system_file = _SYSTEM_FILE if asked.named_file is None else None
+        found = _host(
+            host,
+            answer,
+            algorithms={word: asked.algorithm(answer, key) for word, key in _ALGORITHMS.items()},
+            not_honoured=asked.not_honoured(answer, system_file),
+        )
     # Not the ProxyCommand itself: it may hold a password.
     way = "a ProxyCommand" if found.proxy_command else f"ProxyJump {found.proxy_jump or 'none'}"
     _log.debug("%s is %s, by %s", host, found, way)
@@ -299,174 +327,61 @@ def _last_of(jump: str) -> tuple[str | None, str | None, str, int | None]:
 # ---- Asking -----------------------------------------------------------------
 
 
-class _SshError(Exception):
-    """``ssh -G`` failed; the text is its stderr."""
+def _asked(
+    host: str,
+    port: int | None,
+    user: str | None,
+    jump: str | None,
+    ssh_config: SshConfig,
+    deadline: Deadline,
+) -> Lookup:
+    is_named = isinstance(ssh_config, (str, os.PathLike))
+    named = os.fsdecode(os.fspath(ssh_config)) if is_named else None  # type: ignore[arg-type]
+    files = _files(ssh_config if named is None else named)
+    return Lookup(host, port, user, jump, files, named, deadline, _circle, _last_of)
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """One look-up, which ssh(1) or Paramiko answers."""
-
-    host: str
-    port: int | None
-    user: str | None
-    jump: str | None
-    ssh_config: SshConfig
-    timeout: float | None
-
-    def answer(self) -> Options:
-        if self.ssh_config is False:
-            return self._with_arguments({})
-        program = shutil.which("ssh")
-        if program is not None:
-            return self._ask_ssh(program)
-        return ask_paramiko(
-            self.host,
-            self._with_arguments({}),
-            _files(self.ssh_config),
-            must_exist=isinstance(self.ssh_config, (str, os.PathLike)),
-        )
-
-    def _with_arguments(self, options: Options) -> Options:
-        """Override the options by those that were asked for, as ssh's command line does."""
-        if self.port is not None:
-            options["port"] = [str(self.port)]
-        if self.user is not None:
-            options["user"] = [self.user]
-        if self.jump is not None:
-            options.pop("proxycommand", None)
-            options["proxyjump"] = [self.jump]
-        return options
-
-    def _ask_ssh(self, program: str) -> Options:
-        arguments = ["-T"]
-        if not isinstance(self.ssh_config, bool) and self.ssh_config is not None:
-            arguments += ["-F", os.fspath(self.ssh_config)]
-        if self.port is not None:
-            arguments += ["-p", str(self.port)]
-        if self.user is not None:
-            arguments += ["-l", self.user]
-        if self.jump is not None:
-            arguments += ["-J", self.jump]
-        deadline = Deadline(self.timeout)
-        command = [program, "-G", *arguments, "--", self.host]
-        try:
-            options = self._run(command, deadline)
-            for keyword in ADDED:
-                for number, path in enumerate(paths := options.get(keyword, [])):
-                    paths[number] = self._expand(command, path, deadline)
-        except _SshError as failure:
-            if self._jumps_to_itself(command, deadline):
-                raise _circle([self.host, self.host]) from None
-            raise self._error(str(failure)) from None
-        return options
-
-    def _expand(self, command: list[str], path: str, deadline: Deadline) -> str:
-        """Expand the tokens of a path. ``ssh -G`` expands only ControlPath, which has the same
-        tokens."""
-        if "%" not in path and "${" not in path:
-            return path
-        quoted = re.sub(r'([\\"])', r"\\\1", path)
-        expand_it = [*command[:2], "-o", f'ControlPath="{quoted}"', *command[2:]]
-        return self._run(expand_it, deadline)["controlpath"][0]
-
-    def not_honoured(self, options: Options) -> tuple[str, ...]:
-        """The keywords about algorithms that the options set; see _algorithms.py."""
-        program = shutil.which("ssh") if self.ssh_config is not False else None
-        deadline = Deadline(self.timeout)
-
-        def ask(file: str) -> Options | None:
-            try:
-                return self._run([str(program), "-G", "-T", "-F", file, "--", _ANY_HOST], deadline)
-            except _SshError as failure:
-                _log.debug("ssh -G -F %s: %s", file, failure)
-                return None
-
-        is_system_read = self.ssh_config is None or self.ssh_config is True
-        system_file = _SYSTEM_FILE if is_system_read else None
-        return _algorithms.set_by_user(options, program, ask, system_file)
-
-    def _jumps_to_itself(self, command: list[str], deadline: Deadline) -> bool:
-        """Whether *command* failed because the ProxyJump of a host names the host itself.
-
-        ssh(1) refuses such a jump before it prints the options, and only its message tells the
-        reason. If the host gets another port than the jump, ssh(1) accepts it and prints the
-        options, which are compared here.
-        """
-        try:
-            options = self._run([*command[:2], "-p", _NO_PORT, *command[2:]], deadline)
-        except _SshError:
-            return False
-        jump = options.get("proxyjump", ["none"])[0]
-        if jump.lower() == "none":
-            return False
-        _, user, host, _ = _last_of(jump)
-        return host == options["hostname"][0] and user in (None, options["user"][0])
-
-    def _run(self, command: list[str], deadline: Deadline) -> Options:
-        """Run ``ssh -G`` and parse the options that it prints. Raises _SshError."""
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that the commands of Match exec end with it
-        ) as ssh:
-            try:
-                said, complaint = ssh.communicate(timeout=deadline.left())
-            except BaseException as error:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(ssh.pid, signal.SIGKILL)
-                if not isinstance(error, subprocess.TimeoutExpired):
-                    raise
-                raise deadline.error(
-                    f"ssh -G did not print the options of {self.host!r}"
-                ) from None
-        if ssh.returncode != 0:
-            raise _SshError(os.fsdecode(complaint))
-        options: Options = {}
-        for line in os.fsdecode(said).splitlines():
-            keyword, _, value = line.partition(" ")
-            options.setdefault(keyword.lower(), []).append(value)
-        for keyword in SEVERAL:
-            options[keyword] = _split(options.get(keyword, [""])[0])
-        return with_new_names(options)
-
-    def _error(self, stderr: str) -> ConfigError:
-        text = printable("; ".join(stderr.splitlines())) or "it wrote nothing to stderr"
-        number = errno.EINVAL
-        if isinstance(self.ssh_config, (str, os.PathLike)):
-            try:
-                with open(self.ssh_config, "rb"):
-                    pass
-            except OSError as error:
-                number = error.errno or number
-        return config_invalid(f"ssh -G cannot look up {self.host!r}: {text}", number)
+def _files(ssh_config: SshConfig) -> tuple[File, ...]:
+    if isinstance(ssh_config, str):
+        is_none = ssh_config.lower() == "none"  # as for the option -F of ssh(1)
+        return () if is_none else (File(ssh_config, must_exist=True),)
+    return (
+        File(from_home("~/.ssh/config"), is_checked=True),
+        File(_SYSTEM_FILE, is_users=False),
+    )
 
 
-def _files(ssh_config: SshConfig) -> list[str]:
-    if ssh_config is None or ssh_config is True:
-        return [from_home("~/.ssh/config"), _SYSTEM_FILE]
-    assert ssh_config is not False
-    return [os.fspath(ssh_config)]
+def _without_files(port: int | None, user: str | None, jump: str | None) -> Found:
+    number = None if port is None else str(port)
+    given = {"port": number, "user": user, "proxyjump": jump}
+    return Found({keyword: [value] for keyword, value in given.items() if value is not None})
 
 
 # ---- Interpreting the answer ------------------------------------------------
 
 
-def _host(asked: _Question, options: Options) -> Host:
+def _host(
+    name: str,
+    found: Found,
+    *,
+    algorithms: Mapping[str, str | None] = MappingProxyType({}),
+    not_honoured: tuple[str, ...] = (),
+) -> Host:
+    options = found.options
+
     def one(keyword: str, default: str = "") -> str:
         return options.get(keyword, [default])[0]
 
     jump, command = one("proxyjump", "none"), one("proxycommand", "none")
-    for keyword in ("revokedhostkeys", "knownhostscommand"):
-        if one(keyword, "none") != "none":
-            _log.warning("%s of ssh_config is ignored for %s", keyword, asked.host)
+    revoked, known = one("revokedhostkeys", "none"), one("knownhostscommand", "none")
+    for keyword, value in (("revokedhostkeys", revoked), ("knownhostscommand", known)):
+        if value.lower() != "none":
+            _log.warning("%s of ssh_config is ignored for %s", keyword, name)
     identities_only = _is_yes(one("identitiesonly"))
     jumps = jump.lower() != "none"
     return Host(
-        name=asked.host,
-        hostname=one("hostname", asked.host),
+        name=name,
+        hostname=one("hostname", name),
         port=_number(one("port", "22"), "Port"),
         user=one("user") or getpass.getuser(),
         proxy_jump=jump if jumps else None,
@@ -476,7 +391,7 @@ def _host(asked: _Question, options: Options) -> Host:
         identities_only=identities_only,
         identity_agent=one("identityagent") or None,
         known_hosts=_known_hosts(options),
-        strict_host_key_checking=_STRICTNESS.get(one("stricthostkeychecking").lower(), "yes"),
+        strict_host_key_checking=_STRICTNESS.get(one("stricthostkeychecking").lower(), "ask"),
         host_key_alias=one("hostkeyalias") or None,
         connect_timeout=_seconds(one("connecttimeout")),
         server_alive_interval=_seconds(one("serveraliveinterval")) or 0,
@@ -486,7 +401,11 @@ def _host(asked: _Question, options: Options) -> Host:
         number_of_password_prompts=_number(
             one("numberofpasswordprompts", "3"), "NumberOfPasswordPrompts"
         ),
-        not_honoured=asked.not_honoured(options),
+        not_honoured=not_honoured,
+        revoked_host_keys=() if revoked.lower() == "none" else (_literal(revoked),),
+        known_hosts_command=None if known.lower() == "none" else known,
+        hash_known_hosts=_is_yes(one("hashknownhosts")),
+        **algorithms,
     )
 
 
@@ -555,22 +474,16 @@ def _known_hosts(options: Options) -> tuple[str, ...]:
     for keyword, defaults in zip(SEVERAL, (DEFAULT_PATHS[:2], DEFAULT_PATHS[2:]), strict=True):
         paths = options.get(keyword, list(defaults))
         is_none = [path.lower() for path in paths] == ["none"]
-        files.append([] if is_none else [from_home(path) for path in paths])
+        if keyword not in options:
+            paths = [from_home(path) for path in paths]
+        files.append([] if is_none else [_literal(path) for path in paths])
     user, system = files
     if not user and options.get("stricthostkeychecking") == ["accept-new"]:
         user = [os.devnull]
     return (*user, *system)
 
 
-def _split(value: str) -> list[str]:
-    """Split the paths that ``ssh -G`` prints on one line. A path may hold blanks itself."""
-    words = value.split()
-    paths = []
-    while words:
-        for count in range(len(words), 0, -1):
-            path = " ".join(words[:count])
-            if count == 1 or os.path.exists(path):
-                paths.append(path)
-                del words[:count]
-                break
-    return paths
+def _literal(path: str) -> str:
+    """A path that stays the same where "~" is expanded: OpenSSH has expanded it already, or takes
+    it as it is."""
+    return f"./{path}" if path.startswith("~") else path

@@ -59,10 +59,11 @@ class Proxy:
         return self.command if isinstance(self.command, str) else shlex.join(self.command)
 
 
-def check_host(host: str, what: str = "host") -> str:
+def check_host(host: str, what: str = "host", *, slash: bool = False) -> str:
     """Return *host*, if neither a shell nor a program can misread it as something else.
 
     - what (str): the name of the value, for the error.
+    - slash (bool): the host may hold a "/", as a name in ssh_config may.
 
     The rules are those of OpenSSH since 9.6 (CVE-2023-51385). The host must not hold a user, a
     path or a URI either.
@@ -70,7 +71,8 @@ def check_host(host: str, what: str = "host") -> str:
     Raises ConfigError.
     """
     bad = not host or host[0] == "-" or any(c.isspace() or not c.isprintable() for c in host)
-    if bad or "@" in host or "/" in host or _NOT_IN_HOSTS.intersection(host):
+    has_path = "://" in host or (not slash and "/" in host)
+    if bad or has_path or "@" in host or _NOT_IN_HOSTS.intersection(host):
         raise config_invalid(
             f"{what} {host!r} is refused: it is empty, starts with '-', or holds characters "
             "that a shell could interpret"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import config
+from sshgateway import _config_ask, _ssh_program
+from sshgateway._config_reader import Unsupported
 
 
 @pytest.fixture
@@ -17,14 +18,33 @@ def file(tmp_path: Path):
     def write(text: str) -> str:
         path = tmp_path / "ssh_config"
         path.write_text(text)
+        path.chmod(0o600)
         return str(path)
 
     return write
 
 
-@pytest.fixture(params=["ssh", "paramiko"])
-def backend(request, monkeypatch) -> str:
-    if request.param == "paramiko":
-        pytest.importorskip("paramiko")
-        monkeypatch.setattr(config.shutil, "which", lambda name: None)
+@pytest.fixture
+def no_ssh(monkeypatch) -> None:
+    """There is no program ssh on PATH."""
+    monkeypatch.setattr(_ssh_program.shutil, "which", lambda name: None)
+
+
+@pytest.fixture
+def no_reader(monkeypatch) -> None:
+    """The reader supports nothing, so that ``ssh -G`` answers."""
+
+    def refuse(question):
+        raise Unsupported("a file", 1, "everything")
+
+    monkeypatch.setattr(_config_ask, "read", refuse)
+
+
+@pytest.fixture(params=["reader", "ssh", "reader without ssh"])
+def backend(request) -> str:
+    """Who answers: the reader, or the program ssh."""
+    if request.param == "ssh":
+        request.getfixturevalue("no_reader")
+    elif request.param == "reader without ssh":
+        request.getfixturevalue("no_ssh")
     return request.param

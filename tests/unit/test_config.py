@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""ssh_config as sshgateway reads it: from the output of ssh -G, and with Paramiko."""
+"""ssh_config as sshgateway reads it: with its reader, and from the output of ssh -G."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import ConfigError, Gateway, _algorithms, config
+from sshgateway import (
+    ConfigError,
+    Gateway,
+    _algorithms,
+    _config_ask,
+    _config_lists,
+    _ssh_program,
+    config,
+)
+from sshgateway._config_ask import Lookup
 from sshgateway.config import Host, lookup
 from sshgateway.login import METHODS
 from sshgateway.proxy import check_host, check_user, expand
@@ -85,7 +94,8 @@ def test_unset_directives_have_the_defaults_of_openssh(file, backend) -> None:
     assert host == lookup("h", ssh_config=False)
     assert (host.name, host.hostname, host.port) == ("h", "h", 22)
     assert host.identity_files is None, "the default files, although ssh -G lists them"
-    assert host.strict_host_key_checking == "yes", "there is no terminal to ask on"
+    assert host.strict_host_key_checking == "ask"
+    assert host.gateway_parameters()["strict_host_key_checking"] == "yes", "Gateway cannot ask"
     assert host.proxy_jump is host.proxy_command is host.connect_timeout is None
     assert (host.server_alive_interval, host.server_alive_count_max) == (0, 3)
     assert host.preferred_authentications == METHODS
@@ -218,38 +228,43 @@ def test_a_value_that_is_the_default_of_ssh_is_not_warned_about(file) -> None:
     assert lookup("h", ssh_config=file("\n".join(lines) + "\n")).not_honoured == ()
 
 
-def test_a_value_of_the_file_of_the_system_is_not_warned_about(tmp_path, monkeypatch) -> None:
+def test_a_value_of_the_file_of_the_system_is_not_warned_about(
+    backend, tmp_path, monkeypatch
+) -> None:
     """Distributions put a policy for all programs there."""
     system = tmp_path / "system"
     system.write_text("Ciphers aes128-ctr\n")
     monkeypatch.setattr(config, "_SYSTEM_FILE", str(system))
-    run = config._Question._run
+    monkeypatch.setattr(config, "from_home", lambda path: path.replace("~", str(tmp_path)))
+    run = Lookup._run
 
-    def as_of_the_system(question, command, deadline):
-        if "-F" not in command:  # a look-up in the user's and the system's files
-            command = [*command[:2], "-F", str(system), *command[2:]]
-        return run(question, command, deadline)
+    def as_of_the_system(asked, program, arguments):
+        if "-F" not in arguments:  # a look-up in the user's and the system's files
+            arguments = ["-F", str(system), *arguments]
+        return run(asked, program, arguments)
 
-    monkeypatch.setattr(config._Question, "_run", as_of_the_system)
+    monkeypatch.setattr(Lookup, "_run", as_of_the_system)
     assert lookup("h").not_honoured == ()
+    assert lookup("h").ciphers is not None, "the policy is in effect nevertheless"
     assert lookup("h", ssh_config=str(system)).not_honoured == ("Ciphers",)
 
 
 def test_the_defaults_of_ssh_are_asked_for_once(file, monkeypatch) -> None:
+    lookup("h", ssh_config=file(""))  # identifies the program
     monkeypatch.setattr(_algorithms, "_answers", {})
+    monkeypatch.setattr(_config_ask, "_defaults", {})
     asked = []
-    run = config._Question._run
+    run = _ssh_program.run
 
-    def counted(question, command, deadline):
+    def counted(command, seconds):
         asked.append(command)
-        return run(question, command, deadline)
+        return run(command, seconds)
 
-    monkeypatch.setattr(config._Question, "_run", counted)
+    monkeypatch.setattr(_ssh_program, "run", counted)
     path = file("Ciphers aes128-ctr\n")
     for _ in range(3):
         lookup("h", ssh_config=path)
-    assert sum("none" in command for command in asked) == 1
-    assert len(asked) == 4
+    assert ["-F" in command and "none" in command for command in asked] == [True]
 
 
 LOW = {keyword.lower() for keyword in NOT_HONOURED}
@@ -266,7 +281,7 @@ def test_arguments_win_over_the_file(file, backend) -> None:
 
 @pytest.mark.parametrize(
     ("value", "meaning"),
-    [("yes", "yes"), ("ask", "yes"), ("no", "no"), ("off", "no"), ("accept-new", "accept-new")],
+    [("yes", "yes"), ("ask", "ask"), ("no", "no"), ("off", "no"), ("accept-new", "accept-new")],
 )
 def test_every_value_of_strict_host_key_checking(file, backend, value: str, meaning: str) -> None:
     path = file(f"StrictHostKeyChecking {value}\n")
@@ -279,7 +294,6 @@ def test_every_value_of_strict_host_key_checking(file, backend, value: str, mean
         ("ProxyJump a", "a", None),
         ("ProxyJump a\nProxyCommand b", "a", None),
         ("ProxyCommand b\nProxyJump a", None, "b"),
-        ("ProxyJump none\nProxyCommand b", None, "b"),
         ("ProxyJump none\nProxyJump a", None, None),
         ("ProxyCommand none\nProxyJump a", None, None),
         ("ProxyCommand none\nProxyCommand b", None, None),
@@ -357,12 +371,29 @@ def test_known_hosts_files_are_listed(file, backend, tmp_path) -> None:
     )
 
 
-def test_a_known_hosts_file_with_a_blank_in_its_name(file, tmp_path) -> None:
-    """ssh -G does not quote the name; lookup() recognises it because the file exists."""
-    spaced = tmp_path / "a b"
-    spaced.touch()
-    path = file(f'UserKnownHostsFile /x "{spaced}" /y\n')
-    assert lookup("h", ssh_config=path).known_hosts[:3] == ("/x", str(spaced), "/y")
+def test_a_known_hosts_file_with_a_blank_in_its_name(file, backend, tmp_path) -> None:
+    """ssh -G does not quote the name."""
+    path = file(
+        f'UserKnownHostsFile /x "{tmp_path}/a b" "c d" "~/%h e" /y\n'
+        f'GlobalKnownHostsFile "/g h" "%i ~" "~/j k"\n'
+    )
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    assert lookup("h", ssh_config=path).known_hosts == (
+        "/x", f"{tmp_path}/a b", "c d", f"{home}/h e", "/y", "/g h", "%i ~", "./~/j k"
+    )  # fmt: skip
+
+
+def test_a_name_with_a_blank_that_cannot_be_found_in_the_files_is_an_error(
+    file, no_reader, monkeypatch
+) -> None:
+    monkeypatch.setattr(_config_lists, "read_file", lambda path: (b"", None))
+    assert lookup("h", ssh_config=file("UserKnownHostsFile /a /b\n")).known_hosts[:2] == (
+        "/a", "/b"
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="blanks"):
+        lookup("h", ssh_config=file('UserKnownHostsFile "/a b"\n'))
+    with pytest.raises(ConfigError, match="blanks"):
+        lookup("h", ssh_config=file('GlobalKnownHostsFile "a /b"\n'))
 
 
 def test_times_are_converted_to_seconds(file, backend) -> None:
@@ -370,17 +401,10 @@ def test_times_are_converted_to_seconds(file, backend) -> None:
     assert lookup("h", ssh_config=file("ConnectTimeout none\n")).connect_timeout is None
 
 
-def test_include_and_match_work_as_in_openssh(file, tmp_path) -> None:
+def test_include_and_match_exec_work_as_in_openssh(file, tmp_path) -> None:
     (tmp_path / "more").write_text('Match originalhost h exec "true"\nUser included\n')
     path = file(f"Include {tmp_path}/mor*\n")
     assert lookup("h", ssh_config=path).user == "included"
-
-
-def test_paramiko_ignores_include_and_match_with_a_warning(file, monkeypatch, caplog) -> None:
-    pytest.importorskip("paramiko")
-    monkeypatch.setattr(config.shutil, "which", lambda name: None)
-    assert lookup("h", ssh_config=file("Include /x\nUser u\n")).user == "u"
-    assert "Include" in caplog.text
 
 
 def test_directives_without_effect_are_named(file, backend, caplog) -> None:
@@ -425,6 +449,17 @@ HOSTS = ["-oProxyCommand=x", "a;b", "a b", "a`b`", "$(a)", "a|b", "a'b", 'a"b', 
 def test_hosts_that_a_shell_could_misread_are_refused(file, backend, host: str) -> None:
     with pytest.raises(ConfigError, match="refused"):
         lookup(host, ssh_config=file("ProxyCommand touch %h\n"))
+
+
+def test_a_name_in_ssh_config_may_hold_a_slash(file, backend) -> None:
+    path = file("Host db/*\nHostName 10.0.0.5\nHost x/y\nProxyCommand nc %h %n %k\n")
+    assert lookup("db/1", ssh_config=path).hostname == "10.0.0.5"
+    host = lookup("x/y", ssh_config=path)
+    assert host.hostname == "x/y"
+    proxy = host.proxy()
+    assert proxy is not None and proxy.command == "nc x/y x/y x/y"
+    with pytest.raises(ConfigError):
+        config.route_by("db/1", ssh_config=path)
 
 
 @pytest.mark.parametrize("user", ["-l", "a;b", "a`b`", "a'b", "a|b", "a\\", "a -b", "a\nb", ""])
@@ -572,14 +607,12 @@ def test_hosts_that_only_a_shell_misreads_are_refused_for_a_bare_token(
         target.proxy()
 
 
-def test_a_command_of_match_exec_gets_no_such_user_from_paramiko(
-    file, tmp_path, monkeypatch
-) -> None:
-    monkeypatch.setenv("PATH", "")  # no ssh
-    path = file(f'User $HOME\nMatch exec "touch {tmp_path}/ran-%r"\nPort 1\n')
-    with pytest.raises(ConfigError, match="refused"):
+def test_match_exec_without_ssh_is_an_error_that_shows_no_command(file, no_ssh) -> None:
+    path = file(f'User $HOME\nMatch exec "check {SECRET}"\nPort 1\n')
+    with pytest.raises(ConfigError, match="line 2: Match exec, which runs a command") as caught:
         lookup("h", ssh_config=path)
-    assert not list(tmp_path.glob("ran*"))
+    assert path in str(caught.value) and "install" in str(caught.value)
+    assert SECRET not in str(caught.value)
 
 
 # --- Secrets in the arguments of a command ----------------------------------------------------
@@ -611,20 +644,6 @@ def test_errors_have_only_the_first_word_of_a_command(file, caplog, command: str
             assert SECRET not in str(caught.value)
             assert "'nc'" in str(caught.value)
     assert SECRET not in caplog.text
-
-
-def test_an_error_of_match_exec_does_not_show_the_command(file, monkeypatch) -> None:
-    """Paramiko runs it by Invoke, whose exceptions hold the command."""
-    invoke = pytest.importorskip("invoke")
-
-    def fails(command: str, **_options: object) -> None:
-        raise RuntimeError(command)
-
-    monkeypatch.setenv("PATH", "")  # no ssh
-    monkeypatch.setattr(invoke, "run", fails)
-    with pytest.raises(ConfigError) as caught:
-        lookup("h", ssh_config=file(f'Match exec "check {SECRET}"\nPort 1\n'))
-    assert SECRET not in str(caught.value)
 
 
 def test_tokens_are_expanded_once() -> None:

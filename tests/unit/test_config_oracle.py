@@ -8,7 +8,6 @@ ProxyCommand.  All hosts here are closed ports, so no connection succeeds.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 from pathlib import Path
@@ -19,8 +18,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sshgateway import ConfigError, config
+from sshgateway._config_ask import Lookup
+from sshgateway._config_reader import Unsupported
+from sshgateway._deadline import Deadline
+from sshgateway._ssh_program import find_program
 from sshgateway.route import Way, find_way
-from support.server import find_program
+from support import server
 
 pytestmark = pytest.mark.limit(120)
 
@@ -39,7 +42,9 @@ exec -a {directory}/ssh {ssh} "$@"
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("oracle")
     wrapper = directory / "ssh"
-    wrapper.write_text(WRAPPER.format(directory=directory, most=MOST, ssh=find_program("ssh")))
+    wrapper.write_text(
+        WRAPPER.format(directory=directory, most=MOST, ssh=server.find_program("ssh"))
+    )
     wrapper.chmod(0o755)
     return directory
 
@@ -189,26 +194,17 @@ def test_the_route_is_that_of_ssh(directory: Path, written) -> None:
     ),
     st.sampled_from(NAMES),
 )
-def test_paramiko_finds_the_same_values_as_ssh(directory: Path, written, name: str) -> None:
-    """Apart from the differences that the documentation lists."""
-    pytest.importorskip("paramiko")
+def test_the_reader_finds_the_same_values_as_ssh(directory: Path, written, name: str) -> None:
     file = directory / "config"
-    written = [
-        (c, list(dict(d).items()))
-        for c, d in written
-        if "[" not in c and ("Host" in c or "original" in c)
-    ]
     file.write_text(text_of(directory, written))
     answers = []
-    for which in (config.shutil.which, lambda _name: None):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(config.shutil, "which", which)
-            try:
-                host = config.lookup(name, ssh_config=file)
-                jump = host.proxy_jump and host.proxy_jump.replace("ssh://", "")
-                answers.append(dataclasses.replace(host, proxy_jump=jump))
-            except ConfigError as error:
-                answers.append(error.errno)
-    if isinstance(answers[0], int):  # ssh sees only one of two circles: the one to the host itself
-        return
+    for by in (Lookup._read, Lookup._printed):
+        asked = config._asked(name, None, None, None, str(file), Deadline(60))
+        try:
+            answers.append(config._host(name, by(asked, find_program(Deadline(60)))))
+        except ConfigError as error:
+            answers.append(error.errno)
+        except Unsupported as found:
+            assert "exec" in found.construct or "none" in found.construct
+            return
     assert answers[0] == answers[1], file.read_text()

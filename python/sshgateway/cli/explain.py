@@ -20,6 +20,7 @@ from sshgateway import _core, errors, route
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host
 from sshgateway._messages import printable
+from sshgateway._ssh_program import find_program, run
 from sshgateway._wire import text_of
 from sshgateway.agent import socket_path
 from sshgateway.cli.advice import Adviser, facts_of
@@ -136,16 +137,17 @@ def _find(way: Way, keyword: str, value: str, ssh_config: SshConfig) -> tuple[st
     blocks that it applies, so this reads those words; if a version of OpenSSH changes them,
     the file and the line are missing from the report.
     """
-    program = shutil.which("ssh")
-    if program is None or ssh_config is False:
+    program = find_program(Deadline(_PATIENCE)) if ssh_config is not False else None
+    if program is None:
         return None
     file = [] if ssh_config is None else ["-F", str(ssh_config)]
     target = way.target
-    command = [program, "-G", "-T", "-vvv", *file, "-p", str(target.port), "-l", target.user]
-    ran = subprocess.run(
-        [*command, "--", target.name], capture_output=True, check=False, stdin=subprocess.DEVNULL
-    )
-    for name, first in _applied(os.fsdecode(ran.stderr)):
+    command = [program.path, "-G", "-T", "-vvv", *file, "-p", str(target.port), "-l", target.user]
+    try:
+        _, _, said = run([*command, "--", target.name], _PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    for name, first in _applied(os.fsdecode(said)):
         line = _line_of(name, first, keyword, value)
         if line is not None:
             return name, line

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tell the files apart that ``ssh -G`` prints on one line without quotes.
+
+A name of a file may hold blanks. The lists that the files of ssh_config have for the keyword are
+compared with the line, so that no part of a name is taken for a file of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+
+from sshgateway._config_files import find_included, parsed, read_file
+from sshgateway._config_reader import File
+from sshgateway._options import SEVERAL, Options, from_home
+from sshgateway.known_hosts import DEFAULT_PATHS
+
+__all__ = ["split_lists"]
+
+#: The number of files that are searched for lists.
+_MOST_FILES = 1000
+
+
+def split_lists(options: Options, host: str, files: Sequence[File]) -> None:
+    """Split the values of UserKnownHostsFile and GlobalKnownHostsFile in the answer of ssh(1).
+
+    - options (Options): the answer, which is changed.
+    - host (str): the host that was looked up.
+    - files (sequence of File): the files that ssh(1) read.
+
+    Raises ValueError if the files cannot be told apart.
+    """
+    written: dict[str, list[tuple[str, ...]]] | None = None
+    for keyword, defaults in zip(SEVERAL, (DEFAULT_PATHS[:2], DEFAULT_PATHS[2:]), strict=True):
+        if keyword not in options:
+            continue
+        line = options[keyword][0]
+        usual = [from_home(path) for path in defaults]
+        if line in (" ".join(usual), "none", ""):
+            options[keyword] = usual if line and line != "none" else ["none"]
+            continue
+        if written is None:
+            written = _written(files)
+        tokens = _tokens(options, host) if keyword == "userknownhostsfile" else None
+        options[keyword] = _split(keyword, line, written[keyword], tokens)
+
+
+def _split(
+    keyword: str, line: str, written: list[tuple[str, ...]], tokens: Mapping[str, str] | None
+) -> list[str]:
+    found = set()
+    for names in written:
+        pattern = " ".join(f"({_pattern(name, tokens)})" for name in names)
+        match = re.fullmatch(pattern, line, re.DOTALL)
+        if match is not None:
+            found.add(match.groups())
+    if len(found) == 1:
+        return list(found.pop())
+    words = line.split(" ")
+    if not found and (len(words) == 1 or all(word.startswith("/") for word in words)):
+        return words
+    raise ValueError(f"the value {line!r} for {keyword}")
+
+
+def _pattern(name: str, tokens: Mapping[str, str] | None) -> str:
+    """The regular expression for the text that ssh(1) prints for the name of a file."""
+    if tokens is None:
+        return re.escape(name)
+    pattern = ""
+    if name.startswith("~"):
+        user, slash, name = name[1:].partition("/")
+        home = from_home(f"~{user}")
+        pattern = re.escape(home.rstrip("/")) + "/" * bool(slash)
+    for piece in re.findall(r"\$\{[^}]*\}|%.|.", name, re.DOTALL):
+        if len(piece) > 2:
+            pattern += re.escape(os.environ.get(piece[2:-1], ""))
+        elif piece[0] == "%" and len(piece) == 2:
+            pattern += re.escape("%") if piece == "%%" else tokens.get(piece[1], "[^/]*?")
+        else:
+            pattern += re.escape(piece)
+    return pattern
+
+
+def _tokens(options: Options, host: str) -> dict[str, str]:
+    """The tokens of UserKnownHostsFile as regular expressions; %C and %j match any text."""
+    account, name = pwd.getpwuid(os.getuid()), socket.gethostname()
+    values = {
+        "L": name.partition(".")[0],
+        "d": account.pw_dir,
+        "h": options["hostname"][0],
+        "i": str(account.pw_uid),
+        "k": options.get("hostkeyalias", [host])[0],
+        "l": name,
+        "n": host,
+        "p": options.get("port", ["22"])[0],
+        "r": options.get("user", [""])[0],
+        "u": account.pw_name,
+    }
+    return {letter: re.escape(value) for letter, value in values.items()}
+
+
+def _written(files: Sequence[File]) -> dict[str, list[tuple[str, ...]]]:
+    """All values of the keywords in the files and in the files that they include."""
+    written: dict[str, list[tuple[str, ...]]] = {keyword: [] for keyword in SEVERAL}
+    for items in _all_items(files):
+        for keyword, value in items:
+            written[keyword].append(value)
+    return written
+
+
+def _all_items(files: Sequence[File]) -> Iterator[list[tuple[str, tuple[str, ...]]]]:
+    waiting = list(files)
+    seen: set[str] = set()
+    while waiting and len(seen) < _MOST_FILES:
+        file = waiting.pop()
+        if file.path in seen:
+            continue
+        seen.add(file.path)
+        try:
+            content, _ = read_file(file.path)
+        except (OSError, ValueError):
+            continue
+        items = []
+        for block in parsed(file.path, content).blocks:
+            for item in block.items:
+                if item.keyword in SEVERAL and item.kind == "set":
+                    items.append((item.keyword, item.value))
+                elif item.kind == "include":
+                    waiting += _included(item.value, file)
+        yield items
+
+
+def _included(patterns: Sequence[str], file: File) -> list[File]:
+    base = "~/.ssh/" if file.is_users else "/etc/ssh/"
+    names: list[str] = []
+    for pattern in patterns:
+        try:
+            names += find_included(pattern if pattern[0] in "/~" else base + pattern)
+        except ValueError:
+            continue
+    return [File(name, file.is_users) for name in names]

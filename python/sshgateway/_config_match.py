@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The conditions of ssh_config(5): the patterns of Host and the criteria of Match."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from sshgateway._config_lines import Directive, split_criteria
+
+__all__ = [
+    "Criterion",
+    "ascii_lower",
+    "criteria_of",
+    "has_wildcard",
+    "matches_host_line",
+    "matches_list",
+    "matches_pattern",
+]
+
+#: match_pattern_list() of OpenSSH ignores a longer pattern.
+_LONGEST = 1000
+#: The criteria without an argument.
+_ALONE = ("all", "canonical", "final")
+#: The criteria with an argument that every OpenSSH since 8.7 knows.
+_WITH_ARGUMENT = ("host", "originalhost", "user", "localuser", "exec")
+
+
+class Criterion(NamedTuple):
+    """One criterion of a Match line."""
+
+    negated: bool
+    #: In lower case.
+    name: str
+    #: "" if the criterion has none.
+    argument: str
+
+
+def ascii_lower(text: str) -> str:
+    """Convert the letters of ASCII to lower case, as tolower(3) does for single bytes."""
+    return text.lower() if text.isascii() else os.fsdecode(os.fsencode(text).lower())
+
+
+def has_wildcard(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
+
+
+@lru_cache(4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # "[" is no special character in the patterns of OpenSSH.
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+
+
+def matches_pattern(text: str, pattern: str) -> bool:
+    """Whether a text matches a pattern with "*" and "?", of which "?" stands for one byte."""
+    if not has_wildcard(pattern):
+        return text == pattern
+    if not (text.isascii() and pattern.isascii()):
+        text = os.fsencode(text).decode("latin-1")
+        pattern = os.fsencode(pattern).decode("latin-1")
+    return _compiled(pattern).match(text) is not None
+
+
+def matches_host_line(host: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a host matches the patterns of a Host line. A "!" excludes the host."""
+    found = False
+    for pattern in patterns:
+        if pattern[0] == "!":
+            if matches_pattern(host, pattern[1:]):
+                return False
+        elif not found:
+            found = matches_pattern(host, pattern)
+    return found
+
+
+def matches_list(text: str, patterns: str, *, lower: bool = False) -> bool:
+    """Whether a text matches a list of patterns with commas between them.
+
+    - lower (bool): compare with the patterns in lower case.
+    """
+    if patterns.endswith(","):  # OpenSSH sees no empty pattern after the last comma
+        patterns = patterns[:-1]
+    found = False
+    for pattern in (ascii_lower(patterns) if lower else patterns).split(","):
+        is_negated = pattern.startswith("!")
+        if matches_pattern(text, pattern[1:] if is_negated else pattern):
+            if is_negated:
+                return False
+            found = True
+    return found
+
+
+def criteria_of(directive: Directive) -> tuple[Criterion, ...]:
+    """Return the criteria of a Match line.
+
+    Raises ValueError for those that OpenSSH refuses or that its versions treat differently.
+    """
+    words = directive.arguments
+    if words is None or words != split_criteria(directive.rest):
+        raise ValueError("Match with quotes or '=' that the versions of OpenSSH read differently")
+    criteria = []
+    remaining = iter(words)
+    for word in remaining:
+        negated = word.startswith("!")
+        name = word[negated:].lower()
+        if name in _ALONE:
+            criteria.append(Criterion(negated, name, ""))
+        elif name in _WITH_ARGUMENT:
+            argument = next(remaining, "")
+            if not argument or len(argument) > _LONGEST:
+                raise ValueError(f"Match {name} without an argument")
+            criteria.append(Criterion(negated, name, argument))
+        else:
+            raise ValueError(f"Match {name}")
+    names = [criterion.name for criterion in criteria]
+    if not names or ("all" in names[:-1]) or (names[-1] == "all" and len(names) > 2):
+        raise ValueError("Match with criteria that cannot be combined")
+    return tuple(criteria)
