@@ -2,7 +2,8 @@
 """ssh_config as people write it: lookup() and ``ssh -G`` agree, with ssh(1) and without.
 
 tests/support/ssh_configs holds the configurations. Without ssh(1), lookup() may raise a
-ConfigError only where the configuration is marked with "needs" or "refused".
+ConfigError only where the configuration is marked with "needs" or "refused". The marks hold for
+OpenSSH 9.2 to 10.5.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pwd
 import re
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,10 @@ import pytest
 
 from sshgateway import ConfigError
 from sshgateway.config import Host, lookup
+from support import fresh
+from support.pam import why_no_namespace
 from support.server import find_program
-from support.ssh_configs import CONFIGURATIONS, Configuration, Question
+from support.ssh_configs import CONFIGURATIONS, DEFAULT_FILES, MAIN, Configuration, Question
 
 #: The only constructs that lookup() may refuse without ssh(1).
 NEED_SSH = {
@@ -50,8 +54,9 @@ class Refused(Exception):  # noqa: N818
 # --- The oracle ------------------------------------------------------------------------------
 
 
-def ask_ssh(file: str, question: Question) -> Said:
-    command = [SSH, "-G", "-T", "-F", file, *question.arguments()]
+def ask_ssh(file: str | None, question: Question) -> Said:
+    which = ["-F", file] if file is not None else []
+    command = [SSH, "-G", "-T", *which, *question.arguments()]
     ran = subprocess.run(
         command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False,
         env=os.environ | {"LC_ALL": "C"},
@@ -230,17 +235,21 @@ def named_algorithms(asked: Configuration, directory: Path) -> set[str]:
     }
 
 
-def unclear(error: ConfigError, asked: Configuration, directory: Path, word: str) -> list[str]:
+def unclear(error: ConfigError, asked: Configuration, directory: Path, key: str) -> list[str]:
     """Complain if *error* does not name the file, the line and the construct.
 
-    - word: the line holds it. Without a word, no single line is the reason.
+    - key: "needs", whose word is the construct, or "refused", whose word stands in the line. A
+      keyword is the construct then. Without a word, no single line is the reason.
     """
+    word = asked.keys[key][0]
     places = list(asked.places(word, directory)) if word else []
     assert places or not word, f"no line holds {word!r}"
     text = str(error)
     for path, number, line in places:
-        keyword = re.split(r'[\s="]+', line.strip(' \t"\f'))[0]
-        is_named = any(construct.lower() in text.lower() for construct in (keyword, word))
+        constructs = [word]
+        if key == "refused":
+            constructs += re.findall(r"[^\s=\"]+", line)[:1]
+        is_named = any(construct.lower() in text.lower() for construct in constructs)
         if is_named and str(path) in text and re.search(rf"(line |:){number}\b", text):
             return []
     return [f"does not name the file, the line and the construct: {text}"] if places else []
@@ -250,7 +259,7 @@ def verdict(
     asked: Configuration, question: Question, directory: Path, defaults: Said, *, with_ssh: bool
 ) -> list[str]:
     """Compare the answer of lookup() to one question; return the complaints."""
-    file = str(directory / "config")
+    file = None if asked in DEFAULT_FILES else str(directory / MAIN)
     theirs: Fields | Refused
     ours: Host | ConfigError
     with pytest.MonkeyPatch.context() as patch:
@@ -283,7 +292,7 @@ def of_refused(
     if "refused" not in asked.keys:
         return [f"is not marked with 'refused', but ssh refuses: {theirs}"]
     if isinstance(ours, ConfigError):
-        return [] if with_ssh else unclear(ours, asked, directory, asked.keys["refused"][0])
+        return [] if with_ssh else unclear(ours, asked, directory, "refused")
     if not with_ssh and "names" in asked.keys:
         return []
     return [f"ours is {ours!r}; ssh refuses: {theirs}"]
@@ -303,7 +312,7 @@ def of_answered_without_ssh(
     if isinstance(ours, ConfigError):
         if "needs" not in asked.keys:
             return [f"ssh answers, and is not needed; ours: {ours}"]
-        return unclear(ours, asked, directory, asked.keys["needs"][0])
+        return unclear(ours, asked, directory, "needs")
     # Without ssh(1), its defaults are not known.
     extra = set(ours.not_honoured) - theirs["not_honoured"]
     fields = theirs | {
@@ -319,13 +328,19 @@ def of_answered_without_ssh(
 each = pytest.mark.parametrize("asked", CONFIGURATIONS, ids=lambda asked: asked.name)
 
 
-def check(asked: Configuration, directory: Path, defaults: Said, *, with_ssh: bool) -> None:
-    asked.write(directory)
-    wrong = [
+def complaints(
+    asked: Configuration, directory: Path, defaults: Said, *, with_ssh: bool
+) -> list[str]:
+    return [
         f"{asked.name}, {' '.join(question.arguments())}: {text}"
         for question in asked.questions()
         for text in verdict(asked, question, directory, defaults, with_ssh=with_ssh)
     ]
+
+
+def check(asked: Configuration, directory: Path, defaults: Said, *, with_ssh: bool) -> None:
+    asked.write(directory)
+    wrong = complaints(asked, directory, defaults, with_ssh=with_ssh)
     assert not wrong, "\n".join(["", *wrong])
 
 
@@ -342,6 +357,51 @@ def test_without_ssh_the_answer_is_the_same_or_a_clear_error(
     check(asked, tmp_path, defaults, with_ssh=False)
 
 
+# /etc/passwd holds the home directory of the account, and /etc/ssh the file of the system. Both
+# look-ups therefore run in a mount namespace that has others in their place.
+IN_NAMESPACE = """
+mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/etc" /etc/ssh && exec "$2" -c "$3" "$@"
+"""
+LOOK_UP = """
+import sys
+from pathlib import Path
+from integration import test_ssh_configs as test
+directory, name, with_ssh = Path(sys.argv[1]), sys.argv[4], sys.argv[5] == "True"
+(asked,) = (each for each in test.DEFAULT_FILES if each.name == name)
+defaults = test.ask_ssh("none", test.Question("host.invalid"))
+print(*test.complaints(asked, directory, defaults, with_ssh=with_ssh), sep="\\n", end="")
+"""
+
+
+def passwd_with_home(home: Path) -> str:
+    """Return /etc/passwd with another home directory for the account of this process."""
+    accounts = [line.split(":") for line in Path("/etc/passwd").read_text().splitlines()]
+    for account in accounts:
+        if account[0] == ACCOUNT.pw_name:
+            account[5] = str(home)
+    return "".join(":".join(account) + "\n" for account in accounts)
+
+
+@pytest.mark.parametrize("with_ssh", [True, False], ids=["ssh", "without"])
+@pytest.mark.parametrize("asked", DEFAULT_FILES, ids=lambda asked: asked.name)
+def test_the_default_files_are_read_as_ssh_does(
+    asked: Configuration, with_ssh: bool, tmp_path: Path
+) -> None:
+    if reason := why_no_namespace():
+        pytest.skip(reason)
+    asked.write(tmp_path)
+    (tmp_path / "etc").mkdir(exist_ok=True)
+    (tmp_path / "passwd").write_text(passwd_with_home(tmp_path / "home"))
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", IN_NAMESPACE, "sh"]
+    command += [str(tmp_path), sys.executable, LOOK_UP, asked.name, str(with_ssh)]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, timeout=100, check=False,
+        stdin=subprocess.DEVNULL, env=fresh.environment(),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert not ran.stdout, ran.stdout
+
+
 def test_there_are_300_configurations_and_few_need_ssh() -> None:
     names = [asked.name for asked in CONFIGURATIONS]
     assert len(set(names)) == len(names)
@@ -352,8 +412,8 @@ def test_there_are_300_configurations_and_few_need_ssh() -> None:
 
 
 def test_every_field_of_a_host_is_compared(tmp_path: Path, defaults: Said) -> None:
-    (tmp_path / "config").touch()
+    (tmp_path / MAIN).touch()
     question = Question("h")
-    said = ask_ssh(str(tmp_path / "config"), question)
+    said = ask_ssh(str(tmp_path / MAIN), question)
     compared = expected(Configuration("empty"), question, said, tmp_path, defaults)
     assert set(compared) == {field.name for field in dataclasses.fields(Host)}

@@ -21,8 +21,7 @@ are not part of it:
 - distribution: fields for which distributions patch OpenSSH. Only ssh(1) knows them.
 
 @DIR@ is the directory of the configuration, @HOME@ the home directory of the account, @USER@ its
-name, @HOST@ the name of this machine, @FF@ a form feed,
-@NBSP@ a non-breaking space.
+name, @HOST@ the name of this machine, @FF@ a form feed, @NBSP@ a non-breaking space.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CONFIGURATIONS", "Configuration", "Question"]
+__all__ = ["CONFIGURATIONS", "DEFAULT_FILES", "MAIN", "Configuration", "Question"]
 
 #: The name of the file that ssh(1) reads first.
 MAIN = "config"
@@ -115,7 +114,9 @@ class Configuration:
         for name, lines in self.lines.items():
             for number, line in enumerate(lines, 1):
                 if word.lower() in line.lower():
-                    yield directory / name, number, line
+                    is_system = name.startswith("etc/")
+                    path = "/etc/ssh/" + name.removeprefix("etc/") if is_system else name
+                    yield directory / path, number, line
 
 
 def _questions(words: Iterator[str]) -> Iterator[Question]:
@@ -174,8 +175,13 @@ def _without_last_blanks(configuration: Configuration) -> Configuration:
     return configuration
 
 
-CONFIGURATIONS = [
+_ALL = [
     _without_last_blanks(each)
     for path in sorted(Path(__file__).parent.glob("*.conf"))
     for each in _read(path)
 ]
+
+#: Configurations for -F.
+CONFIGURATIONS = [each for each in _ALL if not each.name.startswith("default-")]
+#: Configurations without -F: the user's file and the system's.
+DEFAULT_FILES = [each for each in _ALL if each.name.startswith("default-")]
