@@ -16,14 +16,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sshgateway._config_lines import Directive, directives
-from sshgateway._config_match import Criterion, criteria_of, has_wildcard
+from sshgateway._config_match import Criterion, criteria_of
 from sshgateway._config_values import ALIASES, NEW_VALUES, SINCE, VENDORS, interpret
 
 __all__ = ["Block", "Item", "Parsed", "find_included", "parsed", "read_file"]
 
 #: The size of the files whose parsed forms are kept, in bytes.
 _MOST_BYTES = 8 << 20
+#: The number of letters of a host by which blocks are found.
+_LONGEST_START = 12
 #: The classes of characters of an Include that mean the same in every glob(3).
+_WILDCARD = re.compile(r"[*?\[\\]")
 _CLASS = re.compile(r"\[(!?)((?:[A-Za-z0-9](?:-[A-Za-z0-9])?)+)\]")
 
 
@@ -59,29 +62,34 @@ class Parsed:
 
     def __init__(self, content: bytes) -> None:
         self.blocks = _blocks(os.fsdecode(content))
-        #: The numbers of the blocks for single hosts, by the host.
-        self._by_host: dict[str, list[int]] = {}
+        #: The numbers of blocks by the start of the hosts that they may match.
+        self._by_start: dict[str, list[int]] = {}
         #: The numbers of the other blocks.
         self._others: list[int] = []
         for number, block in enumerate(self.blocks):
-            patterns = block.patterns
-            if (
-                patterns is None
-                or not block.is_inert
-                or any(has_wildcard(pattern) or pattern[0] == "!" for pattern in patterns)
-            ):
+            starts = _starts(block)
+            if starts is None:
                 self._others.append(number)
-            else:
-                for pattern in set(patterns):
-                    self._by_host.setdefault(pattern, []).append(number)
+                continue
+            for start in starts:
+                self._by_start.setdefault(start, []).append(number)
+        self._lengths = sorted({len(start) for start in self._by_start})
 
     def blocks_for(self, host: str) -> list[Block]:
         """The blocks that may count for a host, in the order of the file."""
         numbers = self._others
-        own = self._by_host.get(host)
-        if own is not None:
-            numbers = sorted(numbers + own)
-        return [self.blocks[number] for number in numbers]
+        for length in self._lengths:
+            numbers = numbers + self._by_start.get(host[:length], [])
+        return [self.blocks[number] for number in sorted(set(numbers))]
+
+
+def _starts(block: Block) -> set[str] | None:
+    """The starts of the hosts that a block may match; None if it must be read for any host."""
+    if block.patterns is None or not block.is_inert:
+        return None
+    positive = [pattern for pattern in block.patterns if pattern[0] != "!"]
+    starts = {re.split(r"[*?]", pattern, maxsplit=1)[0][:_LONGEST_START] for pattern in positive}
+    return None if "" in starts else starts
 
 
 def _blocks(text: str) -> list[Block]:
@@ -174,33 +182,47 @@ def read_file(path: str) -> tuple[bytes, os.stat_result]:
     raise ValueError("a file that is not a regular file")
 
 
-_lock = threading.Lock()
-#: The bytes and the parsed forms by path, the one used last at the end.
-_kept: dict[str, tuple[bytes, Parsed]] = {}
-_kept_bytes = 0
+class Kept:
+    """The parsed forms of files, with the bytes that they were parsed from."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: By path, the file that was parsed last at the end.
+        self._forms: dict[str, tuple[bytes, Parsed]] = {}
+        self._size = 0
+
+    def parsed(self, path: str, content: bytes) -> Parsed:
+        """Return the parsed form of a file with this content."""
+        found = self._forms.get(path)
+        if found is not None and found[0] == content:
+            return found[1]
+        form = Parsed(content)
+        if len(content) <= _MOST_BYTES // 4:
+            self._keep(path, content, form)
+        return form
+
+    def _keep(self, path: str, content: bytes, form: Parsed) -> None:
+        with self._lock:
+            if (old := self._forms.pop(path, None)) is not None:
+                self._size -= _size(old[0])
+            self._forms[path] = (content, form)
+            self._size += _size(content)
+            while self._size > _MOST_BYTES:
+                first = next(iter(self._forms))
+                self._size -= _size(self._forms.pop(first)[0])
+
+
+def _size(content: bytes) -> int:
+    """The size of a file, with something for the form of an empty one."""
+    return len(content) + 200
+
+
+_kept = Kept()
 
 
 def parsed(path: str, content: bytes) -> Parsed:
-    """Return the parsed form of a file with this content."""
-    found = _kept.get(path)
-    if found is not None and found[0] == content:
-        return found[1]
-    form = Parsed(content)
-    _keep(path, content, form)
-    return form
-
-
-def _keep(path: str, content: bytes, form: Parsed) -> None:
-    global _kept_bytes
-    if len(content) > _MOST_BYTES // 4:
-        return
-    with _lock:
-        old = _kept.pop(path, None)
-        _kept_bytes += len(content) - (len(old[0]) if old else 0) + (0 if old else 200)
-        _kept[path] = (content, form)
-        while _kept_bytes > _MOST_BYTES:
-            first = next(iter(_kept))
-            _kept_bytes -= len(_kept.pop(first)[0]) + 200
+    """Return the parsed form of a file with this content, which is kept for the next look-up."""
+    return _kept.parsed(path, content)
 
 
 # ---- Include ----------------------------------------------------------------
@@ -212,15 +234,17 @@ def find_included(pattern: str) -> list[str]:
     Raises ValueError for a pattern whose meaning depends on the glob(3) of OpenSSH.
     """
     pattern = _from_home(pattern)
-    if not re.search(r"[*?\[\\]", pattern):
+    wildcard = _WILDCARD.search(pattern)
+    if wildcard is None:
         return [pattern] if os.path.lexists(pattern) else []
-    found = [b"/"]
-    segments = [segment for segment in pattern.split("/") if segment]
     if not pattern.startswith("/") or pattern.endswith("/") or "\\" in pattern:
         raise ValueError("an Include with this pattern")
-    for segment in segments[:-1]:
+    start = pattern.rindex("/", 0, wildcard.start()) + 1
+    found = [os.fsencode(pattern[:start])]
+    *segments, last = pattern[start:].split("/")
+    for segment in filter(None, segments):
         found = [path + b"/" for path in _matching(found, segment, must_exist=False)]
-    found = _matching(found, segments[-1], must_exist=True)
+    found = _matching(found, last, must_exist=True)
     return [os.fsdecode(path) for path in sorted(found)]
 
 
@@ -236,14 +260,14 @@ def _from_home(pattern: str) -> str:
             return pattern
     else:
         home = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
-    if os.getuid() != os.geteuid() or re.search(r"[*?\[\\]", home):
+    if os.getuid() != os.geteuid() or _WILDCARD.search(home):
         raise ValueError("an Include relative to this home directory")
     return home + slash + rest
 
 
 def _matching(directories: list[bytes], segment: str, *, must_exist: bool) -> list[bytes]:
     """The paths in some directories, which end in "/", that match one segment of a pattern."""
-    if not re.search(r"[*?\[]", segment):
+    if _WILDCARD.search(segment) is None:
         name = os.fsencode(segment)
         paths = [directory + name for directory in directories]
         return [path for path in paths if not must_exist or os.path.lexists(path)]

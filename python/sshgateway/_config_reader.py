@@ -306,6 +306,8 @@ class _Reading:
             for name in included:
                 try:
                     content = self._content(name, is_checked=True)
+                except FileNotFoundError:  # a link that leads nowhere
+                    continue
                 except OSError as error:
                     words = f"Include cannot read {name!r}: {error.strerror}"
                     raise Unsupported(path, item.line, words) from None

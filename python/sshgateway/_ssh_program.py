@@ -11,8 +11,8 @@ import contextlib
 import os
 import re
 import selectors
-import shutil
 import signal
+import stat
 import subprocess
 import threading
 import warnings
@@ -22,7 +22,7 @@ from sshgateway._deadline import Deadline
 from sshgateway._messages import printable
 from sshgateway._options import Options
 
-__all__ = ["Program", "SshFailed", "find_program", "run", "warn_once"]
+__all__ = ["Program", "SshFailed", "find_program", "run", "warn_once", "which_ssh"]
 
 #: Seconds that a program may take to print its version.
 _LONGEST_WAIT = 3.0
@@ -90,13 +90,10 @@ def find_program(deadline: Deadline) -> Program | None:
 
     Otherwise returns None, after a UserWarning if there is a program that cannot be used.
     """
-    path = shutil.which("ssh")
-    if path is None:
+    found = which_ssh()
+    if found is None:
         return None
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
+    path, status = found
     identity = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     verdict = _verdicts.get(identity)
     if verdict is None:
@@ -107,6 +104,24 @@ def find_program(deadline: Deadline) -> Program | None:
     if isinstance(verdict, Program):
         return verdict
     warn_once(path, verdict)
+    return None
+
+
+def which_ssh() -> tuple[str, os.stat_result] | None:
+    """Return the path of the program ssh on PATH, and its status.
+
+    Empty entries of PATH, which mean the working directory, are left out.
+    """
+    for directory in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        if not directory:
+            continue
+        path = os.path.join(directory, "ssh")
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISREG(status.st_mode) and os.access(path, os.X_OK):
+            return path, status
     return None
 
 

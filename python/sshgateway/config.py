@@ -475,7 +475,8 @@ def _known_hosts(options: Options) -> tuple[str, ...]:
         paths = options.get(keyword, list(defaults))
         is_none = [path.lower() for path in paths] == ["none"]
         if keyword not in options:
-            paths = [from_home(path) for path in paths]
+            home = from_home("~/") if paths[0].startswith("~/") else ""
+            paths = [home + path.removeprefix("~/") for path in paths]
         files.append([] if is_none else [_literal(path) for path in paths])
     user, system = files
     if not user and options.get("stricthostkeychecking") == ["accept-new"]:

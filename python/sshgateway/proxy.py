@@ -70,7 +70,7 @@ def check_host(host: str, what: str = "host", *, slash: bool = False) -> str:
 
     Raises ConfigError.
     """
-    bad = not host or host[0] == "-" or any(c.isspace() or not c.isprintable() for c in host)
+    bad = not host or host[0] == "-" or " " in host or not host.isprintable()
     has_path = "://" in host or (not slash and "/" in host)
     if bad or has_path or "@" in host or _NOT_IN_HOSTS.intersection(host):
         raise config_invalid(

@@ -27,7 +27,7 @@ def file(tmp_path: Path):
 @pytest.fixture
 def no_ssh(monkeypatch) -> None:
     """There is no program ssh on PATH."""
-    monkeypatch.setattr(_ssh_program.shutil, "which", lambda name: None)
+    monkeypatch.setattr(_ssh_program, "which_ssh", lambda: None)
 
 
 @pytest.fixture
