@@ -15,6 +15,8 @@ are not part of it:
   between them. ``ssh -G`` does not quote them, so that a path with a blank is ambiguous.
 - needs: a word in the lines that only ssh(1) can interpret. Every other configuration must be
   interpreted without ssh(1) too.
+- doubtful: like "needs", because the versions of OpenSSH give the lines different meanings, or
+  because ssh(1) accepts lines that are probably a mistake.
 - refused: ssh(1) refuses the configuration because of the lines that hold this word. Without a
   word, no single line is the reason.
 - names: ssh(1) refuses names of algorithms that it does not have. Only ssh(1) knows them.
@@ -39,7 +41,7 @@ __all__ = ["CONFIGURATIONS", "DEFAULT_FILES", "MAIN", "Configuration", "Question
 MAIN = "config"
 KEYS = {
     "ask", "env", "file", "mode", "link", "write", "user files", "system files", "needs",
-    "refused", "names", "distribution",
+    "doubtful", "refused", "names", "distribution",
 }  # fmt: skip
 
 
