@@ -64,7 +64,10 @@ class Lookup:
 
     def answer(self) -> Found:
         """Return the options. Raises ConfigError, and TimeoutError(ETIMEDOUT, text)."""
-        program = find_program(self.deadline)
+        try:
+            program = find_program(self.deadline)
+        except subprocess.TimeoutExpired:
+            return self._read_in_haste()
         if program is not None and not program.is_read_alike:
             try:
                 return self._printed(program)
@@ -79,6 +82,13 @@ class Lookup:
                 except _NoAnswer:
                     pass
             raise self._not_supported(found) from None
+
+    def _read_in_haste(self) -> Found:
+        """Answer although the time ended before the program ssh was identified."""
+        try:
+            return self._read(None)
+        except Unsupported:
+            raise self.deadline.error("the program ssh did not print its version") from None
 
     def _read(self, program: Program | None) -> Found:
         def defaults() -> Options:
@@ -152,8 +162,8 @@ class Lookup:
             split_lists(options, self.host, self.files)
         except ValueError as error:
             raise config_invalid(
-                f"the answer of ssh -G for {self.host!r} has {error}: files whose names hold "
-                "blanks cannot be told apart; rename them"
+                f"the answer of ssh -G for {self.host!r} has {error}: some names of files "
+                "hold blanks, and their ends cannot be found; rename these files"
             ) from None
 
     def _expand(self, program: Program, arguments: list[str], path: str) -> str:

@@ -7,13 +7,14 @@ knows the keywords.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Directive", "directives", "split_arguments", "split_criteria"]
+__all__ = ["Directive", "ascii_lower", "directives", "split_arguments", "split_criteria"]
 
-#: What readconf.c calls WHITESPACE.
+#: The characters that readconf.c names WHITESPACE.
 _BLANKS = " \t\r\n"
 #: A line whose keyword needs no closer look: the keyword, one "=" or blanks, the rest.
 _SIMPLE = re.compile(
@@ -36,10 +37,15 @@ class Directive(NamedTuple):
     rest: str
 
 
+def ascii_lower(text: str) -> str:
+    """Convert the letters of ASCII to lower case, as tolower(3) does for single bytes."""
+    return text.lower() if text.isascii() else os.fsdecode(os.fsencode(text).lower())
+
+
 def directives(text: str) -> Iterator[Directive]:
     """Yield the directives of a file. The *rest* of a line without arguments is empty."""
     for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.rstrip(_BLANKS + "\f")
+        line = raw[:1] + raw[1:].rstrip(_BLANKS + "\f")
         simple = _SIMPLE.fullmatch(line)
         if simple is not None:
             keyword, rest = simple[1], simple[2]
@@ -49,9 +55,9 @@ def directives(text: str) -> Iterator[Directive]:
                 continue
             keyword, rest = found
         if "\0" in line:  # OpenSSH does not see the rest of such a line
-            yield Directive(number, keyword.lower(), None, rest)
+            yield Directive(number, ascii_lower(keyword), None, rest)
         else:
-            yield Directive(number, keyword.lower(), split_arguments(rest), rest)
+            yield Directive(number, ascii_lower(keyword), split_arguments(rest), rest)
 
 
 def _keyword_of(line: str) -> tuple[str, str] | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Tell the files apart that ``ssh -G`` prints on one line without quotes.
+"""Split the lists of files that ``ssh -G`` prints on one line without quotes.
 
 A name of a file may hold blanks. The lists that the files of ssh_config have for the keyword are
 compared with the line, so that no part of a name is taken for a file of its own.
@@ -31,7 +31,7 @@ def split_lists(options: Options, host: str, files: Sequence[File]) -> None:
     - host (str): the host that was looked up.
     - files (sequence of File): the files that ssh(1) read.
 
-    Raises ValueError if the files cannot be told apart.
+    Raises ValueError if the ends of the names cannot be found.
     """
     written: dict[str, list[tuple[str, ...]]] | None = None
     for keyword, defaults in zip(SEVERAL, (DEFAULT_PATHS[:2], DEFAULT_PATHS[2:]), strict=True):

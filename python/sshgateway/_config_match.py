@@ -9,11 +9,10 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from sshgateway._config_lines import Directive, split_criteria
+from sshgateway._config_lines import Directive, ascii_lower, split_criteria
 
 __all__ = [
     "Criterion",
-    "ascii_lower",
     "criteria_of",
     "has_wildcard",
     "matches_host_line",
@@ -37,11 +36,6 @@ class Criterion(NamedTuple):
     name: str
     #: "" if the criterion has none.
     argument: str
-
-
-def ascii_lower(text: str) -> str:
-    """Convert the letters of ASCII to lower case, as tolower(3) does for single bytes."""
-    return text.lower() if text.isascii() else os.fsdecode(os.fsencode(text).lower())
 
 
 def has_wildcard(pattern: str) -> bool:
@@ -105,7 +99,7 @@ def criteria_of(directive: Directive) -> tuple[Criterion, ...]:
     remaining = iter(words)
     for word in remaining:
         negated = word.startswith("!")
-        name = word[negated:].lower()
+        name = ascii_lower(word[negated:])
         if name in _ALONE:
             criteria.append(Criterion(negated, name, ""))
         elif name in _WITH_ARGUMENT:

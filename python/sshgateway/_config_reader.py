@@ -21,7 +21,8 @@ from typing import Any
 
 from sshgateway._config_files import Block, Item, Parsed, find_included, parsed, read_file
 from sshgateway._config_jumps import Jump, parse_jump
-from sshgateway._config_match import Criterion, ascii_lower, matches_host_line, matches_list
+from sshgateway._config_lines import ascii_lower
+from sshgateway._config_match import Criterion, matches_host_line, matches_list
 from sshgateway._config_values import NEW_VALUES, SINCE
 from sshgateway._options import Options
 from sshgateway._ssh_program import Program
@@ -32,6 +33,8 @@ __all__ = ["Answer", "File", "JumpLoop", "Question", "Unsupported", "read"]
 _DEEPEST = 16
 #: The number of IdentityFile and of CertificateFile that OpenSSH allows.
 _MOST_FILES = 100
+#: A longer list of patterns may hold one that OpenSSH ignores.
+_LONGEST_PATTERN = 1000
 #: The tokens that Match exec accepts in every version.
 _TOKENS_OF_EXEC = "CLdhiklnpru"
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
@@ -55,7 +58,8 @@ class Unsupported(Exception):  # noqa: N818
         self.construct = construct
 
     def __str__(self) -> str:
-        where = f"{self.path}, line {self.line}" if self.line else self.path
+        path = self.path if self.path.isprintable() else repr(self.path)
+        where = f"{path}, line {self.line}" if self.line else path
         return f"{where}: {self.construct}"
 
 
@@ -249,6 +253,8 @@ class _Reading:
 
     def _is_ignored(self, keyword: str) -> bool:
         patterns = self.values.get("ignoreunknown")
+        if patterns is not None and len(patterns) > _LONGEST_PATTERN:
+            raise self._at("ignoreunknown", "IgnoreUnknown with a long value")
         return patterns is not None and matches_list(keyword, patterns, lower=True)
 
     def _check_versioned(self, item: Item, path: str, *, active: bool) -> None:
@@ -413,7 +419,10 @@ def _address(host: str, family: int) -> tuple[bool, str]:
         return looks_like, host
     if len(found) != 1:
         return looks_like, host
-    address: str = socket.getnameinfo(found[0][4], socket.NI_NUMERICHOST)[0]
+    try:
+        address: str = socket.getnameinfo(found[0][4], socket.NI_NUMERICHOST)[0]
+    except OSError:
+        return True, host
     return True, host if host.lower() == address.lower() else address
 
 
@@ -429,7 +438,7 @@ def _default_port() -> str:
 
 
 class _Finish:
-    """What ssh(1) does after it has read the files: it checks, expands and prints."""
+    """The last steps of ssh(1): it checks, expands and prints what it has read."""
 
     def __init__(self, reading: _Reading, host: str) -> None:
         self.reading = reading

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sshgateway._config_jumps import parse_jump
-from sshgateway._config_lines import Directive
+from sshgateway._config_lines import Directive, ascii_lower
 
 __all__ = ["ALIASES", "NEW_VALUES", "SINCE", "VENDORS", "interpret", "value_of"]
 
@@ -108,9 +108,9 @@ _FORWARDS = ("localforward", "remoteforward", "dynamicforward")
 _LISTEN = r"(?:(?:[A-Za-z0-9.*_-]+|\[[0-9A-Fa-f:.*]+\]):)?\d{1,5}|/[\w./@+-]{1,90}"
 _TARGET = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}|/[\w./@+-]{1,90}"
 _IPQOS = re.compile(
-    r"(?i:af[1-4][1-3]|cs[0-7]|ef|none|lowdelay|throughput|reliability)|0x[\da-f]{2}"
+    r"(?i:af[1-4][1-3]|cs[0-7]|ef|none|lowdelay|throughput|reliability)|0x[\da-f]{2}", re.ASCII
 )
-_TIME = re.compile(r"([0-9]{1,9})([smhdw]?)", re.IGNORECASE)
+_TIME = re.compile(r"([0-9]{1,9})([smhdwSMHDW]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -154,6 +154,10 @@ _ALGORITHMS = {
 }
 
 
+def _fits(pattern: str, text: str) -> re.Match[str] | None:
+    return re.fullmatch(pattern, text, re.ASCII)
+
+
 def interpret(directive: Directive) -> Any:
     """Return the value of a directive. Raises ValueError if it has a form that is not known, and
     KeyError if the keyword is not."""
@@ -187,7 +191,7 @@ def _string(_keyword: str, directive: Directive) -> str:
 
 def _word(keyword: str, directive: Directive) -> str:
     """One of some words, in lower case."""
-    value = _one(directive).lower()
+    value = ascii_lower(_one(directive))
     if value not in _WORDS[keyword]:
         raise ValueError("not one of its words")
     return value
@@ -227,16 +231,16 @@ def _add_keys(_keyword: str, directive: Directive) -> None:
 
 def _count(_keyword: str, directive: Directive) -> str:
     value = _one(directive)
-    if not re.fullmatch(r"[0-9]{1,10}", value) or int(value) > 2**31 - 1:
+    if not _fits(r"[0-9]{1,10}", value) or int(value) > 2**31 - 1:
         raise ValueError("not a number")
     return str(int(value))
 
 
 def _port(_keyword: str, directive: Directive) -> str:
     value = _one(directive)
-    if re.fullmatch(r"[0-9]{1,5}", value):
+    if _fits(r"[0-9]{1,5}", value):
         port = int(value)
-    elif re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value):
+    elif _fits(r"[A-Za-z][A-Za-z0-9-]*", value):
         try:
             port = socket.getservbyname(value, "tcp")
         except OSError:
@@ -268,7 +272,7 @@ def _algorithms(keyword: str, directive: Directive) -> str:
     value = _one(directive)
     names = value[1:] if value[0] in "+^" else value
     if value[0] == "-":
-        is_known = re.fullmatch(r"-[A-Za-z0-9@.,*?_-]+", value) is not None
+        is_known = _fits(r"-[A-Za-z0-9@.,*?_-]+", value) is not None
     else:
         is_known = all(name in _ALGORITHMS[keyword] for name in names.split(","))
     if not is_known:
@@ -278,7 +282,7 @@ def _algorithms(keyword: str, directive: Directive) -> str:
 
 def _pattern(keyword: str, directive: Directive) -> str:
     value = _one(directive)
-    if re.fullmatch(_PATTERNS[keyword], value) is None:
+    if _fits(_PATTERNS[keyword], value) is None:
         raise ValueError("not a value that is known")
     if keyword == "tunneldevice" and any(
         part != "any" and int(part) > 0x7FFFFFFD for part in value.split(":")
@@ -289,7 +293,7 @@ def _pattern(keyword: str, directive: Directive) -> str:
 
 def _rekey_limit(keyword: str, directive: Directive) -> str:
     size, *rest = directive.arguments or [""]
-    if len(rest) > 1 or re.fullmatch(_PATTERNS[keyword], size) is None:
+    if len(rest) > 1 or _fits(_PATTERNS[keyword], size) is None:
         raise ValueError("not a limit")
     if rest and rest[0] != "none":
         _seconds(rest[0])
@@ -301,12 +305,14 @@ def _rekey_limit(keyword: str, directive: Directive) -> str:
 def _forward(keyword: str, directive: Directive) -> str:
     listen, *target = directive.arguments or [""]
     is_dynamic = keyword == "dynamicforward" or (keyword == "remoteforward" and not target)
-    is_known = re.fullmatch(_LISTEN, listen) and (
+    is_known = _fits(_LISTEN, listen) and (
         (not target and is_dynamic)
-        or (len(target) == 1 and not is_dynamic and re.fullmatch(_TARGET, target[0]))
+        or (len(target) == 1 and not is_dynamic and _fits(_TARGET, target[0]))
     )
-    ports = [int(port) for port in re.findall(r"(?:^|:)(\d+)$", listen)]
-    ports += [int(port) for word in target for port in re.findall(r":(\d+)$", word)]
+    if len(listen) + sum(map(len, target)) > 250:
+        raise ValueError("too long")
+    ports = [int(port) for port in re.findall(r"(?:^|:)([0-9]+)$", listen)]
+    ports += [int(port) for word in target for port in re.findall(r":([0-9]+)$", word)]
     low = 0 if keyword == "remoteforward" and len(target) == 0 else 1
     if not is_known or any(not low <= port < 65536 for port in ports):
         raise ValueError("not a forwarding that is known")
@@ -323,7 +329,7 @@ def _permitted(_keyword: str, directive: Directive) -> None:
     if [value.lower() for value in values] in (["any"], ["none"]):
         return
     for value in values:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+:([1-9]\d{0,3}|\*)", value):
+        if not _fits(r"[A-Za-z0-9._-]+:([1-9]\d{0,3}|\*)", value):
             raise ValueError("not a list of hosts and ports")
     if not values:
         raise ValueError("missing argument")
@@ -331,13 +337,13 @@ def _permitted(_keyword: str, directive: Directive) -> None:
 
 def _send_env(_keyword: str, directive: Directive) -> None:
     names = directive.arguments or []
-    if not names or not all(re.fullmatch(r"-?[A-Za-z0-9_*?]+", name) for name in names):
+    if not names or not all(_fits(r"-?[A-Za-z0-9_*?]+", name) for name in names):
         raise ValueError("not names of variables")
 
 
 def _set_env(_keyword: str, directive: Directive) -> None:
     words = directive.arguments or []
-    if not words or not all(re.fullmatch(r"[A-Za-z0-9_]+=[^%$]*", word) for word in words):
+    if not words or not all(_fits(r"[A-Za-z0-9_]+=[^%$]*", word) for word in words):
         raise ValueError("not variables")
 
 
@@ -349,7 +355,7 @@ def _ip_qos(_keyword: str, directive: Directive) -> None:
 
 def _domains(_keyword: str, directive: Directive) -> None:
     values = directive.arguments or []
-    is_good = all(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_-]|\.(?!\.))*", value) for value in values)
+    is_good = all(_fits(r"[A-Za-z0-9]([A-Za-z0-9_-]|\.(?!\.))*", value) for value in values)
     is_mixed = len(values) > 1 and any(value.lower() == "none" for value in values)
     if not values or not is_good or is_mixed or len(values) > 32:
         raise ValueError("not a list of domains")
@@ -360,7 +366,7 @@ def _cnames(_keyword: str, directive: Directive) -> str:
     values = directive.arguments or []
     if [value.lower() for value in values] == ["none"]:
         return "none"
-    if not values or not all(re.fullmatch(r"\*|[^:\s]+:[^:\s]+", value) for value in values):
+    if not values or not all(_fits(r"\*|[^:\s]+:[^:\s]+", value) for value in values):
         raise ValueError("not a list of domains")
     return " ".join(values)
 

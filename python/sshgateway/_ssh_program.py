@@ -89,6 +89,8 @@ def find_program(deadline: Deadline) -> Program | None:
     """Return the program ssh on PATH if it is an OpenSSH with ``-G``.
 
     Otherwise returns None, after a UserWarning if there is a program that cannot be used.
+
+    Raises subprocess.TimeoutExpired if the deadline is too early for a verdict.
     """
     found = which_ssh()
     if found is None:
@@ -126,14 +128,17 @@ def which_ssh() -> tuple[str, os.stat_result] | None:
 
 
 def _identify(path: str, identity: tuple[object, ...], seconds: float | None) -> Program | str:
-    """Ask a program for its version. Returns the reason if it cannot be used."""
-    is_final = True
+    """Ask a program for its version. Returns the reason if it cannot be used.
+
+    Raises subprocess.TimeoutExpired if it had less time than a program gets.
+    """
     verdict: Program | str
     try:
         _, _, said = run([path, "-V"], seconds)
     except subprocess.TimeoutExpired:
+        if seconds != _LONGEST_WAIT:
+            raise
         verdict = f"it did not answer -V within {seconds:.1f} s"
-        is_final = seconds == _LONGEST_WAIT
     except OSError as error:
         verdict = f"it cannot be executed: {error.strerror}"
     else:
@@ -145,10 +150,9 @@ def _identify(path: str, identity: tuple[object, ...], seconds: float | None) ->
             verdict = f"{printable(banner)[:60]} is too old: it has no option -G"
         else:
             verdict = Program(path, version, banner, identity)
-    if is_final:
-        if len(_verdicts) > 100:
-            _verdicts.clear()
-        _verdicts[identity] = verdict
+    if len(_verdicts) > 100:
+        _verdicts.clear()
+    _verdicts[identity] = verdict
     return verdict
 
 

@@ -16,6 +16,7 @@ if not __package__:
 
 from bench.contestants.base import Contestant
 from bench.contestants.gateway import GATEWAY_CONTESTANTS
+from bench.contestants.lookups import LOOKUP_CONTESTANTS
 from bench.contestants.proxycommand import ALL, USUAL
 from bench.machine import Machine
 from bench.report import pages
@@ -25,6 +26,7 @@ from bench.runner import Run, Works
 from bench.servers import CIPHERS, proxies, site
 from bench.works.curves import curve_works
 from bench.works.gateway import gateway_works
+from bench.works.lookups import lookup_works
 from bench.works.proxycommand import proxycommand_works, real_proxy_works
 
 
@@ -57,10 +59,18 @@ Group = tuple[str, list[Contestant], Works]
 
 def _groups(options: argparse.Namespace) -> Iterator[Group]:
     if not options.curves or options.all:
+        yield from _lookups(options)
         yield from _proxy_command(options)
         yield from _gateway(options, "Through a gateway", gateway_works(options.quick))
     if options.curves or options.all:
         yield from _gateway(options, "Curves", curve_works(options.quick))
+
+
+def _lookups(options: argparse.Namespace) -> Iterator[Group]:
+    names = _chosen_names(options, LOOKUP_CONTESTANTS, tuple(LOOKUP_CONTESTANTS))
+    works = _chosen_works(options, lookup_works(options.quick))
+    if names and works:
+        yield "Look-ups in ssh_config", [LOOKUP_CONTESTANTS[name] for name in names], works
 
 
 def _proxy_command(options: argparse.Namespace) -> Iterator[Group]:

@@ -16,7 +16,7 @@ __all__ = ["Refused", "by_reader", "by_ssh", "program"]
 
 
 class Refused(str):
-    """Somebody refuses to answer; the text says why."""
+    """The refusal to answer; the text says why."""
 
 
 def program() -> Program:
@@ -34,7 +34,7 @@ def by_reader(
     *,
     without_ssh: bool = False,
 ) -> Host | Refused:
-    """What the reader finds; Refused if it leaves the answer to ssh, or if there is a circle.
+    """Return what the reader finds; Refused if it leaves the answer to ssh, or for a circle.
 
     - without_ssh (bool): as on a machine without ssh.
     """
@@ -53,7 +53,7 @@ def by_ssh(
     port: int | None = None,
     user: str | None = None,
 ) -> Host | Refused:
-    """What ``ssh -G`` prints; Refused if it fails."""
+    """Return what ``ssh -G`` prints; Refused if it fails."""
     try:
         return config._host(host, _asked(host, path, port, user)._printed(program()))
     except ConfigError as error:

@@ -42,7 +42,7 @@ def no_reader(monkeypatch) -> None:
 
 @pytest.fixture(params=["reader", "ssh", "reader without ssh"])
 def backend(request) -> str:
-    """Who answers: the reader, or the program ssh."""
+    """The part that answers: the reader, or the program ssh."""
     if request.param == "ssh":
         request.getfixturevalue("no_reader")
     elif request.param == "reader without ssh":

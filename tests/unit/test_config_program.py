@@ -124,8 +124,9 @@ def test_a_program_that_closes_its_output_and_hangs_is_killed(
 
 def test_a_short_timeout_makes_no_lasting_verdict(fake: Fake, file) -> None:
     fake.write("sleep 60")
-    with pytest.warns(UserWarning, match="did not answer"):
-        assert lookup("h", ssh_config=file("User u\n"), timeout=0.2).user == "u"
+    assert lookup("h", ssh_config=file("User u\n"), timeout=0.2).user == "u"
+    with pytest.raises(TimeoutError, match="did not print its version"):
+        lookup("h", ssh_config=file(EXEC), timeout=0.2)
     assert _ssh_program._verdicts == {}
 
 

@@ -137,7 +137,7 @@ def _find(way: Way, keyword: str, value: str, ssh_config: SshConfig) -> tuple[st
     blocks that it applies, so this reads those words; if a version of OpenSSH changes them,
     the file and the line are missing from the report.
     """
-    program = find_program(Deadline(_PATIENCE)) if ssh_config is not False else None
+    program = find_program(Deadline()) if ssh_config is not False else None
     if program is None:
         return None
     file = [] if ssh_config is None else ["-F", str(ssh_config)]
