@@ -27,7 +27,7 @@ __all__ = ["Found", "Lookup"]
 _NO_PORT = "1"
 #: A host for ``ssh -G`` that no block of a file is about.
 _ANY_HOST = "host.invalid"
-#: The options that a program prints without a file, by the identity of the program.
+#: The options that a program prints without a file, by its identity and the arguments.
 _defaults: dict[tuple[object, ...], Options] = {}
 
 
@@ -91,8 +91,8 @@ class Lookup:
             raise self.deadline.error("the program ssh did not print its version") from None
 
     def _read(self, program: Program | None) -> Found:
-        def defaults() -> Options:
-            return {} if program is None else defaults_of(program, self.deadline)
+        def defaults(arguments: tuple[str, ...]) -> Options:
+            return {} if program is None else defaults_of(program, self.deadline, arguments)
 
         question = Question(
             self.host, self.port, self.user, self.jump, self.files, program, defaults
@@ -249,15 +249,17 @@ class _NoAnswer(Exception):  # noqa: N818
     """The answer of ``ssh -G`` has no hostname."""
 
 
-def defaults_of(program: Program, deadline: Deadline) -> Options:
+def defaults_of(program: Program, deadline: Deadline, arguments: tuple[str, ...] = ()) -> Options:
     """The options that a program prints without a file; {} if it fails, which is asked again."""
-    found = _defaults.get(program.identity)
+    key = (program.identity, arguments)
+    found = _defaults.get(key)
     if found is None:
         try:
-            found = program.options_of(["-T", "-F", "none", "--", _ANY_HOST], deadline)
+            given = ["-T", "-F", "none", *arguments, "--", _ANY_HOST]
+            found = program.options_of(given, deadline)
         except (SshFailed, OSError, subprocess.TimeoutExpired):
             return {}
         if len(_defaults) > 100:
             _defaults.clear()
-        _defaults[program.identity] = found
+        _defaults[key] = found
     return found

@@ -90,8 +90,8 @@ class Question:
     files: tuple[File, ...]
     #: The ssh(1) that is installed, whose version decides where versions differ.
     program: Program | None
-    #: Returns the options that this program prints without any file.
-    defaults: Callable[[], Options]
+    #: Returns the options that this program prints without any file, for some arguments.
+    defaults: Callable[[tuple[str, ...]], Options]
 
 
 @dataclass(slots=True)
@@ -279,10 +279,10 @@ class _Reading:
             return None
         if self.version >= SINCE.get(keyword, (999, 0)):
             return True
-        return keyword in self.question.defaults()
+        return keyword in self.question.defaults(())
 
     def _has_gss_names(self, value: str) -> bool:
-        known = self.question.defaults().get("gssapikexalgorithms", [""])[0].split(",")
+        known = self.question.defaults(()).get("gssapikexalgorithms", [""])[0].split(",")
         return set(value.split(",")) <= set(known)
 
     def _check_variables(self, item: Item, path: str) -> None:
@@ -459,6 +459,8 @@ class _Finish:
             if isinstance(value, str) and value is not None
         }
         options |= {"hostname": [self.host], "port": [self.port], "user": [self.user]}
+        if values.get("batchmode", "no") in _YES and "serveraliveinterval" not in values:
+            options["serveraliveinterval"] = [self._interval_of_batch_mode()]
         options.pop("proxyjump", None)
         if self.jump is not None:
             options["proxyjump"] = [str(self.jump)]
@@ -493,11 +495,16 @@ class _Finish:
         forks = values.get("forkafterauthentication", "no") in _YES
         if forks and command == "none" and values.get("sessiontype") != "none":
             raise at("forkafterauthentication", "ForkAfterAuthentication without a command")
-        if values.get("batchmode", "no") in _YES and "serveraliveinterval" not in values:
-            program = self.reading.program
-            if program is not None and program.is_debian:
-                raise at("batchmode", "BatchMode, which Debian's ssh gives another meaning")
         self._check_other_paths()
+
+    def _interval_of_batch_mode(self) -> str:
+        """The ServerAliveInterval of BatchMode. It is 0, but Debian's ssh(1) has another one."""
+        if self.reading.version is None:
+            return "0"
+        printed = self.reading.question.defaults(("-o", "BatchMode=yes"))
+        if "serveraliveinterval" not in printed:
+            raise self.reading._at("batchmode", "BatchMode, whose effect depends on the program")
+        return printed["serveraliveinterval"][0]
 
     def _check_other_paths(self) -> None:
         """Expand what this package does not use, because ssh(1) refuses what it cannot expand."""

@@ -50,8 +50,6 @@ class Program:
     path: str
     #: For example (9, 2).
     version: tuple[int, int]
-    #: The first line that ``ssh -V`` prints.
-    banner: str
     #: Identifies this version of the file, for caches.
     identity: tuple[object, ...]
 
@@ -59,11 +57,6 @@ class Program:
     def is_read_alike(self) -> bool:
         """Whether _config_reader.py reads the files as this program does."""
         return self.version >= _FIRST_THAT_IS_READ
-
-    @property
-    def is_debian(self) -> bool:
-        """Whether the program has the patches of Debian, as Ubuntu's has."""
-        return re.search(r"^OpenSSH_\S+ (Debian|Ubuntu|Raspbian)-", self.banner) is not None
 
     def options_of(self, arguments: list[str], deadline: Deadline) -> Options:
         """Return the options that ``ssh -G`` prints, by keyword in lower case.
@@ -149,7 +142,7 @@ def _identify(path: str, identity: tuple[object, ...], seconds: float | None) ->
         elif (version := (int(found[1]), int(found[2]))) < _FIRST_WITH_G:
             verdict = f"{printable(banner)[:60]} is too old: it has no option -G"
         else:
-            verdict = Program(path, version, banner, identity)
+            verdict = Program(path, version, identity)
     if len(_verdicts) > 100:
         _verdicts.clear()
     _verdicts[identity] = verdict

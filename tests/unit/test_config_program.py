@@ -207,18 +207,13 @@ def test_without_a_file_no_program_is_asked(fake: Fake) -> None:
     assert fake.calls() == []
 
 
-@pytest.mark.parametrize(
-    ("banner", "is_debian"),
-    [
-        ("OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.19 27 Jan 2026", True),
-        ("OpenSSH_8.9p1 Ubuntu-3ubuntu0.10, OpenSSL 3.0.2 15 Mar 2022", True),
-        ("OpenSSH_8.7p1, OpenSSL 3.2.2 4 Jun 2024", False),
-        ("OpenSSH_9.9p2, LibreSSL 3.3.6", False),
-    ],
-)
-def test_the_patches_of_debian_are_known_by_the_banner(banner: str, is_debian: bool) -> None:
-    program = _ssh_program.Program("/ssh", (9, 2), banner, ())
-    assert program.is_debian == is_debian
+def test_the_meaning_of_batch_mode_is_that_of_the_program(fake: Fake, file) -> None:
+    """Debian's ssh sets ServerAliveInterval."""
+    fake.write(OPENSSH, "echo hostname h; echo serveraliveinterval 77")
+    path = file("BatchMode yes\n")
+    assert [lookup("h", ssh_config=path).server_alive_interval for _ in range(3)] == [77] * 3
+    assert fake.calls() == ["-V", "-G"], "the program is asked once"
+    assert lookup("h", ssh_config=file("BatchMode no\n")).server_alive_interval == 0
 
 
 def test_the_output_of_a_program_is_read_up_to_a_limit() -> None:

@@ -257,9 +257,9 @@ def test_what_depends_on_the_version_is_an_error_without_ssh(file, text: str) ->
     assert host is None or host.port == 5
 
 
-def test_batch_mode_of_debian_is_left_to_ssh(file) -> None:
+def test_batch_mode_is_that_of_the_installed_ssh(file) -> None:
     path = file("BatchMode yes\n")
-    assert lookup("a", ssh_config=path) == by_ssh("a", path)
+    assert by_reader("a", path) == by_ssh("a", path)
     assert getattr(by_reader("a", path, without_ssh=True), "server_alive_interval", 1) == 0
 
 
