@@ -7,6 +7,8 @@ import errno
 import os
 import pwd
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -267,6 +269,31 @@ def test_an_error_in_a_block_that_does_not_match_counts_as_in_openssh(file) -> N
     path = file("Host b\nPort x\nHost a\nUser u\n")
     assert isinstance(by_reader("a", path), Refused)
     assert isinstance(by_ssh("a", path), Refused)
+
+
+@pytest.mark.parametrize("without_ssh", [False, True])
+@pytest.mark.parametrize(
+    ("content", "words", "status"),
+    [
+        (b"HostName \xff.example\nUser \xe9\n", "\\udce9@\\udcff.example", 0),
+        (b"Nons\xffense x\n", "STOPPED", 1),
+        (b"User u\n  Match exec true\nPort x\n", "STOPPED", 1),
+        (b"\xef\xbb\xbfHost a\n", "STOPPED", 1),
+    ],
+)
+def test_the_command_route_never_ends_with_a_traceback(
+    tmp_path: Path, content: bytes, words: str, status: int, without_ssh: bool
+) -> None:
+    (tmp_path / "config").write_bytes(content)
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    if without_ssh:
+        environment["PATH"] = "/not/there"
+    done = subprocess.run(
+        [sys.executable, "-m", "sshgateway", "route", "-F", tmp_path / "config", "a"],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (status, "")
+    assert words in done.stdout
 
 
 # --- Include ----------------------------------------------------------------------------------

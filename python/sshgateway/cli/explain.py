@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import textwrap
 from typing import Any
 
@@ -75,7 +76,10 @@ def explain(
             _go(facts, way, hops, Deadline(timeout), adviser)
     except OSError as error:
         facts["stopped"] = _stop("ssh_config", error)
-    print(json.dumps(facts, indent=2) if as_json else _shown(facts))
+    text = json.dumps(facts, indent=2) if as_json else _shown(facts)
+    # ssh_config may hold bytes that the terminal's encoding does not have.
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
     return 1 if facts["stopped"] else 0
 
 
