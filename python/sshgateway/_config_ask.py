@@ -231,7 +231,19 @@ class Lookup:
         path = None if program is None else program.path
         if found.printed_by is None:
             system_file = None
+            if program is not None:
+                set_by_user = {
+                    keyword: self._whole_list(program, keyword, value)
+                    for keyword, (value,) in set_by_user.items()
+                }
         return _algorithms.set_by_user(set_by_user, path, ask, system_file)
+
+    def _whole_list(self, program: Program, keyword: str, value: str) -> list[str]:
+        """The algorithms that a program uses for a value with "+", "-" or "^"."""
+        if value[0] not in "+-^":
+            return [value]
+        arguments = ("-o", f"{keyword}={value}")
+        return defaults_of(program, self.deadline, arguments).get(keyword, [value])
 
     def algorithm(self, found: Found, keyword: str) -> str | None:
         """The value of a keyword about algorithms as ssh_config has it; None if it is not set.

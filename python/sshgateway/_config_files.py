@@ -44,7 +44,7 @@ class Item(NamedTuple):
 class Block:
     """The directives after a Host or Match line, or before the first of them."""
 
-    __slots__ = ("criteria", "is_inert", "items", "line", "patterns")
+    __slots__ = ("criteria", "has_equals", "is_inert", "items", "line", "patterns")
 
     def __init__(self, line: int) -> None:
         self.line = line
@@ -52,6 +52,8 @@ class Block:
         self.patterns: tuple[str, ...] | None = None
         #: The criteria of Match, or None.
         self.criteria: tuple[Criterion, ...] | None = None
+        #: Whether a criterion is written with "=".
+        self.has_equals = False
         self.items: list[Item] = []
         #: Whether nothing of the block counts for a host that it does not match.
         self.is_inert = True
@@ -121,6 +123,7 @@ def _item(block: Block, directive: Directive) -> Item | None:
         if keyword == "match":
             block.is_inert = False
             block.criteria = criteria_of(directive)
+            block.has_equals = "=" in directive.rest
             return None
         if keyword == "include":
             return Item("include", line, keyword, _patterns(directive))

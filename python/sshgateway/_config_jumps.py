@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 __all__ = ["Jump", "parse_jump"]
 
 #: A user may hold any characters that no version of OpenSSH treats differently.
-_USER = r"[A-Za-z0-9._+=@\\-]+"
+_USER = r"[A-Za-z0-9._+=@:%\\-]+"
 _HOST = r"[A-Za-z0-9_.][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?\]"
 _PLAIN = re.compile(rf"(?:({_USER})@)?({_HOST})(?::([0-9]{{0,5}}))?")
 _URI = re.compile(

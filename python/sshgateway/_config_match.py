@@ -87,13 +87,23 @@ def matches_list(text: str, patterns: str, *, lower: bool = False) -> bool:
     return found
 
 
+def _without_equals(words: list[str]) -> list[str]:
+    """Split words as "host=a", which are two words before OpenSSH 9.9 and one word since."""
+    split = []
+    for word in words:
+        name, equals, argument = word.partition("=")
+        is_split = equals and ascii_lower(name.removeprefix("!")) in _WITH_ARGUMENT
+        split += [name, argument] if is_split else [word]
+    return split
+
+
 def criteria_of(directive: Directive) -> tuple[Criterion, ...]:
     """Return the criteria of a Match line.
 
     Raises ValueError for those that OpenSSH refuses or that its versions treat differently.
     """
-    words = directive.arguments
-    if words is None or words != split_criteria(directive.rest):
+    words = _without_equals(directive.arguments or [])
+    if words != split_criteria(directive.rest):
         raise ValueError("Match with quotes or '=' that the versions of OpenSSH read differently")
     criteria = []
     remaining = iter(words)

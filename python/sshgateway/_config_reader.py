@@ -33,6 +33,8 @@ __all__ = ["Answer", "File", "JumpLoop", "Question", "Unsupported", "read"]
 _DEEPEST = 16
 #: The number of IdentityFile and of CertificateFile that OpenSSH allows.
 _MOST_FILES = 100
+#: The version that is taken for granted if no ssh(1) is installed.
+_OLDEST_VERSION = (9, 2)
 #: A longer list of patterns may hold one that OpenSSH ignores.
 _LONGEST_PATTERN = 1000
 #: The tokens that Match exec accepts in every version.
@@ -126,6 +128,8 @@ class _Reading:
         self.host = question.host
         self.is_final = False
         self.wants_final = False
+        #: Where versions disagree about the second pass.
+        self.may_want_final: tuple[str, int] | None = None
         self.values: dict[str, Any] = {}
         #: Where each value is set.
         self.places: dict[str, tuple[str, int]] = {}
@@ -159,6 +163,10 @@ class _Reading:
         self.values.setdefault("canonicalizehostname", "no")
         host = self._hostname()
         self.values.setdefault("hostname", host)
+        if self.may_want_final and not self.wants_final:
+            raise Unsupported(
+                *self.may_want_final, "Match !final, which versions treat differently"
+            )
         if self.wants_final:
             self.host = self.values["hostname"] = host
             self.is_final = True
@@ -275,10 +283,10 @@ class _Reading:
 
     def _is_known(self, keyword: str) -> bool | None:
         """Whether the installed ssh(1) knows a keyword; None if no ssh(1) is installed."""
+        if (self.version or _OLDEST_VERSION) >= SINCE.get(keyword, (999, 0)):
+            return True
         if self.version is None:
             return None
-        if self.version >= SINCE.get(keyword, (999, 0)):
-            return True
         return keyword in self.question.defaults(())
 
     def _has_gss_names(self, value: str) -> bool:
@@ -328,6 +336,8 @@ class _Reading:
 
     def _match(self, block: Block, path: str) -> bool:
         result = True
+        if block.has_equals and self.version == (9, 9):
+            raise Unsupported(path, block.line, "Match with '=', which 9.9p1 does not accept")
         host = self._host_so_far(path, block.line)
         for criterion in block.criteria or ():
             if criterion.name == "all":
@@ -342,9 +352,7 @@ class _Reading:
         name, argument = criterion.name, criterion.argument
         if name in ("final", "canonical"):
             if name == "final":
-                if criterion.negated and not self._is_before((10, 1)):
-                    raise Unsupported(path, line, "Match !final")
-                self.wants_final = True
+                self._want_final(criterion.negated, path, line)
             matches = self.is_final
         elif name == "host":
             matches = matches_list(ascii_lower(host), argument, lower=True)
@@ -358,6 +366,13 @@ class _Reading:
             self._skip_exec(argument, path, line, result)
             return False
         return matches != criterion.negated
+
+    def _want_final(self, is_negated: bool, path: str, line: int) -> None:
+        """Note that a criterion asks for the second pass. Since 10.1 "!final" does not."""
+        if not is_negated or self._is_before((10, 1)):
+            self.wants_final = True
+        elif self.version is None:
+            self.may_want_final = (path, line)
 
     def _skip_exec(self, command: str, path: str, line: int, result: bool) -> None:
         """OpenSSH expands the command, but does not run it after a criterion that is false."""
@@ -513,7 +528,7 @@ class _Finish:
             self._expand("remotecommand", command, _expand_tokens)
         path = self.values.get("controlpath", "none")
         if path.lower() != "none":
-            self._path("controlpath", path)
+            self._path("controlpath", path.replace("%%", "").replace("%C", ""))
         agent = self.values.get("forwardagent", "no")
         if agent not in ("yes", "no", "true", "false"):
             self._path("forwardagent", agent)
@@ -543,7 +558,7 @@ class _Finish:
 
     def _path(self, keyword: str, path: str) -> str:
         """Expand "~", tokens and variables, in this order."""
-        if path[0] == "~":
+        if path.startswith("~"):
             path = self._tilde(keyword, path)
         if "%" in path or "${" in path:
             return self._expand(keyword, path, _expand_both)
@@ -591,11 +606,11 @@ class _Finish:
 
     def _hash(self) -> str:
         """The value of %C."""
-        if self.reading.version is None:
-            raise ValueError("%C, which versions of OpenSSH compute differently")
         parts = [socket.gethostname(), self.host, self.port, self.user]
-        if self.reading.version >= (9, 6):
-            parts.append(self.jump.host if self.jump is not None else "")
+        if self.jump is not None:
+            if self.reading.version is None:
+                raise ValueError("%C, which versions of OpenSSH compute differently for a jump")
+            parts += [self.jump.host] if self.reading.version >= (9, 6) else []
         return hashlib.sha1(os.fsencode("".join(parts)), usedforsecurity=False).hexdigest()
 
 

@@ -105,12 +105,14 @@ _PATTERNS = {
     "obscurekeystroketiming": r"yes|no|true|false|interval:[1-9]\d{0,2}",
 }
 _FORWARDS = ("localforward", "remoteforward", "dynamicforward")
-_LISTEN = r"(?:(?:[A-Za-z0-9.*_-]+|\[[0-9A-Fa-f:.*]+\]):)?\d{1,5}|/[\w./@+-]{1,90}"
-_TARGET = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}|/[\w./@+-]{1,90}"
+#: The path of a socket, which may hold tokens.
+_SOCKET = r"/(?:[\w./@+-]|%[CLdhiklnpru%]){1,100}"
+_LISTEN = rf"(?:(?:[A-Za-z0-9.*_-]+|\[[0-9A-Fa-f:.*]+\]):)?\d{{1,5}}|{_SOCKET}"
+_TARGET = rf"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{{1,5}}|{_SOCKET}"
 _IPQOS = re.compile(
     r"(?i:af[1-4][1-3]|cs[0-7]|ef|none|lowdelay|throughput|reliability)|0x[\da-f]{2}", re.ASCII
 )
-_TIME = re.compile(r"([0-9]{1,9})([smhdwSMHDW]?)")
+_TIME = re.compile(r"([0-9]{1,9})([smhdwSMHDW]|$)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -329,8 +331,11 @@ def _permitted(_keyword: str, directive: Directive) -> None:
     if [value.lower() for value in values] in (["any"], ["none"]):
         return
     for value in values:
-        if not _fits(r"[A-Za-z0-9._-]+:([1-9]\d{0,3}|\*)", value):
+        if not _fits(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([1-9]\d{0,4}|\*)", value):
             raise ValueError("not a list of hosts and ports")
+        port = value.rpartition(":")[2]
+        if port != "*" and int(port) > 65535:
+            raise ValueError("not a port")
     if not values:
         raise ValueError("missing argument")
 

@@ -8,7 +8,8 @@ CanonicalizeHostname, or an error, then ``ssh -G`` answers instead, if the progr
 OpenSSH 6.8 or newer. An OpenSSH before 8.7 always answers itself.
 
 Without such a program a construct of that kind raises ConfigError, which names the file, the line
-and the construct. Programs named ssh that are not OpenSSH, such as Dropbear's, are not used, with
+and the construct. The same holds for values that OpenSSH 9.2 and newer versions treat differently.
+Programs named ssh that are not OpenSSH, such as Dropbear's, are not used, with
 one UserWarning.
 
 A ProxyJump is followed as ssh(1) does. To reach the last host of the list, ssh starts a second

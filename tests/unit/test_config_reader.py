@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import pwd
@@ -17,6 +18,7 @@ from sshgateway import ConfigError, _config_files, config
 from sshgateway._config_lines import split_arguments, split_criteria
 from sshgateway._config_match import matches_list, matches_pattern
 from sshgateway.config import Host, lookup
+from support import ssh_answers
 from support.ssh_answers import Refused, by_reader, by_ssh
 
 # --- The same as ssh -G -----------------------------------------------------------------------
@@ -83,6 +85,8 @@ SAME = [
     "Match host !b,*\nUser u",
     "Match host !a,*\nUser u",
     "Match all\nUser u",
+    "Match host=a user=*\nUser u\nMatch !HOST=a\nUser v\nMatch=all\nPort 5",
+    "Match originalhost=\"a\"\nUser u",
     "Match !all\nUser u\nMatch host a all\nUser v",
     "User u\nMatch user u\nPort 5",
     "Match user v\nPort 5\nMatch all\nUser v",
@@ -121,6 +125,7 @@ SAME = [
     "ProxyJump ssh://x,y",
     "ProxyJump x # comment",
     "ProxyJump a@b@c",
+    "ProxyJump x:y%z@b:5",
     "ProxyJump x\nProxyUseFdpass yes",
     # unknown keywords
     "IgnoreUnknown Foo*,bar\nFooBar x y\nBAR z\nUser u",
@@ -136,6 +141,8 @@ SAME = [
     "ConnectTimeout 1h2M3",
     "Ciphers +aes128-cbc\nMACs -*md5*\nKexAlgorithms ^curve25519-sha256",
     "SendEnv LANG LC_*\nSetEnv A=b\nLocalForward 8080 h:80\nDynamicForward 1080",
+    "ControlPath %C\nPermitRemoteOpen [::1]:443 h:* x:65535",
+    "LocalForward /%h.s /%r.s\nPubkeyAcceptedAlgorithms -nothing*",
     "RekeyLimit 1G 1h\nIPQoS lowdelay throughput\nEscapeChar none\nControlPath ~/%C",
     "AddKeysToAgent confirm 1h\nControlPersist 10m\nControlMaster auto\nLogLevel error",
     "CanonicalizeHostname no\nCanonicalDomains a.example b.example",
@@ -193,7 +200,10 @@ UNSUPPORTED = [
     ("Match host b exec %Z", 1, "Match exec"),
     ("Match localnetwork 10.0.0.0/8", 1, "Match localnetwork"),
     ("Match host b tagged x", 1, "Match tagged"),
-    ("Match host=a", 1, "Match with quotes or '='"),
+    ("Match host = a", 1, "Match with quotes or '='"),
+    ("Match host=a=b", 1, "Match with quotes or '='"),
+    ("ConnectTimeout 99999999999999999999", 1, "'connecttimeout'"),
+    ("IdentityFile /%C\nProxyJump j", 1, "%C"),
     ("Match", 1, "without an argument"),
     ("Match host", 1, "Match host without an argument"),
     ("Match all host a", 1, "cannot be combined"),
@@ -244,10 +254,9 @@ def test_ssh_answers_what_the_reader_does_not(file, text: str) -> None:
     [
         "User %u",
         "RevokedHostKeys ~/r",
-        "IdentityFile /%C",
+        "IdentityFile /%C\nProxyJump j",
         "Match !final all",
         "GSSAPIKeyExchange yes",
-        "RequiredRSASize 1024",
         "IdentityFile /%j",
     ],
 )
@@ -257,6 +266,22 @@ def test_what_depends_on_the_version_is_an_error_without_ssh(file, text: str) ->
     assert isinstance(refused, Refused) and path in refused
     host = lookup("a", ssh_config=path) if "%j" not in text else None
     assert host is None or host.port == 5
+
+
+def test_equals_signs_of_match_are_left_to_an_ssh_9_9(file, monkeypatch) -> None:
+    """9.9p1 refuses them, 9.9p2 does not."""
+    path = file("Match host=a\nUser u\n")
+    real = ssh_answers.program()
+    for version, is_read in (((9, 8), True), ((9, 9), False), ((10, 0), True)):
+        changed = dataclasses.replace(real, version=version)
+        monkeypatch.setattr(ssh_answers, "program", lambda changed=changed: changed)
+        assert isinstance(by_reader("a", path), Host) == is_read
+
+
+def test_a_value_that_leaves_the_default_algorithms_is_not_warned_about(file, backend) -> None:
+    path = file("Ciphers -nothing\nMACs +hmac-md5\n")
+    expected = ("MACs",) if backend != "reader without ssh" else ("Ciphers", "MACs")
+    assert lookup("a", ssh_config=path).not_honoured == expected
 
 
 def test_batch_mode_is_that_of_the_installed_ssh(file) -> None:
