@@ -205,7 +205,9 @@ class Kept:
         return form
 
     def _keep(self, path: str, content: bytes, form: Parsed) -> None:
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            return  # another thread keeps a form, or did so while this process was forked
+        try:
             if (old := self._forms.pop(path, None)) is not None:
                 self._size -= _size(old[0])
             self._forms[path] = (content, form)
@@ -213,6 +215,8 @@ class Kept:
             while self._size > _MOST_BYTES:
                 first = next(iter(self._forms))
                 self._size -= _size(self._forms.pop(first)[0])
+        finally:
+            self._lock.release()
 
 
 def _size(content: bytes) -> int:

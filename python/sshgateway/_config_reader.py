@@ -150,7 +150,8 @@ class _Reading:
             except ValueError as error:
                 raise Unsupported("ProxyJump", 0, f"{question.jump!r}: {error}") from None
             self.values["proxyjump"] = jump or "none"
-            self.values["proxycommand"] = "none"
+            if jump is not None:
+                self.values["proxycommand"] = "none"
 
     # ---- The files ----------------------------------------------------------
 

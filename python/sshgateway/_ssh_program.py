@@ -32,7 +32,8 @@ _MOST_OUTPUT = 1 << 20
 _FIRST_WITH_G = (6, 8)
 _FIRST_THAT_IS_READ = (8, 7)
 
-_lock = threading.Lock()
+#: By process, because a lock that is held during fork() stays locked in the child.
+_locks: dict[int, threading.Lock] = {}
 #: The verdicts, by path and the program's inode, size and times.
 _verdicts: dict[tuple[object, ...], Program | str] = {}
 #: The paths of the programs that this process has warned about.
@@ -92,7 +93,8 @@ def find_program(deadline: Deadline) -> Program | None:
     identity = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     verdict = _verdicts.get(identity)
     if verdict is None:
-        with _lock:  # so that one thread asks the program, and the others wait for the verdict
+        # One thread asks the program, and the others wait for the verdict.
+        with _locks.setdefault(os.getpid(), threading.Lock()):
             verdict = _verdicts.get(identity)
             if verdict is None:
                 verdict = _identify(path, identity, deadline.left(_LONGEST_WAIT))
