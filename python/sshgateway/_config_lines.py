@@ -18,7 +18,7 @@ __all__ = ["Directive", "ascii_lower", "directives", "split_arguments", "split_c
 _BLANKS = " \t\r\n"
 #: A line whose keyword needs no closer look: the keyword, one "=" or blanks, the rest.
 _SIMPLE = re.compile(
-    r"[ \t\r]*([A-Za-z0-9]+)(?:[ \t\r]*=[ \t\r]*|[ \t\r]+)([^ \t\r].*)", re.DOTALL
+    r"[ \t\r]*([A-Za-z0-9]+)(?:[ \t\r]*=[ \t\r]*|[ \t\r]+(?!=))([^ \t\r].*)", re.DOTALL
 )
 _DELIMITER = re.compile(r"[ \t\r\n\"=]")
 _WORD = re.compile(r"[^ \t]+")

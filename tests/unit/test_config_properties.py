@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sshgateway import _config_files
@@ -137,6 +137,38 @@ def test_the_reader_finds_what_ssh_prints(
         assert any(words in ours for words in allowed), ours
     alone = by_reader(host, path, port, user, without_ssh=True)
     assert isinstance(alone, Refused) or alone == theirs
+
+
+# --- Odd lines -----------------------------------------------------------------------------------
+
+PIECES = ["a", "b", "u", "1", " ", " ", "\t", "=", '"', "'", "\\", "#", "\r", "\f", "\v", ",", "!",
+          "*", "?", "[", "]", "%h", "%%", "host", "all", "final", "user", "none", "~", "/", "$",
+          "${HOME}", "@", ":", "22", "ä", "\x7f", "\x01", "{", "!all"]  # fmt: skip
+odd_line = st.builds(
+    lambda before, keyword, separator, pieces: before + keyword + separator + "".join(pieces),
+    st.sampled_from(["", "", " ", "\t", "=", "\r", '"', "\f"]),
+    st.sampled_from(["User", "HostKeyAlias", "Host", "Match", "IdentityFile", "Port", "HostName",
+                     "UserKnownHostsFile", "ProxyCommand", "ProxyJump", "IgnoreUnknown", "Foo",
+                     "LocalForward", "IdentityAgent"]),
+    st.sampled_from([" ", " ", " ", "=", " = ", "\t", "", "\f", '"']),
+    st.lists(st.sampled_from(PIECES), max_size=7),
+)  # fmt: skip
+
+
+@settings(
+    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(odd_line, min_size=1, max_size=3), st.sampled_from(["", "\n"]))
+@example(["Host = "], "\n")
+@example(["HostKeyAlias =", 'User"a b"'], "")
+def test_odd_lines_mean_what_they_mean_to_ssh(home: Path, lines: list[str], end: str) -> None:
+    path = home / "odd"
+    write(path, "\n".join(lines) + end)
+    ours = by_reader("a", path)
+    if not isinstance(ours, Refused):
+        assert ours == by_ssh("a", path)
+    alone = by_reader("a", path, without_ssh=True)
+    assert isinstance(alone, Refused) or alone == ours
 
 
 # --- Results that are kept ----------------------------------------------------------------------

@@ -179,6 +179,8 @@ UNSUPPORTED = [
     ("LocalForward 8080 h:\u0665", 1, "'localforward'"),
     ("VerifyHostKeyDNS as\u212a", 1, "'verifyhostkeydns'"),
     ("User", 1, "'user' without an argument"),
+    ("User = ", 1, "'user' without an argument"),
+    ("Host =", 1, "'host' without an argument"),
     ("Host b\nPort x", 2, "'port' (not a port)"),
     ("Port 0", 1, "port"),
     ("Port 1 2", 1, "port"),
