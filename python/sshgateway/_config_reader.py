@@ -9,18 +9,18 @@ versions of OpenSSH since 8.7 interpret differently.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
+from sshgateway._config_expand import expand_tokens, expand_variables
 from sshgateway._config_files import Block, Item, Parsed, find_included, parsed, read_file
-from sshgateway._config_jumps import Jump, parse_jump
+from sshgateway._config_finish import Finish, JumpLoop
+from sshgateway._config_jumps import parse_jump
 from sshgateway._config_lines import ascii_lower
 from sshgateway._config_match import Criterion, matches_host_line, matches_list
 from sshgateway._config_values import NEW_VALUES, SINCE
@@ -40,10 +40,6 @@ _LONGEST_PATTERN = 1000
 #: The tokens that Match exec accepts in every version.
 _TOKENS_OF_EXEC = "CLdhiklnpru"
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-_YES = ("yes", "true")
-
-#: Expands a text with the values of some tokens.
-Expander = Callable[[str, Mapping[str, str]], str]
 
 
 class Unsupported(Exception):  # noqa: N818
@@ -63,10 +59,6 @@ class Unsupported(Exception):  # noqa: N818
         path = self.path if self.path.isprintable() else repr(self.path)
         where = f"{path}, line {self.line}" if self.line else path
         return f"{where}: {self.construct}"
-
-
-class JumpLoop(Exception):  # noqa: N818
-    """The ProxyJump of the host leads to the host itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +102,10 @@ def read(question: Question) -> Answer:
 
     Raises Unsupported, JumpLoop, and OSError for a file that must exist and cannot be read.
     """
-    return _Reading(question).answer()
+    return Reading(question).answer()
 
 
-class _Reading:
+class Reading:
     """The state of one look-up. The names are those of OpenSSH's ssh.c and readconf.c."""
 
     def __init__(self, question: Question) -> None:
@@ -158,9 +150,9 @@ class _Reading:
     def answer(self) -> Answer:
         self._read_files()
         if self.values.get("canonicalizehostname", "no") not in ("no", "false"):
-            raise self._at("canonicalizehostname", "CanonicalizeHostname other than no")
+            raise self.at("canonicalizehostname", "CanonicalizeHostname other than no")
         if self.values.get("canonicalizepermittedcnames", "none") != "none":
-            raise self._at("canonicalizepermittedcnames", "CanonicalizePermittedCNAMEs")
+            raise self.at("canonicalizepermittedcnames", "CanonicalizePermittedCNAMEs")
         self.values.setdefault("canonicalizehostname", "no")
         host = self._hostname()
         self.values.setdefault("hostname", host)
@@ -172,7 +164,7 @@ class _Reading:
             self.host = self.values["hostname"] = host
             self.is_final = True
             self._read_files()
-        return Answer(_Finish(self, host).options(), self.of_system)
+        return Answer(Finish(self, host).options(), self.of_system)
 
     def _read_files(self) -> None:
         for file in self.question.files:
@@ -225,7 +217,7 @@ class _Reading:
             else:
                 if item.kind == "variables":
                     self._check_variables(item, path)
-                elif item.kind == "new" and self._is_before(NEW_VALUES[item.keyword, item.value]):
+                elif item.kind == "new" and self.is_before(NEW_VALUES[item.keyword, item.value]):
                     raise Unsupported(path, item.line, f"the value of {item.keyword!r}")
                 if active:
                     self._set(item, path, is_users)
@@ -263,7 +255,7 @@ class _Reading:
     def _is_ignored(self, keyword: str) -> bool:
         patterns = self.values.get("ignoreunknown")
         if patterns is not None and len(patterns) > _LONGEST_PATTERN:
-            raise self._at("ignoreunknown", "IgnoreUnknown with a long value")
+            raise self.at("ignoreunknown", "IgnoreUnknown with a long value")
         return patterns is not None and matches_list(keyword, patterns, lower=True)
 
     def _check_versioned(self, item: Item, path: str, *, active: bool) -> None:
@@ -298,7 +290,7 @@ class _Reading:
         """OpenSSH refuses a variable that is not set even if the block does not match."""
         value = item.value
         try:
-            _expand_variables(value)
+            expand_variables(value)
         except ValueError as error:
             raise Unsupported(path, item.line, f"{item.keyword}: {error}") from None
         if re.match(r"\$(?!\{)", value) and not re.fullmatch(r"\$[A-Za-z0-9_]+", value):
@@ -306,7 +298,7 @@ class _Reading:
 
     def _include(self, item: Item, path: str, is_users: bool, *, active: bool, depth: int) -> None:
         for pattern in item.value:
-            if ("%" in pattern or "${" in pattern) and not self._is_before((9, 9)):
+            if ("%" in pattern or "${" in pattern) and not self.is_before((9, 9)):
                 raise Unsupported(path, item.line, "an Include with tokens or variables")
             if pattern[0] == "~" and not is_users:
                 raise Unsupported(path, item.line, "an Include of the system with '~'")
@@ -329,7 +321,7 @@ class _Reading:
                 form = parsed(name, content)
                 self._read_blocks(form, name, is_users, active=active, depth=depth + 1)
 
-    def _is_before(self, version: tuple[int, int]) -> bool:
+    def is_before(self, version: tuple[int, int]) -> bool:
         """Whether the installed ssh(1) is known to be older than a version."""
         return self.version is not None and self.version < version
 
@@ -370,7 +362,7 @@ class _Reading:
 
     def _want_final(self, is_negated: bool, path: str, line: int) -> None:
         """Note that a criterion asks for the second pass. Since 10.1 "!final" does not."""
-        if not is_negated or self._is_before((10, 1)):
+        if not is_negated or self.is_before((10, 1)):
             self.wants_final = True
         elif self.version is None:
             self.may_want_final = (path, line)
@@ -378,7 +370,7 @@ class _Reading:
     def _skip_exec(self, command: str, path: str, line: int, result: bool) -> None:
         """OpenSSH expands the command, but does not run it after a criterion that is false."""
         try:
-            _expand_tokens(command, dict.fromkeys(_TOKENS_OF_EXEC, ""))
+            expand_tokens(command, dict.fromkeys(_TOKENS_OF_EXEC, ""))
         except ValueError as error:
             raise Unsupported(path, line, f"Match exec with {error}") from None
         if result:
@@ -392,7 +384,7 @@ class _Reading:
 
     def _percent_h(self, hostname: str, path: str, line: int) -> str:
         try:
-            return _expand_tokens(hostname, {"h": self.host})
+            return expand_tokens(hostname, {"h": self.host})
         except ValueError as error:
             raise Unsupported(path, line, f"HostName: {error}") from None
 
@@ -405,7 +397,7 @@ class _Reading:
             host = self._percent_h(self.values["hostname"], *self.places["hostname"])
             self.values["hostname"] = host
         if not host:
-            raise self._at("hostname", "an empty HostName")
+            raise self.at("hostname", "an empty HostName")
         if _may_be_address(host):
             family = _FAMILIES.get(self.values.get("addressfamily", "any"), socket.AF_UNSPEC)
             is_address, address = _address(host, family)
@@ -413,7 +405,7 @@ class _Reading:
                 return address
         return ascii_lower(host)
 
-    def _at(self, keyword: str, construct: str) -> Unsupported:
+    def at(self, keyword: str, construct: str) -> Unsupported:
         path, line = self.places.get(keyword, (keyword, 0))
         return Unsupported(path, line, construct)
 
@@ -440,211 +432,3 @@ def _address(host: str, family: int) -> tuple[bool, str]:
     except OSError:
         return True, host
     return True, host if host.lower() == address.lower() else address
-
-
-@lru_cache(1)
-def _default_port() -> str:
-    try:
-        return str(socket.getservbyname("ssh", "tcp"))
-    except OSError:
-        return "22"
-
-
-# ---- The end of a look-up -------------------------------------------------------
-
-
-class _Finish:
-    """The last steps of ssh(1): it checks, expands and prints what it has read."""
-
-    def __init__(self, reading: _Reading, host: str) -> None:
-        self.reading = reading
-        self.host = host
-        self.values = reading.values
-        self.port: str = self.values.get("port") or _default_port()
-        self.user: str = self.values.get("user") or reading.account.pw_name
-        jump = self.values.get("proxyjump")
-        self.jump: Jump | None = jump if isinstance(jump, Jump) else None
-        self._tokens: dict[str, str] | None = None
-
-    def options(self) -> Options:
-        self._check()
-        values = self.values
-        options: Options = {
-            keyword: [value]
-            for keyword, value in values.items()
-            if isinstance(value, str) and value is not None
-        }
-        options |= {"hostname": [self.host], "port": [self.port], "user": [self.user]}
-        if values.get("batchmode", "no") in _YES and "serveraliveinterval" not in values:
-            options["serveraliveinterval"] = [self._interval_of_batch_mode()]
-        options.pop("proxyjump", None)
-        if self.jump is not None:
-            options["proxyjump"] = [str(self.jump)]
-            options["proxyusefdpass"] = ["no"]
-            options.pop("proxycommand", None)
-        self._expand_paths(options)
-        if "hostkeyalias" in values:
-            options["hostkeyalias"] = [ascii_lower(values["hostkeyalias"])]
-        return options
-
-    def _check(self) -> None:
-        """Raise what ssh(1) ends with before it prints the options."""
-        values, at = self.values, self.reading._at
-        user = values.get("user", "")
-        is_literal = self.reading.question.user is not None or self.reading._is_before((10, 1))
-        if not is_literal and ("%" in user or "${" in user):
-            raise at("user", "User with tokens or variables, which versions treat differently")
-        jump = self.jump
-        if (
-            jump is not None
-            and jump.host == self.host
-            and str(jump.port or _default_port()) == self.port
-            and jump.user in (None, self.user)
-        ):
-            raise JumpLoop
-        is_fdpass = values.get("proxyusefdpass", "no") in _YES
-        if values.get("proxycommand") == "-" and is_fdpass:
-            raise at("proxyusefdpass", "ProxyUseFdpass with 'ProxyCommand -'")
-        if values.get("connectionattempts") == "0":
-            raise at("connectionattempts", "ConnectionAttempts 0")
-        command = values.get("remotecommand", "none").lower()
-        forks = values.get("forkafterauthentication", "no") in _YES
-        if forks and command == "none" and values.get("sessiontype") != "none":
-            raise at("forkafterauthentication", "ForkAfterAuthentication without a command")
-        self._check_other_paths()
-
-    def _interval_of_batch_mode(self) -> str:
-        """The ServerAliveInterval of BatchMode. It is 0, but Debian's ssh(1) has another one."""
-        if self.reading.version is None:
-            return "0"
-        printed = self.reading.question.defaults(("-o", "BatchMode=yes"))
-        if "serveraliveinterval" not in printed:
-            raise self.reading._at("batchmode", "BatchMode, whose effect depends on the program")
-        return printed["serveraliveinterval"][0]
-
-    def _check_other_paths(self) -> None:
-        """Expand what this package does not use, because ssh(1) refuses what it cannot expand."""
-        command = self.values.get("remotecommand", "none")
-        if command.lower() != "none":
-            self._expand("remotecommand", command, _expand_tokens)
-        path = self.values.get("controlpath", "none")
-        if path.lower() != "none":
-            self._path("controlpath", path.replace("%%", "").replace("%C", ""))
-        agent = self.values.get("forwardagent", "no")
-        if agent not in ("yes", "no", "true", "false"):
-            self._path("forwardagent", agent)
-            if self.values.get("exitonforwardfailure", "no") in _YES:
-                raise self.reading._at("forwardagent", "ForwardAgent with ExitOnForwardFailure")
-
-    def _expand_paths(self, options: Options) -> None:
-        for keyword, added in self.reading.added.items():
-            if added:
-                options[keyword] = [self._path(keyword, file) for file, _ in added]
-        if "identityagent" in options:
-            options["identityagent"] = [self._path("identityagent", options["identityagent"][0])]
-        if "globalknownhostsfile" in self.values:
-            options["globalknownhostsfile"] = list(self.values["globalknownhostsfile"])
-        files = self.values.get("userknownhostsfile")
-        if files is not None:
-            if [file.lower() for file in files] != ["none"]:
-                files = [self._path("userknownhostsfile", file) for file in files]
-            options["userknownhostsfile"] = list(files)
-        revoked = self.values.get("revokedhostkeys", "none")
-        if revoked.lower() != "none" and re.search(r"^~|%|\$\{", revoked):
-            if self.reading.version is None:
-                words = "RevokedHostKeys with '~' or tokens, which versions treat differently"
-                raise self.reading._at("revokedhostkeys", words)
-            if not self.reading._is_before((9, 4)):
-                options["revokedhostkeys"] = [self._path("revokedhostkeys", revoked)]
-
-    def _path(self, keyword: str, path: str) -> str:
-        """Expand "~", tokens and variables, in this order."""
-        if path.startswith("~"):
-            path = self._tilde(keyword, path)
-        if "%" in path or "${" in path:
-            return self._expand(keyword, path, _expand_both)
-        return path
-
-    def _tilde(self, keyword: str, path: str) -> str:
-        user, _, rest = path[1:].partition("/")
-        home = self.reading.account.pw_dir
-        if user:
-            try:
-                home = pwd.getpwnam(user).pw_dir
-            except KeyError:
-                raise self.reading._at(keyword, f"{keyword}: no user {user!r}") from None
-        return f"{home}{'' if home.endswith('/') else '/'}{rest.lstrip('/')}"
-
-    def _expand(self, keyword: str, text: str, expand: Expander) -> str:
-        if self._tokens is None:
-            self._tokens = self._all_tokens()
-        try:
-            if "%C" in text.replace("%%", ""):
-                self._tokens.setdefault("C", self._hash())
-            return expand(text, self._tokens)
-        except ValueError as error:
-            raise self.reading._at(keyword, f"{keyword}: {error}") from None
-
-    def _all_tokens(self) -> dict[str, str]:
-        """The tokens that most keywords accept (ssh_config(5), TOKENS), without %C."""
-        account, name = self.reading.account, socket.gethostname()
-        alias = self.values.get("hostkeyalias")
-        tokens = {
-            "L": name.partition(".")[0],
-            "d": account.pw_dir,
-            "h": self.host,
-            "i": str(account.pw_uid),
-            "k": self.reading.question.host if alias is None else ascii_lower(alias),
-            "l": name,
-            "n": self.reading.question.host,
-            "p": self.port,
-            "r": self.user,
-            "u": account.pw_name,
-        }
-        if self.reading.version is not None and self.reading.version >= (9, 6):
-            tokens["j"] = self.jump.host if self.jump is not None else ""
-        return tokens
-
-    def _hash(self) -> str:
-        """The value of %C."""
-        parts = [socket.gethostname(), self.host, self.port, self.user]
-        if self.jump is not None:
-            if self.reading.version is None:
-                raise ValueError("%C, which versions of OpenSSH compute differently for a jump")
-            parts += [self.jump.host] if self.reading.version >= (9, 6) else []
-        return hashlib.sha1(os.fsencode("".join(parts)), usedforsecurity=False).hexdigest()
-
-
-_TOKEN = re.compile(r"%(?P<token>.?)", re.DOTALL)
-_VARIABLE = re.compile(r"\$\{(?P<name>[^}]*)(?P<end>\}?)", re.DOTALL)
-_BOTH = re.compile(f"{_VARIABLE.pattern}|{_TOKEN.pattern}", re.DOTALL)
-
-
-def _expand_tokens(text: str, tokens: Mapping[str, str]) -> str:
-    """Expand tokens as OpenSSH's percent_expand() does. Raises ValueError if that fails."""
-    return _TOKEN.sub(lambda found: _value(found, tokens), text)
-
-
-def _expand_variables(text: str) -> str:
-    """Expand ${VARIABLES} as OpenSSH's dollar_expand() does. Raises ValueError if that fails."""
-    return _VARIABLE.sub(lambda found: _value(found, {}), text)
-
-
-def _expand_both(text: str, tokens: Mapping[str, str]) -> str:
-    """Expand both in one pass. Raises ValueError if OpenSSH refuses the text."""
-    return _BOTH.sub(lambda found: _value(found, tokens), text)
-
-
-def _value(found: re.Match[str], tokens: Mapping[str, str]) -> str:
-    groups = found.groupdict()
-    name: str | None = groups.get("name")
-    if name is not None:
-        if not name or not groups["end"] or name not in os.environ:
-            raise ValueError(f"the variable ${{{name}}} is not set")
-        return os.environ[name]
-    token: str = groups["token"]
-    if token == "%":
-        return "%"
-    if token not in tokens:
-        raise ValueError(f"the token %{token}")
-    return tokens[token]
