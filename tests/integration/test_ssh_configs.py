@@ -9,6 +9,7 @@ marks hold for OpenSSH 9.2 to 10.5.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pwd
@@ -37,6 +38,12 @@ ALGORITHMS = (
     "Ciphers", "MACs", "KexAlgorithms", "HostKeyAlgorithms", "CASignatureAlgorithms",
     "PubkeyAcceptedAlgorithms",
 )  # fmt: skip
+#: The fields for keywords about algorithms.
+LISTS = {
+    "kex_algorithms": "kexalgorithms", "ciphers": "ciphers", "macs": "macs",
+    "host_key_algorithms": "hostkeyalgorithms",
+    "ca_signature_algorithms": "casignaturealgorithms",
+}  # fmt: skip
 OLD_NAMES = {"PubkeyAcceptedAlgorithms": "pubkeyacceptedkeytypes"}
 METHODS = ("publickey", "keyboard-interactive", "password")
 SSH = find_program("ssh")
@@ -69,6 +76,20 @@ def ask_ssh(file: str | None, question: Question) -> Said:
         said.setdefault(keyword.lower(), []).append(value)
     assert "hostname" in said
     return said
+
+
+@functools.cache
+def whole_list(keyword: str, value: str | None) -> str | None:
+    """The list that ssh(1) makes of a value with "+", "-" or "^"; None for the default list."""
+    usual = ask_ssh("none", Question("host.invalid"))[keyword]
+    if value is None:
+        return None
+    ran = subprocess.run(
+        [SSH, "-G", "-F", "none", "-o", f"{keyword}={value}", "host.invalid"],
+        capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True, text=True,
+    )  # fmt: skip
+    found = re.findall(rf"(?m)^{keyword} (.*)$", ran.stdout)
+    return None if found == usual else found[0]
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +169,13 @@ def expected(
         "not_honoured": {
             word for word in ALGORITHMS if said[word.lower()] != defaults[word.lower()]
         },
+        "revoked_host_keys": tuple(said.get("revokedhostkeys", [])),
+        "known_hosts_command": said.get("knownhostscommand", [None])[0],
+        "hash_known_hosts": one("hashknownhosts") == "yes",
+        **{
+            name: said[keyword][0] if said[keyword] != defaults[keyword] else None
+            for name, keyword in LISTS.items()
+        },
     }
 
 
@@ -219,7 +247,10 @@ def differences(ours: Host, theirs: Fields) -> list[str]:
         mine["strict_host_key_checking"] = "ask"  # "ask" is "yes" without a prompt
     # "./~" is another way to write a path that begins with "~" and is not expanded.
     mine["known_hosts"] = tuple(re.sub(r"^\./~", "~", path) for path in mine["known_hosts"])
-    mine["not_honoured"] = set(mine["not_honoured"])
+    if "not_honoured" in mine:
+        mine["not_honoured"] = set(mine["not_honoured"])
+    for name, keyword in LISTS.items():
+        mine[name] = whole_list(keyword, mine[name])
     return [
         f"{name}: ours {mine[name]!r}, ssh {theirs[name]!r}"
         for name in theirs
