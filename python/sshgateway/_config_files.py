@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sshgateway._config_lines import Directive, directives
-from sshgateway._config_match import Criterion, criteria_of
+from sshgateway._config_match import Criterion, criteria_of, has_equals
 from sshgateway._config_values import ALIASES, NEW_VALUES, SINCE, VENDORS, interpret
 
 __all__ = ["Block", "Item", "Parsed", "find_included", "parsed", "read_file"]
@@ -123,7 +123,7 @@ def _item(block: Block, directive: Directive) -> Item | None:
         if keyword == "match":
             block.is_inert = False
             block.criteria = criteria_of(directive)
-            block.has_equals = "=" in directive.rest
+            block.has_equals = has_equals(directive)
             return None
         if keyword == "include":
             return Item("include", line, keyword, _patterns(directive))

@@ -14,6 +14,7 @@ from sshgateway._config_lines import Directive, ascii_lower, split_criteria
 __all__ = [
     "Criterion",
     "criteria_of",
+    "has_equals",
     "has_wildcard",
     "matches_host_line",
     "matches_list",
@@ -95,6 +96,12 @@ def _without_equals(words: list[str]) -> list[str]:
         is_split = equals and ascii_lower(name.removeprefix("!")) in _WITH_ARGUMENT
         split += [name, argument] if is_split else [word]
     return split
+
+
+def has_equals(directive: Directive) -> bool:
+    """Whether a criterion of a Match line has "=" before its argument."""
+    words = directive.arguments or []
+    return _without_equals(words) != words
 
 
 def criteria_of(directive: Directive) -> tuple[Criterion, ...]:

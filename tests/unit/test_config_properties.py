@@ -133,7 +133,7 @@ def test_the_reader_finds_what_ssh_prints(
     elif isinstance(theirs, Refused):
         return  # an error: ssh explains it
     else:
-        allowed = ("Match exec", "Match with quotes", "after 'ProxyJump none'", "proxyjump")
+        allowed = ("Match exec", "Match with", "after 'ProxyJump none'", "proxyjump", "versions")
         assert any(words in ours for words in allowed), ours
     alone = by_reader(host, path, port, user, without_ssh=True)
     assert isinstance(alone, Refused) or alone == theirs
