@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from sshgateway import _algorithms
 from sshgateway._config_lists import split_lists
 from sshgateway._config_reader import File, JumpLoop, Question, Unsupported, read
+from sshgateway._config_values import SEVERAL_REVOKED
 from sshgateway._deadline import Deadline
 from sshgateway._messages import config_invalid, printable
 from sshgateway._options import ADDED, Options, with_new_names
@@ -121,7 +122,7 @@ class Lookup:
         arguments = self._arguments()
         try:
             options = self._run(program, arguments)
-            self._split(options)
+            self._split(program, options)
             for keyword in ADDED:
                 for number, path in enumerate(paths := options.get(keyword, [])):
                     paths[number] = self._expand(program, arguments, path)
@@ -156,10 +157,11 @@ class Lookup:
             raise _NoAnswer
         return options
 
-    def _split(self, options: Options) -> None:
+    def _split(self, program: Program, options: Options) -> None:
         """Split the lists of files, which ``ssh -G`` prints with blanks between the files."""
         try:
-            split_lists(options, self.host, self.files)
+            several = program.version >= SEVERAL_REVOKED
+            split_lists(options, self.host, self.files, several_revoked=several)
         except ValueError as error:
             raise config_invalid(
                 f"the answer of ssh -G for {self.host!r} has {error}: some names of files "

@@ -33,7 +33,7 @@ _CLASS = re.compile(r"\[(!?)((?:[A-Za-z0-9](?:-[A-Za-z0-9])?)+)\]")
 class Item(NamedTuple):
     """One directive of a block."""
 
-    #: "set", "add", "jump", "include", "variables", "new", "versioned", "unknown" or "bad".
+    #: "set", "add", "jump", "include", "variables", "new", "several", "unknown" or "bad".
     kind: str
     line: int
     keyword: str
@@ -149,6 +149,8 @@ def _item_of_value(line: int, keyword: str, value: Any) -> Item:
         kind = "jump"
     elif keyword in ("identityagent", "forwardagent") and "$" in value:
         kind = "variables"
+    elif keyword == "revokedhostkeys" and len(value) > 1:
+        kind = "several"
     elif (keyword, value) in NEW_VALUES:
         kind = "new"
     item = Item(kind, line, keyword, value)

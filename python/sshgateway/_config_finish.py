@@ -132,13 +132,18 @@ class Finish:
             if [file.lower() for file in files] != ["none"]:
                 files = [self._path("userknownhostsfile", file) for file in files]
             options["userknownhostsfile"] = list(files)
-        revoked = self.values.get("revokedhostkeys", "none")
-        if revoked.lower() != "none" and re.search(r"^~|%|\$\{", revoked):
-            if self.reading.version is None:
-                words = "RevokedHostKeys with '~' or tokens, which versions treat differently"
-                raise self.reading.at("revokedhostkeys", words)
-            if not self.reading.is_before((9, 4)):
-                options["revokedhostkeys"] = [self._path("revokedhostkeys", revoked)]
+        revoked = self.values.get("revokedhostkeys", ())
+        if revoked and [file.lower() for file in revoked] != ["none"]:
+            options["revokedhostkeys"] = [self._revoked(file) for file in revoked]
+
+    def _revoked(self, path: str) -> str:
+        """Expand a path of RevokedHostKeys, as OpenSSH does since 9.4."""
+        if re.search(r"^~|%|\$\{", path) is None or self.reading.is_before((9, 4)):
+            return path
+        if self.reading.version is None:
+            words = "RevokedHostKeys with '~' or tokens, which versions treat differently"
+            raise self.reading.at("revokedhostkeys", words)
+        return self._path("revokedhostkeys", path)
 
     def _path(self, keyword: str, path: str) -> str:
         """Expand "~", tokens and variables, in this order."""

@@ -15,27 +15,36 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sshgateway._config_files import find_included, parsed, read_file
 from sshgateway._config_reader import File
-from sshgateway._options import SEVERAL, Options, from_home
+from sshgateway._options import Options, from_home
 from sshgateway.known_hosts import DEFAULT_PATHS
 
 __all__ = ["split_lists"]
 
+#: The keywords for lists of files, with their defaults.
+_DEFAULTS: dict[str, Sequence[str]] = {
+    "userknownhostsfile": DEFAULT_PATHS[:2],
+    "globalknownhostsfile": DEFAULT_PATHS[2:],
+    "revokedhostkeys": ("none",),
+}
 #: The number of files that are searched for lists.
 _MOST_FILES = 1000
 
 
-def split_lists(options: Options, host: str, files: Sequence[File]) -> None:
+def split_lists(
+    options: Options, host: str, files: Sequence[File], *, several_revoked: bool
+) -> None:
     """Split the values of UserKnownHostsFile and GlobalKnownHostsFile in the answer of ssh(1).
 
     - options (Options): the answer, which is changed.
     - host (str): the host that was looked up.
     - files (sequence of File): the files that ssh(1) read.
+    - several_revoked (bool): RevokedHostKeys may hold several files too.
 
     Raises ValueError if the ends of the names cannot be found.
     """
     written: dict[str, list[tuple[str, ...]]] | None = None
-    for keyword, defaults in zip(SEVERAL, (DEFAULT_PATHS[:2], DEFAULT_PATHS[2:]), strict=True):
-        if keyword not in options:
+    for keyword, defaults in _DEFAULTS.items():
+        if keyword not in options or (keyword == "revokedhostkeys" and not several_revoked):
             continue
         line = options[keyword][0]
         usual = [from_home(path) for path in defaults]
@@ -44,7 +53,7 @@ def split_lists(options: Options, host: str, files: Sequence[File]) -> None:
             continue
         if written is None:
             written = _written(files)
-        tokens = _tokens(options, host) if keyword == "userknownhostsfile" else None
+        tokens = _tokens(options, host) if keyword != "globalknownhostsfile" else None
         options[keyword] = _split(keyword, line, written[keyword], tokens)
 
 
@@ -104,7 +113,7 @@ def _tokens(options: Options, host: str) -> dict[str, str]:
 
 def _written(files: Sequence[File]) -> dict[str, list[tuple[str, ...]]]:
     """All values of the keywords in the files and in the files that they include."""
-    written: dict[str, list[tuple[str, ...]]] = {keyword: [] for keyword in SEVERAL}
+    written: dict[str, list[tuple[str, ...]]] = {keyword: [] for keyword in _DEFAULTS}
     for items in _all_items(files):
         for keyword, value in items:
             written[keyword].append(value)
@@ -126,7 +135,7 @@ def _all_items(files: Sequence[File]) -> Iterator[list[tuple[str, tuple[str, ...
         items = []
         for block in parsed(file.path, content).blocks:
             for item in block.items:
-                if item.keyword in SEVERAL and item.kind == "set":
+                if item.keyword in _DEFAULTS and item.kind in ("set", "several"):
                     items.append((item.keyword, item.value))
                 elif item.kind == "include":
                     waiting += _included(item.value, file)

@@ -23,7 +23,7 @@ from sshgateway._config_finish import Finish, JumpLoop
 from sshgateway._config_jumps import parse_jump
 from sshgateway._config_lines import ascii_lower
 from sshgateway._config_match import Criterion, matches_host_line, matches_list
-from sshgateway._config_values import NEW_VALUES, SINCE
+from sshgateway._config_values import NEW_VALUES, SEVERAL_REVOKED, SINCE
 from sshgateway._options import Options
 from sshgateway._ssh_program import Program
 
@@ -217,6 +217,9 @@ class Reading:
             else:
                 if item.kind == "variables":
                     self._check_variables(item, path)
+                elif item.kind == "several" and not self._takes_several():
+                    words = "RevokedHostKeys with several files, which not every OpenSSH accepts"
+                    raise Unsupported(path, item.line, words)
                 elif item.kind == "new" and self.is_before(NEW_VALUES[item.keyword, item.value]):
                     raise Unsupported(path, item.line, f"the value of {item.keyword!r}")
                 if active:
@@ -320,6 +323,10 @@ class Reading:
                     raise Unsupported(path, item.line, words) from None
                 form = parsed(name, content)
                 self._read_blocks(form, name, is_users, active=active, depth=depth + 1)
+
+    def _takes_several(self) -> bool:
+        """Whether the installed ssh(1) accepts several files for RevokedHostKeys."""
+        return self.version is not None and self.version >= SEVERAL_REVOKED
 
     def is_before(self, version: tuple[int, int]) -> bool:
         """Whether the installed ssh(1) is known to be older than a version."""

@@ -16,7 +16,7 @@ from typing import Any
 from sshgateway._config_jumps import parse_jump
 from sshgateway._config_lines import Directive, ascii_lower
 
-__all__ = ["ALIASES", "NEW_VALUES", "SINCE", "VENDORS", "interpret", "value_of"]
+__all__ = ["ALIASES", "NEW_VALUES", "SEVERAL_REVOKED", "SINCE", "VENDORS", "interpret", "value_of"]
 
 #: Old names of keywords, and their names of today.
 ALIASES = {
@@ -47,6 +47,8 @@ NEW_VALUES = {
     ("pubkeyauthentication", "host-bound"): (8, 9),
     ("canonicalizepermittedcnames", "none"): (8, 9),
 }
+#: The version since which RevokedHostKeys may hold several files.
+SEVERAL_REVOKED = (10, 3)
 #: Keywords of the patches that distributions apply. ``ssh -G`` prints those that it knows.
 VENDORS = frozenset(
     ("gssapikeyexchange", "gssapitrustdns", "gssapirenewalforcesrekey", "gssapikexalgorithms")
@@ -60,7 +62,7 @@ _IGNORED = (
 )
 _STRINGS = (
     "xauthlocation user hostname hostkeyalias preferredauthentications bindaddress bindinterface "
-    "pkcs11provider securitykeyprovider controlpath revokedhostkeys ignoreunknown "
+    "pkcs11provider securitykeyprovider controlpath ignoreunknown "
     "kbdinteractivedevices identityfile certificatefile identityagent tag"
 )
 _FLAGS = (
@@ -404,6 +406,7 @@ _READERS: dict[str, Reader] = {
     "globalknownhostsfile": _files,
     "userknownhostsfile": _files,
     "logverbose": _files,
+    "revokedhostkeys": _files,
     "permitremoteopen": _permitted,
     "sendenv": _send_env,
     "setenv": _set_env,

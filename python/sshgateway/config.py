@@ -374,8 +374,11 @@ def _host(
         return options.get(keyword, [default])[0]
 
     jump, command = one("proxyjump", "none"), one("proxycommand", "none")
-    revoked, known = one("revokedhostkeys", "none"), one("knownhostscommand", "none")
-    for keyword, value in (("revokedhostkeys", revoked), ("knownhostscommand", known)):
+    known = one("knownhostscommand", "none")
+    for keyword, value in (
+        ("revokedhostkeys", one("revokedhostkeys", "none")),
+        ("knownhostscommand", known),
+    ):
         if value.lower() != "none":
             _log.warning("%s of ssh_config is ignored for %s", keyword, name)
     identities_only = _is_yes(one("identitiesonly"))
@@ -403,7 +406,7 @@ def _host(
             one("numberofpasswordprompts", "3"), "NumberOfPasswordPrompts"
         ),
         not_honoured=not_honoured,
-        revoked_host_keys=() if revoked.lower() == "none" else (_literal(revoked),),
+        revoked_host_keys=_revoked_host_keys(options),
         known_hosts_command=None if known.lower() == "none" else known,
         hash_known_hosts=_is_yes(one("hashknownhosts")),
         **algorithms,
@@ -466,6 +469,11 @@ def _identity_files(files: list[str] | None, identities_only: bool) -> tuple[str
 def _certificate_files(options: Options) -> tuple[str, ...]:
     files = options.get("certificatefile", [])
     return tuple(from_home(file) for file in files if file.lower() != "none")
+
+
+def _revoked_host_keys(options: Options) -> tuple[str, ...]:
+    files = options.get("revokedhostkeys", ["none"])
+    return () if files[0].lower() == "none" else tuple(map(_literal, files))
 
 
 def _known_hosts(options: Options) -> tuple[str, ...]:

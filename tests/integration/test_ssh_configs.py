@@ -169,7 +169,7 @@ def expected(
         "not_honoured": {
             word for word in ALGORITHMS if said[word.lower()] != defaults[word.lower()]
         },
-        "revoked_host_keys": tuple(said.get("revokedhostkeys", [])),
+        "revoked_host_keys": () if one("revokedhostkeys") == "none" else (one("revokedhostkeys"),),
         "known_hosts_command": said.get("knownhostscommand", [None])[0],
         "hash_known_hosts": one("hashknownhosts") == "yes",
         **{

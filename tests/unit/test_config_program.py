@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sshgateway import ConfigError, _config_ask, _ssh_program
-from sshgateway.config import lookup
+from sshgateway.config import lookup, route
 from support.server import find_program
 from support.waiting import exited
 
@@ -205,6 +205,25 @@ def test_without_a_file_no_program_is_asked(fake: Fake) -> None:
     fake.write("echo Dropbear >&2")
     assert lookup("h", ssh_config=False).hostname == "h"
     assert fake.calls() == []
+
+
+def test_look_ups_start_no_process(file, monkeypatch) -> None:
+    path = file(
+        "Host h*\nHostName %h.example\nProxyJump gw\nHost gw\nUser u\n"
+        "Match final host gw\nIdentityFile ~/.ssh/%h_%r\n"
+    )
+    started = []
+    run = _ssh_program.run
+
+    def counted(command: list[str], seconds: float | None) -> tuple[int, bytes, bytes]:
+        started.append(command[1])
+        return run(command, seconds)
+
+    monkeypatch.setattr(_ssh_program, "run", counted)
+    for number in range(50):
+        host = lookup(f"h{number}", ssh_config=path)
+        assert [hop.name for hop in route(host, ssh_config=path)] == ["gw"]
+    assert started == ["-V"], "the program is identified once"
 
 
 def test_the_meaning_of_batch_mode_is_that_of_the_program(fake: Fake, file) -> None:

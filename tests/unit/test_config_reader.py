@@ -171,6 +171,7 @@ def test_the_name_of_the_host_is_treated_as_by_ssh(file, host: str) -> None:
         "GSSAPIAuthentication yes\nGSSAPIKeyExchange no",
         "User %u${HOME}",
         "RevokedHostKeys ~/r%h",
+        "RevokedHostKeys /a '/b c' ~/%h",
         "IdentityFile /%C-%j\nProxyJump j",
         "Match !final all\nUser u",
         "ObscureKeystrokeTiming no\nTag x",
@@ -313,6 +314,23 @@ def test_an_error_in_a_block_that_does_not_match_counts_as_in_openssh(file) -> N
     path = file("Host b\nPort x\nHost a\nUser u\n")
     assert isinstance(by_reader("a", path), Refused)
     assert isinstance(by_ssh("a", path), Refused)
+
+
+def test_several_files_of_revoked_keys_need_a_new_ssh(file, monkeypatch) -> None:
+    path = file("RevokedHostKeys /a ~/b '/c %h'\n")
+    assert "several files" in str(by_reader("a", path, without_ssh=True))
+    real = ssh_answers.program()
+    changed = dataclasses.replace(real, version=(10, 3))
+    with monkeypatch.context() as patch:
+        patch.setattr(ssh_answers, "program", lambda: changed)
+        host = by_reader("a", path)
+        home = pwd.getpwuid(os.getuid()).pw_dir
+        assert isinstance(host, Host) and host.revoked_host_keys == ("/a", f"{home}/b", "/c a")
+    if real.version >= (10, 3):
+        assert by_ssh("a", path) == host
+    else:
+        assert "several files" in str(by_reader("a", path))
+        assert isinstance(by_ssh("a", path), Refused)
 
 
 @pytest.mark.parametrize("without_ssh", [False, True])
