@@ -114,6 +114,7 @@ def write(path: Path, text: str) -> None:
     path.chmod(0o600)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -155,6 +156,7 @@ odd_line = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(
     max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
