@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The keywords about algorithms that ssh_config sets, and that a Gateway does not honour.
+"""The keyword about algorithms that ssh_config may set, and that a Gateway does not honour.
 
-``ssh -G`` prints these keywords whether ssh_config sets them or not. Their values are therefore
-compared with those that it prints without a file, and with those of the system's file, where
-distributions put a policy of their own.
+``ssh -G`` prints it whether ssh_config sets it or not. Its value is therefore compared with the
+one that ``ssh -G`` prints without a file, and with that of the system's file, where distributions
+put a policy of their own.
 """
 
 from __future__ import annotations
@@ -17,14 +17,7 @@ __all__ = ["set_by_user", "warn_once"]
 _log = logging.getLogger(__name__)
 
 #: The keywords, as ssh_config(5) writes them.
-KEYWORDS = (
-    "Ciphers",
-    "MACs",
-    "KexAlgorithms",
-    "HostKeyAlgorithms",
-    "CASignatureAlgorithms",
-    "PubkeyAcceptedAlgorithms",
-)
+KEYWORDS = ("PubkeyAcceptedAlgorithms",)
 
 Options = dict[str, list[str]]
 #: Returns the options that ``ssh -G`` prints for a file, or None if it fails.
@@ -43,8 +36,8 @@ def set_by_user(
     """Return the keywords that the user's ssh_config sets to something else than the default.
 
     - options: the options of a host.
-    - program (str or None): the program ssh that printed them; None if Paramiko read the file,
-      in which case every keyword that is set counts.
+    - program (str or None): the program ssh that is installed; None if there is none, in which
+      case every keyword that is set counts.
     - ask: runs that program.
     - system_file (str or None): the system's ssh_config, if it was read.
     """

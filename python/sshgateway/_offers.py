@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sshgateway import _core
+from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS
 from sshgateway._known_hosts_lines import matches_pattern
 from sshgateway._messages import config_invalid
 from sshgateway._public_keys import CERTIFICATE
 from sshgateway.known_hosts import Known
 
-__all__ = ["KEYWORDS", "USUAL", "Names", "Offers", "of_config"]
+__all__ = ["KEYWORDS", "USUAL", "Names", "Offers", "chosen", "of_config"]
 
 #: A list of names: several, or one text in the syntax of ssh_config(5).
 Names = str | Sequence[str]
@@ -35,12 +36,16 @@ USUAL = {
     + _split(_core.OFFERED_HOST_KEYS),
 }
 
-#: The keywords of ssh_config(5) that restrict the same lists.
+#: The signature algorithms that an authority may use are restricted in the same way.
+_LISTS = {**USUAL, "ca_signature_algorithms": CA_SIGNATURE_ALGORITHMS}
+
+#: The keywords of ssh_config(5) that restrict these lists.
 KEYWORDS = {
     "kex": "KexAlgorithms",
     "ciphers": "Ciphers",
     "macs": "MACs",
     "host_key_algorithms": "HostKeyAlgorithms",
+    "ca_signature_algorithms": "CASignatureAlgorithms",
 }
 
 
@@ -59,7 +64,7 @@ class Offers:
 
         Raises ValueError if a name is not known, or if no name is left.
         """
-        return cls(**{name: _chosen(name, value) for name, value in parameters.items()})
+        return cls(**{name: chosen(name, value) for name, value in parameters.items()})
 
     def host_keys(self, known: Known) -> tuple[str, ...]:
         """Return the host key algorithms to offer to one host.
@@ -88,8 +93,9 @@ def _type_of(algorithm: str) -> str:
     return "ssh-rsa" if algorithm.startswith("rsa-sha2-") else algorithm.removesuffix(CERTIFICATE)
 
 
-def _chosen(parameter: str, value: Names | None) -> tuple[str, ...]:
-    usual = USUAL[parameter]
+def chosen(parameter: str, value: Names | None) -> tuple[str, ...]:
+    """Return the names that a parameter of Gateway leaves. Raises ValueError."""
+    usual = _LISTS[parameter]
     if value is None:
         return usual
     names = _named(value)
@@ -136,10 +142,11 @@ def of_config(parameter: str, value: str, host: str) -> tuple[str, ...]:
     Names that cannot be offered are left out, because ssh_config is written for OpenSSH, which
     has more. Raises ConfigError if none is left.
     """
-    found = _applied(USUAL[parameter], value, _named(value))
+    usual = _LISTS[parameter]
+    found = _applied(usual, value, _named(value))
     if not found:
         raise config_invalid(
             f"{KEYWORDS[parameter]} of ssh_config leaves no algorithm for {host!r} that libssh2 "
-            f"{_core.LIBSSH2_VERSION} has: it has {', '.join(USUAL[parameter])}"
+            f"{_core.LIBSSH2_VERSION} has: it has {', '.join(usual)}"
         )
     return found

@@ -36,6 +36,7 @@ from sshgateway._config_reader import File
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._messages import config_invalid
+from sshgateway._offers import of_config
 from sshgateway._options import SEVERAL, Options, from_home
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
@@ -148,7 +149,7 @@ class Host:
 
         Warns, once per process and keyword, about keywords that are set and not honoured.
 
-        Raises ConfigError if ssh_config leaves no method to log in by.
+        Raises ConfigError if ssh_config leaves no method to log in by, or no algorithm.
         """
         if not self.preferred_authentications:
             raise config_invalid(
@@ -159,8 +160,6 @@ class Host:
             )
         _algorithms.warn_once(self.not_honoured, self.name)
         files = self.identity_files
-        # Gateway cannot ask about a key that is not known, so "ask" refuses the key.
-        strict = self.strict_host_key_checking
         return {
             "hostname": self.hostname,
             "port": self.port,
@@ -174,11 +173,40 @@ class Host:
             "number_of_password_prompts": self.number_of_password_prompts,
             "known_hosts": self.known_hosts,
             "host_key_alias": self.host_key_alias,
-            "strict_host_key_checking": "yes" if strict == "ask" else strict,
+            "strict_host_key_checking": self.strict_host_key_checking,
+            "hash_known_hosts": self.hash_known_hosts,
+            "revoked_host_keys": self.revoked_host_keys,
+            "known_hosts_command": self._known_hosts_command(),
+            **self._algorithms(),
             "timeout": self.connect_timeout,
             "server_alive_interval": self.server_alive_interval,
             "server_alive_count_max": self.server_alive_count_max,
         }
+
+    def _algorithms(self) -> dict[str, tuple[str, ...]]:
+        given = {
+            "kex": self.kex_algorithms,
+            "ciphers": self.ciphers,
+            "macs": self.macs,
+            "host_key_algorithms": self.host_key_algorithms,
+            "ca_signature_algorithms": self.ca_signature_algorithms,
+        }
+        return {
+            parameter: of_config(parameter, value, self.name)
+            for parameter, value in given.items()
+            if value is not None
+        }
+
+    def _known_hosts_command(self) -> str | None:
+        """KnownHostsCommand, with the tokens expanded that only ssh_config can answer."""
+        if self.known_hosts_command is None:
+            return None
+        known = {"n": self.name, "k": self.host_key_alias or self.name}
+
+        def expand_name(token: re.Match[str]) -> str:
+            return known.get(token[1], token[0])
+
+        return re.sub(r"%(.)", expand_name, self.known_hosts_command)
 
     def proxy(self) -> Proxy | None:
         """Return the ProxyCommand with its tokens expanded, for a shell as in OpenSSH; None if
@@ -375,12 +403,6 @@ def _host(
 
     jump, command = one("proxyjump", "none"), one("proxycommand", "none")
     known = one("knownhostscommand", "none")
-    for keyword, value in (
-        ("revokedhostkeys", one("revokedhostkeys", "none")),
-        ("knownhostscommand", known),
-    ):
-        if value.lower() != "none":
-            _log.warning("%s of ssh_config is ignored for %s", keyword, name)
     identities_only = _is_yes(one("identitiesonly"))
     jumps = jump.lower() != "none"
     return Host(
@@ -395,7 +417,7 @@ def _host(
         identities_only=identities_only,
         identity_agent=one("identityagent") or None,
         known_hosts=_known_hosts(options),
-        strict_host_key_checking=_STRICTNESS.get(one("stricthostkeychecking").lower(), "ask"),
+        strict_host_key_checking=_strictness(options),
         host_key_alias=one("hostkeyalias") or None,
         connect_timeout=_seconds(one("connecttimeout")),
         server_alive_interval=_seconds(one("serveraliveinterval")) or 0,
@@ -427,6 +449,13 @@ def _methods(options: Options) -> tuple[str, ...]:
     }
     usable = [name for name in preferred if name in METHODS and name not in disabled]
     return tuple(dict.fromkeys(usable))
+
+
+def _strictness(options: Options) -> str:
+    """StrictHostKeyChecking; with BatchMode nothing is asked."""
+    strict = _STRICTNESS.get(options.get("stricthostkeychecking", ["ask"])[0].lower(), "ask")
+    is_batch = _is_yes(options.get("batchmode", ["no"])[0])
+    return "yes" if strict == "ask" and is_batch else strict
 
 
 def _is_yes(value: str) -> bool:

@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from sshgateway import _core, _logins, _messages
-from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS
 from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
 from sshgateway._connectors import (
     Carrier,
@@ -34,7 +33,7 @@ from sshgateway._host_key_policy import STRICT, HostKeyPolicy, tokens_of
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._kexinit import Hello, is_busy, missing_algorithm
 from sshgateway._messages import SessionFailed
-from sshgateway._offers import Names, Offers
+from sshgateway._offers import Names, Offers, chosen
 from sshgateway._public_keys import plain_key
 from sshgateway._revocation import RevokedKeys
 from sshgateway._stats import AGREED, COUNTS, GatewayStats
@@ -120,9 +119,6 @@ class Gateway:
       key is always refused. Default: "yes".
     - hash_known_hosts (bool): hide the names of the keys that are added, as HashKnownHosts of
       ssh_config(5). Default: False.
-    - ca_signature_algorithms (sequence of str): the signature algorithms by which an authority
-      may sign a host certificate, as CASignatureAlgorithms of ssh_config(5). Default: all but
-      SHA-1.
 
     Algorithms. Each parameter is a sequence of names, or a str in the syntax of ssh_config(5):
     names separated by commas, the preferred one first; "+" before them appends them to the
@@ -133,7 +129,9 @@ class Gateway:
     - ciphers: as Ciphers.
     - macs: as MACs.
     - host_key_algorithms: as HostKeyAlgorithms. The types of known keys are offered first, and
-      certificates only where a @cert-authority line is about the host.
+      certificates only where one may change the verdict.
+    - ca_signature_algorithms: the algorithms by which an authority may sign a host certificate,
+      as CASignatureAlgorithms. SHA-1 is never accepted.
 
     Times:
 
@@ -189,11 +187,11 @@ class Gateway:
         host_key_alias: str | None = None,
         strict_host_key_checking: str = "yes",
         hash_known_hosts: bool = False,
-        ca_signature_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS,
         kex: Names | None = None,
         ciphers: Names | None = None,
         macs: Names | None = None,
         host_key_algorithms: Names | None = None,
+        ca_signature_algorithms: Names | None = None,
         timeout: float | None = None,
         channel_timeout: float | None = 30,
         server_alive_interval: float = 0,
@@ -253,7 +251,7 @@ class Gateway:
             strict_host_key_checking,
             self._ask_about_host_key if prompt is not None else None,
             hash_known_hosts,
-            ca_signature_algorithms,
+            chosen("ca_signature_algorithms", ca_signature_algorithms),
             known_hosts_command,
             {}
             if known_hosts_command is None

@@ -147,7 +147,7 @@ def key_of(host: str | None, parameters: dict[str, Any]) -> Key:
     given["known_hosts"] = _paths(default_paths() if known_hosts is None else known_hosts)
     for files in ("key_filename", "certificate_filename", "revoked_host_keys"):
         given[files] = _paths(given[files])
-    for names in ("preferred_authentications", "ca_signature_algorithms", *KEYWORDS):
+    for names in ("preferred_authentications", *KEYWORDS):
         if isinstance(given[names], Sequence) and not isinstance(given[names], str):
             given[names] = tuple(given[names])
     for secret in ("password", "passphrase"):

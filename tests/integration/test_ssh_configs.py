@@ -34,10 +34,8 @@ NEED_SSH = {
     "exec", "canonical", "CanonicalizeHostname", "CanonicalizePermittedCNAMEs", "localnetwork",
     "tagged", "GSSAPIKeyExchange", "GSSAPITrustDns",
 }  # fmt: skip
-ALGORITHMS = (
-    "Ciphers", "MACs", "KexAlgorithms", "HostKeyAlgorithms", "CASignatureAlgorithms",
-    "PubkeyAcceptedAlgorithms",
-)  # fmt: skip
+#: The keywords about algorithms that are not honoured.
+ALGORITHMS = ("PubkeyAcceptedAlgorithms",)
 #: The fields for keywords about algorithms.
 LISTS = {
     "kex_algorithms": "kexalgorithms", "ciphers": "ciphers", "macs": "macs",

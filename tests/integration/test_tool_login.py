@@ -328,12 +328,13 @@ def test_the_advice_is_about_options_and_ssh_config(
 
 
 def test_keywords_that_are_not_honoured_are_warned_about_in_one_line(config, sshd) -> None:
-    path = config(top="Host plain\nCiphers aes128-ctr\n")
+    path = config(top="Host plain\nPubkeyAcceptedAlgorithms ssh-ed25519\n")
     done = subprocess.run(
         [sys.executable, "-m", "sshgateway", "-F", path, "-W", f"127.0.0.1:{sshd.port}", "plain"],
         env=fresh.environment(), capture_output=True, text=True, timeout=LONG, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("sshgateway: warning: Ciphers of ssh_config is set for gateway")
+    warning = "sshgateway: warning: PubkeyAcceptedAlgorithms of ssh_config is set for gateway"
+    assert done.stderr.startswith(warning)
     assert done.stderr.count("\n") == 1

@@ -299,8 +299,8 @@ def test_equals_signs_of_match_are_left_to_an_ssh_9_9(file, monkeypatch) -> None
 
 
 def test_a_value_that_leaves_the_default_algorithms_is_not_warned_about(file, backend) -> None:
-    path = file("Ciphers -nothing\nMACs +hmac-md5\n")
-    expected = ("MACs",) if backend != "reader without ssh" else ("Ciphers", "MACs")
+    path = file("PubkeyAcceptedAlgorithms -nothing\nCiphers aes128-ctr\n")
+    expected = () if backend != "reader without ssh" else ("PubkeyAcceptedAlgorithms",)
     assert lookup("a", ssh_config=path).not_honoured == expected
 
 
@@ -471,11 +471,15 @@ def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_ssh) -> tuple[P
 
 def test_the_file_of_the_user_comes_before_that_of_the_system(defaults) -> None:
     user, system = defaults
-    put(user, "User u\nIdentityFile /k\nCiphers aes128-ctr\n")
+    accepted = "PubkeyAcceptedAlgorithms ssh-ed25519\n"
+    put(user, f"User u\nIdentityFile /k\nCiphers aes128-ctr\n{accepted}")
     put(system, "User s\nPort 5\nIdentityFile /k\nIdentityFile /s\nMACs hmac-sha2-256\n")
     host = lookup("a")
     assert (host.user, host.port, host.identity_files) == ("u", 5, ("/k", "/k", "/s"))
-    assert host.not_honoured == ("Ciphers",), "the system's file is a policy for all programs"
+    assert host.not_honoured == ("PubkeyAcceptedAlgorithms",)
+    user.unlink()
+    put(system, accepted)
+    assert lookup("a").not_honoured == (), "the system's file is a policy for all programs"
     assert (host.ciphers, host.macs) == ("aes128-ctr", "hmac-sha2-256")
 
 

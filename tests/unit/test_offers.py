@@ -59,6 +59,11 @@ def test_an_empty_offer_is_an_error(value: object) -> None:
         Gateway("h", macs=value)
 
 
+def test_sha_1_is_no_signature_of_an_authority() -> None:
+    with pytest.raises(ValueError, match="ca_signature_algorithms= cannot use 'ssh-rsa'"):
+        Gateway("h", ca_signature_algorithms=["ssh-rsa"])
+
+
 def test_a_name_must_be_a_text() -> None:
     with pytest.raises(TypeError):
         Gateway("h", macs=[1])

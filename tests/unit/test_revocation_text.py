@@ -110,7 +110,7 @@ TEXTS: dict[str, tuple[Text, bool, bool]] = {
     ),
     "a short key": (lambda host: line_of(host.short), False, False),
     "a short key of another type": (
-        lambda host: line_of(host.short).replace("ssh-rsa", "ssh-dss", 1),
+        lambda host: line_of(host.short).replace("ssh-rsa", "ssh-ed25519", 1),
         False,
         False,
     ),
