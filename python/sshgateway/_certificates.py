@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from sshgateway._messages import printable
 from sshgateway._public_keys import (
     CERTIFICATE,
     fingerprint,
@@ -50,6 +51,8 @@ _KEY_FIELDS = {
 }
 _MOST_PRINCIPALS = 256  # SSHKEY_CERT_MAX_PRINCIPALS of sshkey.h
 _FOREVER = 2**64 - 1
+#: The number of principals that a text names.
+_SHOWN_NAMES = 5
 #: The largest time that a certificate shows as a date, the last second of the year 9999.
 _LAST_DATE = 253402300799
 
@@ -69,9 +72,9 @@ class Certificate:
     kind: int
     key_id: bytes
     principals: tuple[bytes, ...]
-    #: Seconds since 1970: the first second in which it is valid, and the first in which it is
-    #: no longer valid.
+    #: The first second in which it is valid, in seconds since 1970.
     valid_after: int
+    #: The first second in which it is no longer valid, in seconds since 1970.
     valid_before: int
     critical_options: tuple[tuple[bytes, bytes], ...]
     extensions: tuple[tuple[bytes, bytes], ...]
@@ -126,7 +129,7 @@ class Certificate:
 
         The checks and their order are those of sshkey_cert_check_host() of OpenSSH's sshkey.c.
         A certificate without principals is valid for every host, and "*" in a principal has no
-        meaning. OpenSSH 10.3 refuses the former and accepts the latter.
+        meaning. OpenSSH 10.3 refuses a certificate without principals and accepts wildcards.
         """
         now = time.time()
         if self.kind != HOST:
@@ -139,18 +142,22 @@ class Certificate:
         if self.principals and encoded not in self.principals:
             return f"it is for {self.names}, not for {name}"
         if self.critical_options:
-            options = ", ".join(repr(text_of(option)) for option, _ in self.critical_options)
-            return f"it has a critical option that is not known: {options}"
+            option = printable(text_of(self.critical_options[0][0]))
+            return f"it has a critical option that is not known: {option!r}"
         if self.signature_algorithm not in algorithms:
-            return f"its authority signs with {self.signature_algorithm}"
+            algorithm = printable(self.signature_algorithm)
+            return f"its authority signed it with {algorithm}, which is not accepted"
         return None
 
     # ---- For messages -------------------------------------------------------
 
     @property
     def names(self) -> str:
-        """The principals as a text; "every host" if there are none."""
-        return ", ".join(text_of(name) for name in self.principals) or "every host"
+        """The principals as one printable line, which names the first few of many; "every host"
+        if there are none."""
+        shown = ", ".join(printable(text_of(name)) for name in self.principals[:_SHOWN_NAMES])
+        rest = len(self.principals) - _SHOWN_NAMES
+        return f"{shown} and {rest} more" if rest > 0 else shown or "every host"
 
     @property
     def validity(self) -> str:
@@ -167,13 +174,14 @@ class Certificate:
         """One line that names the authority, the key ID, the serial number and the validity."""
         ca = f"{key_type_or_unknown(self.authority)} {fingerprint(self.authority)}"
         return (
-            f"key ID {text_of(self.key_id)!r}, serial {self.serial}, valid {self.validity}, "
+            f"key ID {printable(text_of(self.key_id))!r}, serial {self.serial}, "
+            f"valid {self.validity}, "
             f"for {self.names}, signed by CA {ca}"
         )
 
 
 def certificate_in(blob: bytes) -> Certificate | None:
-    """Return the certificate that a blob is, or None for a plain key or anything else."""
+    """Parse a certificate; return None if the blob is not one."""
     try:
         return Certificate.parse(blob)
     except ValueError:
@@ -204,7 +212,7 @@ def _options(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def _is_no_authority(blob: bytes) -> bool:
-    """True for what is not a public key, and for a certificate, which cannot sign another."""
+    """Return True unless the blob is a plain public key. A certificate cannot sign another."""
     try:
         return is_certificate(blob)
     except ValueError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which host keys a Gateway asks for, and whether it trusts the one that it gets.
+"""Decide which host key algorithms a Gateway offers, and whether it trusts the key that it gets.
 
 The decisions are those of verify_host_key() and check_host_key() in OpenSSH's sshconnect.c.
 """
@@ -16,12 +16,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sshgateway import _known_hosts_command
-from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS
+from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS, certificate_in
 from sshgateway._deadline import Deadline
 from sshgateway._known_hosts_command import Invocation
-from sshgateway._messages import PresentedKey, gateway_not_opened
+from sshgateway._messages import (
+    PRINTED,
+    PresentedKey,
+    config_invalid,
+    gateway_not_opened,
+    printable,
+)
 from sshgateway._offers import Offers
-from sshgateway._public_keys import fingerprint, key_type_or_unknown, plain_key
+from sshgateway._public_keys import fingerprint, key_type_or_unknown, plain_key, rsa_bits
 from sshgateway._revocation import RevokedKeys
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import KnownHosts, Verdict
@@ -33,10 +39,13 @@ _log = logging.getLogger(__name__)
 #: The values of StrictHostKeyChecking of ssh_config(5).
 STRICT = ("yes", "ask", "accept-new", "no")
 
+#: As SSH_RSA_MINIMUM_MODULUS_SIZE of OpenSSH's sshkey.h.
+_SHORTEST_RSA_KEY = 1024
+
 #: How often a person is asked about one key.
 _MOST_QUESTIONS = 10
 
-#: Asks a person; returns the answer, or None without one.
+#: Asks a person; returns the answer, or None if there is none.
 Ask = Callable[[str], str | None]
 
 
@@ -46,7 +55,11 @@ def tokens_of(host: str, port: int, user: str, alias: str | None) -> dict[str, s
     A Gateway has no other name for its host, so %n is the host. %j is empty, because a Gateway
     does not know the names of the gateways before it.
     """
-    here, me = socket.gethostname(), pwd.getpwuid(os.getuid())
+    here = socket.gethostname()
+    try:
+        me = pwd.getpwuid(os.getuid())
+    except KeyError:  # ssh(1) does not run at all then
+        raise config_invalid(f"user {os.getuid()} is not in the password database") from None
     connection = f"{here}{host}{port}{user}".encode("utf-8", "surrogateescape")
     return {
         "C": hashlib.sha1(connection).hexdigest(),
@@ -80,6 +93,8 @@ class HostKeyPolicy:
     strict: str
     #: Asks a person, for "ask"; None refuses unknown keys.
     ask: Ask | None = None
+    #: True if the name is HostKeyAlias.
+    is_alias: bool = False
     #: Hide the names of new keys, as HashKnownHosts of ssh_config(5).
     hashes_names: bool = False
     ca_signature_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS
@@ -94,27 +109,32 @@ class HostKeyPolicy:
         Raises GatewayError, TimeoutError and ConfigError if KnownHostsCommand fails.
         """
         more = self._printed("ORDER", None, deadline)
-        known = self.known_hosts.known(self.name, more)
+        known = self.known_hosts.known(self.name, more=more, is_alias=self.is_alias)
         if self.revoked.paths:
             known = dataclasses.replace(known, has_revoked=True)
         return offers.host_keys(known)
 
-    def check(self, key: bytes, deadline: Deadline) -> Verdict:
+    def check(self, key: bytes, deadline: Deadline, remarks: Sequence[str] = ()) -> Verdict:
         """Check the host key, or the host certificate, that the server has presented.
 
-        Returns the verdict. If its state is "changed", the connection may be intercepted: "no"
-        accepts the key, but no password must be sent then, as in OpenSSH.
+        - remarks: further notes for the verdict.
+
+        Returns the verdict. If its state is "changed", which only "no" accepts, the connection
+        may be intercepted, and the caller must send no password, as in OpenSSH.
 
         Raises HostKeyError, and GatewayError, TimeoutError and ConfigError if KnownHostsCommand
         fails.
         """
+        self._check_length(plain_key(key))
         self._check_revoked(key)
         verdict = self.known_hosts.check(
             self.name,
             key,
             more=self._printed("HOSTNAME", key, deadline),
+            is_alias=self.is_alias,
             ca_signature_algorithms=self.ca_signature_algorithms,
         )
+        verdict = dataclasses.replace(verdict, notes=(*remarks, *verdict.notes))
         plain = key if verdict.certificate is None else verdict.certificate.key
         _log.debug(
             "gateway %s: its host key %s is: %s", self.gateway, fingerprint(plain), verdict.state
@@ -150,37 +170,52 @@ class HostKeyPolicy:
         except OSError as error:
             words = f"its host key cannot be checked: {error.args[1]}"
             raise gateway_not_opened(self.gateway, error.errno or 0, words) from None
-        return [("KnownHostsCommand", printed)]
+        return [(PRINTED, printed)]
+
+    def _presented(self, plain: bytes) -> PresentedKey:
+        kind = key_type_or_unknown(plain)
+        return PresentedKey(self.gateway, self.name, kind, fingerprint(plain), ())
+
+    def _check_length(self, plain: bytes) -> None:
+        """Refuse a short RSA key, as OpenSSH does. libssh2 refuses none."""
+        bits = rsa_bits(plain)
+        if bits is not None and bits < _SHORTEST_RSA_KEY:
+            raise self._presented(plain).too_short(bits)
 
     def _check_revoked(self, key: bytes) -> None:
         revocation = self.revoked.check(key)
         if revocation is None:
             return
-        plain = plain_key(key)
-        presented = PresentedKey(
-            self.gateway, self.name, key_type_or_unknown(plain), fingerprint(plain), ()
-        )
+        presented = self._presented(plain_key(key))
         file, reason = revocation.file, revocation.reason
         if revocation.is_unreadable:
             raise presented.unreadable(
                 file, revocation.errno, reason, parameter="revoked_host_keys="
             )
-        raise presented.revoked(f"{file} revokes: {reason}", file)
+        is_own = certificate_in(key) is None or reason.startswith("the key")
+        raise presented.revoked(f"by {file}, {reason}", file, is_own=is_own)
 
     def _decide_on_unknown(self, key: bytes, verdict: Verdict, deadline: Deadline) -> Verdict:
-        if self.strict == "accept-new" or (self.strict == "ask" and self._is_confirmed(key)):
-            return self._make_known(key, verdict, deadline)
+        if self.strict == "accept-new" or (
+            self.strict == "ask" and self._is_confirmed(key, verdict.notes)
+        ):
+            added = self._make_known(key, verdict, deadline)
+            return dataclasses.replace(added, notes=verdict.notes, certificate=verdict.certificate)
         return verdict
 
-    def _is_confirmed(self, key: bytes) -> bool:
-        """Ask a person, in the words of OpenSSH."""
+    def _is_confirmed(self, key: bytes, notes: Sequence[str]) -> bool:
+        """Ask a person, in the words of OpenSSH.
+
+        - notes: observations about the key, such as why its certificate was not accepted.
+        """
         if self.ask is None:
             return False
         kind, shown = key_type_or_unknown(key), fingerprint(key)
         text = (
             f"The authenticity of host {self.name!r} can't be established.\n"
             f"{kind} key fingerprint is {shown}.\n"
-            "Are you sure you want to continue connecting (yes/no/[fingerprint])? "
+            + "".join(f"Note: {printable(note)}.\n" for note in notes)
+            + "Are you sure you want to continue connecting (yes/no/[fingerprint])? "
         )
         for _ in range(_MOST_QUESTIONS):
             answer = self.ask(text)

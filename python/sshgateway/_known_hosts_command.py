@@ -15,7 +15,6 @@ A message names the program only, because the arguments may hold secrets.
 from __future__ import annotations
 
 import base64
-import contextlib
 import errno
 import os
 import re
@@ -29,7 +28,7 @@ from typing import Literal
 
 from sshgateway._deadline import Deadline
 from sshgateway._messages import config_invalid
-from sshgateway._public_keys import fingerprint, key_type, plain_key
+from sshgateway._public_keys import fingerprint, key_type_or_unknown, plain_key
 from sshgateway.proxy import expand
 
 __all__ = ["run", "split"]
@@ -63,8 +62,8 @@ def run(
     - timeout (float or None): seconds until it must have ended; None means no limit.
 
     Raises ConfigError if the template is invalid, TimeoutError, and OSError if the command cannot
-    be executed, fails or prints more than 64 MiB. No process is left behind, also if a signal
-    handler raises.
+    be executed, fails or prints more than 64 MiB. No process is left behind, even if a signal
+    handler raises; only a program that runs as another user goes on until it ends.
     """
     argv = _arguments(template, {**tokens, **_tokens(invocation, host, key)})
     deadline, process = Deadline(timeout), _Process(argv)
@@ -143,7 +142,7 @@ def _name(argv: list[str]) -> str:
 def _tokens(invocation: str, host: str, key: bytes | None) -> dict[str, str]:
     found = {"I": invocation, "H": host, "t": "NONE", "f": "NONE", "K": "NONE"}
     if key is not None:
-        found["t"] = key_type(key)
+        found["t"] = key_type_or_unknown(key)
         found["f"] = fingerprint(plain_key(key))
         found["K"] = base64.b64encode(key).decode("ascii")
     return found
@@ -155,8 +154,8 @@ def _tokens(invocation: str, host: str, key: bytes | None) -> dict[str, str]:
 class _Process:
     """A command that is running.
 
-    A signal handler may raise anywhere in the caller, also in Popen, which then forgets the
-    process. Python runs handlers in the main thread only, so another thread starts the process.
+    A signal handler may raise while Popen runs, and the process would then be lost. Handlers run
+    only in the main thread, so the process is started in another thread.
     """
 
     def __init__(self, argv: list[str]) -> None:
@@ -242,10 +241,17 @@ class _Process:
         """Kill the command with its children, unless it has been reaped."""
         with self._lock:
             self._is_over = True
-        if self._child is not None and self._child.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child.pid, signal.SIGKILL)
-            self._child.wait()
+        child = self._child
+        if child is None or child.returncode is not None:
+            return
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except PermissionError:  # a program of another user, such as sudo(8), cannot be killed
+            threading.Thread(target=child.wait, name="KnownHostsCommand", daemon=True).start()
+            return
+        except ProcessLookupError:
+            pass
+        child.wait()
 
     def close(self) -> None:
         if self._child is not None and self._child.stdout is not None:

@@ -246,6 +246,10 @@ def scan(hostname: str, address: tuple[str, int] | None) -> str:
 COMPARE = "ask the owner of the host for its fingerprint and compare"
 
 
+#: Stands for a file in messages about the lines that KnownHostsCommand printed.
+PRINTED = "KnownHostsCommand"
+
+
 @dataclass(frozen=True, slots=True)
 class PresentedKey:
     """The host key that a gateway presented; each method returns the error for one verdict."""
@@ -283,14 +287,15 @@ class PresentedKey:
         self, file: str, line: int, known_type: str, known_fingerprint: str
     ) -> HostKeyError:
         """Line *line* of *file* holds another key for the host."""
-        remove = shlex.join(["ssh-keygen", "-f", file, "-R", self.hostname])
+        command = shlex.join(["ssh-keygen", "-f", file, "-R", self.hostname])
+        cure = f"let {file} print it" if file == PRINTED else f"remove the old key: {command}"
         facts = (
             f"the host key of {self.hostname!r} has changed: {self._presented()}, but "
             f"{file}:{line} has the {known_type} key {known_fingerprint}"
         )
         advice = (
             "another machine may be intercepting the connection, or the host has a new key: ask "
-            f"its owner, and only if the new fingerprint is right remove the old key: {remove}"
+            f"its owner, and only if the new fingerprint is right {cure}"
         )
         return self._error("changed", file, facts, advice)
 
@@ -321,20 +326,28 @@ class PresentedKey:
             cure = f"{remove}, or name other files in {parameter}"
         return self._error("unreadable", file, facts, cure, consequence)
 
-    def revoked(self, how: str, file: str, is_own: bool = True) -> HostKeyError:
-        """The key is revoked.
+    def revoked(self, how: str, file: str, *, is_own: bool = True) -> HostKeyError:
+        """The key is revoked, or its certificate, or the key of the certificate's authority.
 
-        - how: says which file revokes it; it follows "which".
-        - is_own (bool): False if it is the key of the authority that signed its certificate.
+        - how: says which file revokes it.
+        - is_own (bool): True if the key itself is revoked.
         """
-        authority = "" if is_own else "with a host certificate whose authority has a key, "
-        revoked = f"{self._presented()}, {authority}which {how}"
-        facts = f"the host key of {self.hostname!r} is revoked: {revoked}"
+        facts = f"the host key of {self.hostname!r} is revoked: {self._presented()}; {how}"
+        new = "the host a new key" if is_own else "the host a certificate by another authority"
         advice = (
             "the key may be stolen and in use by an attacker, so it is never accepted: ask the "
-            "owner of the host to give it a new key"
+            f"owner of the host to give {new}"
         )
         return self._error("revoked", file, facts, advice)
+
+    def too_short(self, bits: int) -> HostKeyError:
+        """An RSA key has fewer bits than OpenSSH accepts."""
+        facts = (
+            f"the host key of {self.hostname!r} is not safe: {self._presented()}, which has only "
+            f"{bits} bits"
+        )
+        advice = "ask the owner of the host to give it a new key of at least 2048 bits"
+        return self._error("too short", None, facts, advice)
 
     def _presented(self) -> str:
         return f"gateway {self.gateway!r} presented the {self.key_type} key {self.fingerprint}"
@@ -345,7 +358,8 @@ class PresentedKey:
     def _error(
         self, state: str, file: str | None, facts: str, advice: str, consequence: str = ""
     ) -> HostKeyError:
-        facts = "; ".join(part for part in (facts, *self.notes, consequence) if part)
+        notes = map(printable, self.notes)  # they may quote the server's certificate
+        facts = "; ".join(part for part in (facts, *notes, consequence) if part)
         return HostKeyError(
             _errno.EACCES,
             f"{facts}; {advice}",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The algorithms that a gateway's connection may use (RFC 4253 section 7.1).
 
-libssh2 can speak more algorithms than are offered; csrc/ssh/handshake.c says why. A caller, or
-ssh_config, can restrict the offer and reorder it. Nothing can be added.
+libssh2 has more algorithms than sshgateway offers; csrc/ssh/handshake.c says why. A caller, or
+ssh_config, can restrict the offer and reorder it, but cannot add to it.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Offers:
         """Return the host key algorithms to offer to one host.
 
         First come those of known keys, and all certificates if an authority is known, as in
-        order_hostkeyalgs() of OpenSSH's sshconnect2.c. Certificates are requested only where
-        one may change the verdict.
+        order_hostkeyalgs() of OpenSSH's sshconnect2.c. Certificates are requested only if a
+        @cert-authority line, a @revoked line or revoked_host_keys= makes them matter.
         """
         certificates = [n for n in self.host_key_algorithms if n.endswith(CERTIFICATE)]
         plain = [n for n in self.host_key_algorithms if n not in certificates]
@@ -101,13 +101,15 @@ def chosen(parameter: str, value: Names | None) -> tuple[str, ...]:
     names = _named(value)
     if not isinstance(value, str) or not value.startswith("-"):
         for name in names:
-            if name not in usual:
+            if not any(_matches(known, name) for known in usual):
                 raise ValueError(
-                    f"{parameter}= cannot use {name!r}: it must be of {', '.join(usual)}"
+                    f"{parameter}= cannot use {name!r}: it must be one of {', '.join(usual)}"
                 )
     found = _applied(usual, value, names)
     if not found:
-        raise ValueError(f"{parameter}= leaves none of {', '.join(usual)}")
+        raise ValueError(
+            f"{parameter}= leaves no algorithm: at least one of {', '.join(usual)} must remain"
+        )
     return found
 
 
@@ -124,13 +126,15 @@ def _applied(usual: tuple[str, ...], value: Names, names: tuple[str, ...]) -> tu
     replaces. Names that cannot be offered are left out."""
     sign = value[:1] if isinstance(value, str) else ""
     if sign == "-":
-        patterns = [name.encode() for name in names]
-        return tuple(
-            name for name in usual if not any(matches_pattern(name.encode(), p) for p in patterns)
-        )
-    known = [name for name in names if name in usual]
+        return tuple(name for name in usual if not any(_matches(name, text) for text in names))
+    # HostKeyAlgorithms and CASignatureAlgorithms accept patterns here too.
+    known = [name for text in names for name in usual if _matches(name, text)]
     lists = {"+": [*usual, *known], "^": [*known, *usual]}
     return tuple(dict.fromkeys(lists.get(sign, known)))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return matches_pattern(name.encode(), pattern.encode("utf-8", "surrogateescape"))
 
 
 def of_config(parameter: str, value: str, host: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ __all__ = [
     "line_of",
     "material_of",
     "plain_key",
+    "rsa_bits",
 ]
 
 #: The end of the type of a certificate.
@@ -75,6 +76,14 @@ def material_of(key: bytes) -> tuple[bytes, ...]:
     return (key,)
 
 
+def rsa_bits(key: bytes) -> int | None:
+    """Return the length of the modulus of an RSA key; None for a key of another type."""
+    fields, _ = strings_in(key)
+    if len(fields) < 3 or fields[0] != b"ssh-rsa":
+        return None
+    return int.from_bytes(fields[2]).bit_length()
+
+
 # ---- Certificates -----------------------------------------------------------
 
 
@@ -103,6 +112,8 @@ def plain_key(blob: bytes) -> bytes:
         return blob
     plain = kind.removesuffix(CERTIFICATE)
     parts = strings[2 : 3 + plain.startswith(("ssh-rsa", "ecdsa", "sk-ecdsa"))]
+    if plain == "ssh-dss":
+        parts = strings[2:6]
     if plain.startswith("sk-"):
         plain += "@openssh.com"
         parts = strings[2 : 3 + len(parts)]  # and the application

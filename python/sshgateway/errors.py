@@ -97,10 +97,11 @@ class HostKeyError(GatewayError):
     key_type: str = ""
     #: The fingerprint of that key in OpenSSH's form, "SHA256:...".
     fingerprint: str = ""
-    #: "unknown", "changed", "unreadable" or "revoked".
+    #: "unknown", "changed", "unreadable", "revoked" or "too short" (an RSA key).
     state: str = ""
-    #: The known_hosts file that has the other key or revokes this one. For an unknown key the
-    #: file to which a new key would be added, or None.
+    #: The file that has the other key or revokes this one: a known_hosts file, or one of
+    #: revoked_host_keys. "KnownHostsCommand" stands for the output of that command. For an unknown
+    #: key the file to which a new key would be added, or None.
     file: str | None = None
 
 

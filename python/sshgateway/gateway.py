@@ -250,6 +250,7 @@ class Gateway:
             RevokedKeys(_as_paths(revoked_host_keys)),
             strict_host_key_checking,
             self._ask_about_host_key if prompt is not None else None,
+            bool(host_key_alias),
             hash_known_hosts,
             chosen("ca_signature_algorithms", ca_signature_algorithms),
             known_hosts_command,

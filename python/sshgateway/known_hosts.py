@@ -17,8 +17,9 @@ differences make this module stricter:
   accepts any key then, also without free descriptors (EMFILE), and with accept-new it appends the
   key, through a dangling symbolic link too. It waits for the writer of a FIFO.
 
-A host certificate counts if a ``@cert-authority`` line for the host has the key of its authority;
-see also ``Certificate.objection()``. Otherwise the plain key in it is checked, as in OpenSSH.
+A host certificate is trusted if a ``@cert-authority`` line for the host has the key of its
+authority, and if ``Certificate.objection()`` finds no fault. Otherwise the plain key in it is
+checked, as in OpenSSH.
 
 The files are read for each check, so changes take effect at once.
 """
@@ -159,9 +160,12 @@ class Verdict:
     #: The lines that decided. These are the lines with the key, or with its authority; for
     #: "changed" they are the lines with other keys, keys of the same type first.
     entries: tuple[Entry, ...] = ()
-    #: Further observations, in words: invalid lines, lines of certification authorities for
-    #: this host, why a certificate does not count, that a line holds an old key, and that the
-    #: key is known for port 22.
+    #: Further observations, in words:
+    #:
+    #: * invalid lines, and lines of certification authorities for this host;
+    #: * why the certificate was not accepted;
+    #: * that a line holds another key beside an accepted certificate;
+    #: * that the key is known for port 22.
     notes: tuple[str, ...] = ()
     #: The files that cannot be read.
     unreadable: tuple[Unreadable, ...] = ()
@@ -171,19 +175,19 @@ class Verdict:
     @property
     def authority(self) -> Entry | None:
         """The line of the certification authority that made the key trusted, or None."""
-        is_trusted = self.state == "match" and self.entries[0].marker == CA
-        return self.entries[0] if is_trusted else None
+        first = self.entries[0] if self.state == "match" and self.entries else None
+        return first if first is not None and first.marker == CA else None
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The part of the files that matters before a host presents a key."""
+    """The lines about a host, before it presents a key."""
 
     #: The types of its known keys.
     types: tuple[str, ...] = ()
     #: True if a certification authority is known for it.
     has_authority: bool = False
-    #: True if keys are revoked for it, among which may be that of an authority.
+    #: True if a @revoked line is about it, which may have the key of an authority.
     has_revoked: bool = False
 
 
@@ -202,18 +206,24 @@ class _LookUp:
     """The lines for a name, and for the same host without its port."""
 
     def __init__(
-        self, name: str, files: Sequence[tuple[str, bytes]], more: Sequence[tuple[str, bytes]]
+        self,
+        name: str,
+        files: Sequence[tuple[str, bytes]],
+        more: Sequence[tuple[str, bytes]],
+        is_alias: bool,
     ) -> None:
         self.found = _find(name, [*files, *more])
         self.bare = _without_port(name)
         self.of_host = _Found() if self.bare is None else _find(self.bare, files)
-        #: The name that a certificate must list, which has no port.
-        self.principal = self.bare or name
+        #: The name that a certificate must list: the alias, else the host without its port.
+        self.principal = name if is_alias or self.bare is None else self.bare
+        self._is_alias = is_alias
 
     def authorities(self) -> list[Entry]:
-        """The certification authorities of the host. A line without the port counts too, as in
-        ssh(1), because the names in a certificate have no ports."""
-        return list(dict.fromkeys(self.found.marked(CA) + self.of_host.marked(CA)))
+        """The certification authorities of the host. A line for the host without its port also
+        counts, because ssh(1) looks that name up too, unless there is an alias."""
+        more = [] if self._is_alias else self.of_host.marked(CA)
+        return list(dict.fromkeys(self.found.marked(CA) + more))
 
     def all_revoked(self) -> list[Entry]:
         return list(dict.fromkeys(self.found.marked(REVOKED) + self.of_host.marked(REVOKED)))
@@ -252,15 +262,18 @@ class KnownHosts:
         """Return the types of the keys that are known for a name, in the order of the files."""
         return list(self.known(name).types)
 
-    def known(self, name: str, more: Sequence[tuple[str, bytes]] = ()) -> Known:
+    def known(
+        self, name: str, *, more: Sequence[tuple[str, bytes]] = (), is_alias: bool = False
+    ) -> Known:
         """Return the types of the known keys of a host, so that a server with several keys can be
         asked for a known one.
 
         - name (str): the result of ``lookup_name()``.
         - more: further files, each as (name, contents), for this name only.
+        - is_alias (bool): True if the name is a HostKeyAlias.
         """
         files, _ = self._read()  # check() refuses the key if a file cannot be read
-        looked = _LookUp(name, files, more)
+        looked = _LookUp(name, files, more, is_alias)
         revoked = {material_of(entry.key) for entry in looked.found.marked(REVOKED)}
         types = [
             entry.key_type
@@ -277,6 +290,7 @@ class KnownHosts:
         key: bytes,
         *,
         more: Sequence[tuple[str, bytes]] = (),
+        is_alias: bool = False,
         ca_signature_algorithms: Sequence[str] = CA_SIGNATURE_ALGORITHMS,
     ) -> Verdict:
         """Check the key, or the certificate, that a host has presented.
@@ -285,14 +299,16 @@ class KnownHosts:
         - key (bytes): the public key blob (RFC 4253 section 6.6), or a host certificate whose
           signature has been verified.
         - more: further files, each as (name, contents), for this name only.
+        - is_alias (bool): True if the name is a HostKeyAlias, which a certificate must list as it
+          is.
         - ca_signature_algorithms: as CASignatureAlgorithms of ssh_config(5).
 
-        A certificate that does not count is checked as the plain key that it holds.
+        A certificate that is not trusted is checked as the plain key that it holds.
 
         Returns a Verdict. It raises nothing if a file cannot be read: see "unreadable".
         """
         files, unreadable = self._read()
-        looked = _LookUp(name, files, more)
+        looked = _LookUp(name, files, more, is_alias)
         certificate = certificate_in(key)
         plain = key if certificate is None else certificate.key
         signer = () if certificate is None else (certificate.authority,)
@@ -354,7 +370,9 @@ class KnownHosts:
         first = verdict.entries[0]
         if verdict.state == "revoked":
             is_own = material_of(plain_key(first.key)) == material_of(key)
-            return presented.revoked(f"{first.where} marks as @revoked", first.file, is_own)
+            what = "the key" if is_own else "the key of its certificate's authority"
+            how = f"{first.where} marks {what} as @revoked"
+            return presented.revoked(how, first.file, is_own=is_own)
         return presented.changed(first.file, first.line, first.key_type, first.fingerprint)
 
     def add(
@@ -368,7 +386,8 @@ class KnownHosts:
     ) -> Verdict:
         """Add a key of a host, as StrictHostKeyChecking accept-new of ssh_config(5).
 
-        - name, key: as for ``check()``.
+        - name (str): the result of ``lookup_name()``.
+        - key (bytes): the public key blob. Of a certificate the plain key is added.
         - path (path): the file. Default: the first one. It is created with mode 0600, and its
           directory with 0700.
         - hashed (bool): hide the name, as HashKnownHosts of ssh_config(5). Default: False.
@@ -385,6 +404,7 @@ class KnownHosts:
             text = f"cannot remember the host key of {name!r}: there is no known_hosts file"
             raise OSError(errno.ENOENT, text)
         file = os.path.expanduser(os.fsdecode(os.fspath(self.paths[0] if path is None else path)))
+        key = plain_key(key)
         line = _new_line(name, key, hashed)
         deadline = Deadline(timeout)
         all_files = KnownHosts(list(dict.fromkeys((*self.paths, file))))
@@ -477,23 +497,24 @@ def _is_missing(path: str) -> bool:
 def _trusted(
     looked: _LookUp, certificate: Certificate, algorithms: tuple[str, ...]
 ) -> tuple[tuple[Entry, ...], list[str]]:
-    """Return the lines of the authority for which a certificate counts, and notes.
+    """Return the lines that make a certificate trusted, none if it is not, and notes.
 
     The steps are those of check_host_key() in OpenSSH's sshconnect.c.
     """
     authorities = looked.authorities()
     trusted = tuple(entry for entry in authorities if entry.key == certificate.authority)
-    what = f"its host certificate ({certificate}) does not count"
     if not trusted:
-        others = "".join(f"; {entry.where} has another CA" for entry in authorities)
-        return (), [f"{what}: no @cert-authority line for this host has its CA{others}"]
+        others = ", ".join(entry.where for entry in authorities)
+        why = "no @cert-authority line for this host has the key of its CA"
+        why += f" ({others} has the key of another CA)" if others else ""
+        return (), [f"its host certificate was not accepted: {why}; it has {certificate}"]
     objection = certificate.objection(looked.principal, algorithms)
     if objection is not None:
-        return (), [f"{what}: {objection}"]
+        return (), [f"its host certificate was not accepted: {objection}; it has {certificate}"]
     kind = key_type_or_unknown(certificate.key)
     return trusted, [
-        f"{entry.where} has an old {kind} key of this host, which its certificate replaces; "
-        "remove the line"
+        f"{entry.where} has another {kind} key of this host; because of the certificate the line "
+        "is no longer needed"
         for entry in looked.found.marked("")
         if entry.key_type == kind and entry.key != certificate.key
     ]

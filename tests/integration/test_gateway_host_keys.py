@@ -10,9 +10,11 @@ import resource
 import stat
 import subprocess
 
+import paramiko
 import pytest
 
 from sshgateway import AuthenticationError, Gateway, HostKeyError
+from sshgateway._deadline import Deadline
 from sshgateway.known_hosts import KnownHosts
 from sshgateway.login import Question
 from support import gateways, scripted
@@ -169,6 +171,30 @@ def test_a_name_can_be_hidden(sshd, file) -> None:
     assert sshd.host not in file.read_text()
     with gateways.to(sshd, known_hosts=[file]) as gateway:
         assert gateway.is_connected
+
+
+def test_accept_new_without_a_writable_file_has_a_verdict(sshd) -> None:
+    options = {"known_hosts": ["/proc/none/known_hosts"], "strict_host_key_checking": "accept-new"}
+    with gateways.to(sshd, **options) as gateway:
+        assert gateway.host_key_verdict.state == "match"
+        assert gateway.host_key_verdict.authority is None
+
+
+@pytest.mark.parametrize("strict", ["yes", "accept-new", "no"])
+def test_a_short_rsa_key_is_refused_as_by_ssh(sshd, file, tmp_path, strict: str) -> None:
+    key = paramiko.RSAKey.generate(1024)
+    modulus = (1 << 767) + 1
+    short = b"".join(
+        len(part).to_bytes(4) + part
+        for part in (b"ssh-rsa", b"\1\0\1", b"\0" + modulus.to_bytes(96))
+    )
+    policy = gateways.to(sshd, known_hosts=[file], strict_host_key_checking=strict)._host_keys
+    with pytest.raises(HostKeyError, match="only 768 bits") as caught:
+        policy.check(short, Deadline(None))
+    assert caught.value.state == "too short"
+    assert not file.exists()
+    if strict == "no":
+        assert policy.check(key.asbytes(), Deadline(None)).state == "unknown"
 
 
 # --- ask ----------------------------------------------------------------------------------

@@ -273,7 +273,7 @@ def test_the_error_names_the_authorities(site, known) -> None:
     known.write_text(lines((A_CA, "*", site.other.public)))
     with serving(site.host, sign(site.host, site.ca, "-n", HOST)) as sshd:
         error = refused(sshd, known)
-    assert f"{known}:1 has another CA" in error.facts
+    assert f"({known}:1 has the key of another CA)" in error.facts
 
 
 def test_the_error_of_a_revoked_authority(site, known) -> None:
@@ -282,7 +282,9 @@ def test_the_error_of_a_revoked_authority(site, known) -> None:
         for strict in ("yes", "accept-new", "no"):
             error = refused(sshd, known, strict_host_key_checking=strict)
             assert error.state == "revoked"
-            assert f"whose authority has a key, which {known}:2 marks as @revoked" in error.facts
+            words = f"{known}:2 marks the key of its certificate's authority as @revoked"
+            assert words in error.facts
+            assert "a certificate by another authority" in error.advice
 
 
 def test_the_error_of_a_revoked_key(site, known, tmp_path) -> None:
@@ -294,7 +296,7 @@ def test_the_error_of_a_revoked_key(site, known, tmp_path) -> None:
             options = {"revoked_host_keys": [text], "strict_host_key_checking": strict}
             error = refused(sshd, known, **options)
             assert (error.state, error.file) == ("revoked", str(text))
-            assert f"{text} revokes" in error.facts and "line 2" in error.facts
+            assert f"by {text}, the key is revoked by line 2" in error.facts
         text.write_text("this is not a key\n")
         error = refused(sshd, known, revoked_host_keys=text, strict_host_key_checking="no")
         assert (error.state, error.file) == ("unreadable", str(text))
@@ -326,9 +328,39 @@ def test_accept_new_adds_the_plain_key_of_a_certificate_that_does_not_count(site
             sshd, hostname=HOST, known_hosts=[known], strict_host_key_checking="accept-new"
         )
         with gateway:
-            assert gateway.host_key_verdict.authority is None
+            verdict = gateway.host_key_verdict
+        assert verdict.authority is None
+        assert verdict.certificate is not None
+        assert "it is for other" in verdict.notes[0]
         added = known.read_text().splitlines()[1]
         assert added == f"[{HOST}]:{sshd.port} {site.host.public}"
+
+
+def test_a_person_learns_why_a_certificate_was_not_accepted(site, known) -> None:
+    asked = []
+
+    def prompt(text: str, echo: bool) -> str:
+        asked.append(text)
+        return "no"
+
+    known.write_text(lines((A_CA, "*", site.ca.public)))
+    options = {"strict_host_key_checking": "ask", "prompt": prompt}
+    with serving(site.host, sign(site.host, site.ca, "-n", "x\x1b[2J")) as sshd:
+        refused(sshd, known, **options)
+    assert "Note: its host certificate was not accepted: it is for x" in asked[0]
+    assert "\x1b" not in asked[0]
+
+
+@pytest.mark.parametrize("names", ["*", "inner", "[inner]:2200"])
+def test_an_alias_with_a_port_is_a_name_like_others(site, known, names: str) -> None:
+    """As in ssh(1), which takes no port from an alias."""
+    alias = "[inner]:2200"
+    known.write_text(lines((A_CA, names, site.ca.public)))
+    for principal in ("inner", alias):
+        with serving(site.host, sign(site.host, site.ca, "-n", principal)) as sshd:
+            theirs = is_accepted_by_ssh(sshd, known, HOST, *alias_option(alias))
+            assert is_accepted_by_us(sshd, known, HOST, host_key_alias=alias) is theirs
+            assert theirs is (principal == alias and names != "inner")
 
 
 def test_nothing_is_added_for_a_certificate_that_counts(site, known) -> None:
@@ -350,7 +382,7 @@ def test_the_verdict_has_the_certificate(site, known) -> None:
     assert verdict.authority.line == 1
     assert verdict.certificate.serial == 7
     (note,) = verdict.notes
-    assert f"{known}:2 has an old ssh-ed25519 key" in note
+    assert f"{known}:2 has another ssh-ed25519 key" in note
 
 
 def test_no_certificate_is_requested_without_an_authority(site, known) -> None:
@@ -427,7 +459,7 @@ def test_route_shows_the_authority(site, known, tmp_path) -> None:
         said = " ".join(shown.stdout.split())
         assert "+ certified by CA ssh-ed25519 SHA256:" in said
         assert f"({known}:1): key ID 'an id', serial 7, valid forever, for {HOST}" in said
-        assert f"+ note {known}:2 has an old ssh-ed25519 key of this host" in said
+        assert f"+ note {known}:2 has another ssh-ed25519 key of this host" in said
         machine = subprocess.run(
             [*command, "--json", "target"], capture_output=True, text=True, env=fresh.environment()
         )

@@ -103,7 +103,19 @@ def test_the_first_and_the_last_second_of_the_validity(tmp_path, ca, monkeypatch
 
 def test_an_algorithm_of_the_authority_can_be_forbidden(tmp_path, ca) -> None:
     found = signed(make(tmp_path / "key"), ca)
-    assert found.objection("a", ("rsa-sha2-512",)) == "its authority signs with ssh-ed25519"
+    objection = found.objection("a", ("rsa-sha2-512",))
+    assert objection == "its authority signed it with ssh-ed25519, which is not accepted"
+
+
+def test_a_text_about_a_certificate_is_printable_and_short(tmp_path, ca) -> None:
+    """Any server can present a certificate of its own making."""
+    names = ",".join(["x\x1b[2J\n"] + [f"host{number}" for number in range(40)])
+    found = signed(make(tmp_path / "key"), ca, "-n", names, "-O", "critical:\x1b[1m=x")
+    for text in (str(found), found.objection("x"), found.objection(names.split(",")[0])):
+        assert text is not None
+        assert text.isprintable()
+        assert len(text) < 400
+    assert "and 36 more" in str(found)
 
 
 def test_a_certificate_is_one_line(tmp_path, ca) -> None:

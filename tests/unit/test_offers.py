@@ -41,6 +41,7 @@ def test_each_list_can_be_one_name(parameter: str) -> None:
         (f"-{SECOND}", (FIRST,)),
         ("-*512", (FIRST,)),
         ("-umac-*", MACS),
+        ("*-512,*-256", (SECOND, FIRST)),
     ],
 )
 def test_the_syntax_of_ssh_config(value: object, expected: tuple[str, ...]) -> None:
@@ -49,13 +50,13 @@ def test_the_syntax_of_ssh_config(value: object, expected: tuple[str, ...]) -> N
 
 @pytest.mark.parametrize("value", ["none", ["none"], "+hmac-md5", "^hmac-md5", f"{FIRST},x", [""]])
 def test_a_name_that_is_not_known_is_an_error(value: object) -> None:
-    with pytest.raises(ValueError, match=f"macs= cannot use .*it must be of .*{FIRST}"):
+    with pytest.raises(ValueError, match=f"macs= cannot use .*it must be one of .*{FIRST}"):
         Gateway("h", macs=value)
 
 
 @pytest.mark.parametrize("value", [[], "", "-*"])
 def test_an_empty_offer_is_an_error(value: object) -> None:
-    with pytest.raises(ValueError, match="macs= leaves none of"):
+    with pytest.raises(ValueError, match="macs= leaves no algorithm"):
         Gateway("h", macs=value)
 
 
