@@ -66,7 +66,8 @@ add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
     return (PyTypeObject *)type;
 }
 
-/* Add the constants that sshgateway.errors puts into messages. */
+/* Add the constants about libssh2 and its algorithms.  This initializes
+ * libssh2, because only libssh2 knows whether it has ML-KEM. */
 static int
 add_constants(PyObject *module)
 {

@@ -61,7 +61,7 @@
 static const char *kex_offer = KEX;
 
 /* Offer the key exchange by ML-KEM if the OpenSSL in use has ML-KEM, which
- * 3.5 introduced. */
+ * 3.5 introduced.  The answer is the same for the whole process. */
 static void
 find_mlkem(void)
 {

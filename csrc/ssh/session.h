@@ -38,11 +38,12 @@ struct sg_session *sg_session_new(int fd, struct sg_shared *shared,
                                   struct sg_error *error);
 
 /* The algorithms that a handshake offers, each a list of names separated by
- * commas, the preferred one first.  NULL stands for sg_session_offer().  A
- * list must hold only names of sg_session_offer(), and at least one. */
+ * commas, the preferred one first.  NULL means the list of
+ * sg_session_offer().  A list must hold only names of sg_session_offer(), and
+ * at least one. */
 struct sg_offers {
     const char *kex;
-    const char *host_keys; /* or certificates; NULL: no certificates */
+    const char *host_keys; /* may include certificates; NULL offers none */
     const char *ciphers;
     const char *macs;
 };
@@ -50,7 +51,7 @@ struct sg_offers {
 /* Do the version exchange and the key exchange (RFC 4253 4.2 and 7), on the
  * caller's thread.
  *
- *   offers  NULL stands for sg_session_offer() in every list
+ *   offers  NULL means the lists of sg_session_offer()
  *
  * Returns SG_OK, or SG_ERR_SSH, SG_ERR_LOST, SG_ERR_TIMEOUT,
  * SG_ERR_INTERRUPTED or SG_ERR_SYSTEM.  The caller must then check the host
@@ -68,7 +69,8 @@ const char *sg_session_hello(const struct sg_session *session, size_t *n);
 /* Return the server's public host key, a blob of *n bytes (RFC 4253 6.6), or
  * its host certificate (OpenSSH's PROTOCOL.certkeys).  To be called after the
  * handshake and before sg_session_start(); the blob belongs to the session.
- * The signature of a certificate has been verified, and nothing else of it.
+ * The format of a certificate and its authority's signature have been
+ * verified; whether it is valid and trusted has not.
  *
  * The caller decides whether to trust the key.  libssh2's own known_hosts
  * code is not used, because it ignores @revoked, @cert-authority, wildcards

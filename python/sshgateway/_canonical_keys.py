@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Public keys in the encoding that OpenSSH's sshkey.c writes, which is one for each key.
+"""Encode public keys as OpenSSH's sshkey.c does, so that each key has exactly one encoding.
 
-Revocation needs it: a fingerprint is that of one encoding, and an attacker with a revoked key
-could present the key in another one.
+Revocation needs this, because a fingerprint covers one encoding only, and the holder of a revoked
+key could present the key in another one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["ShortKey", "canonical", "family", "read"]
 _SMALLEST_RSA = 1024  # bits; SSH_RSA_MINIMUM_MODULUS_SIZE of sshkey.h
 _LARGEST_NUMBER = 16384 // 8  # bytes; SSHBUF_MAX_BIGNUM of sshbuf.h
 
-#: Other names of a key type, which OpenSSH accepts in a public key too.
+#: Further names of key types, which OpenSSH accepts.
 _ALIASES = {
     b"rsa-sha2-256": b"ssh-rsa",
     b"rsa-sha2-512": b"ssh-rsa",
@@ -78,13 +78,14 @@ _CURVES = {
 
 # ---- Fields -----------------------------------------------------------------
 # Each function returns a field in the canonical encoding, and raises ValueError if the field is
-# invalid. If `strict`, it also refuses another encoding that OpenSSH refuses.
+# invalid. If `strict`, it also refuses encodings that OpenSSH refuses.
 
 _Field = Callable[[bytes, bool], bytes]
 
 
 def _number(data: bytes, strict: bool) -> bytes:
-    """As sshbuf_get_bignum2(): not negative, but with leading zeros. libssh2 knows no sign."""
+    """As sshbuf_get_bignum2(): leading zeros are accepted, and negative integers are not. Without
+    `strict` the sign bit is ignored, as in libssh2."""
     number = data.lstrip(b"\0")
     is_negative = data[:1] >= b"\x80"
     is_large = len(number) > _LARGEST_NUMBER or len(data) > _LARGEST_NUMBER + 1

@@ -27,7 +27,13 @@ from sshgateway._messages import (
     printable,
 )
 from sshgateway._offers import Offers
-from sshgateway._public_keys import fingerprint, key_type_or_unknown, plain_key, rsa_bits
+from sshgateway._public_keys import (
+    CERTIFICATE,
+    fingerprint,
+    key_type_or_unknown,
+    plain_key,
+    rsa_bits,
+)
 from sshgateway._revocation import RevokedKeys
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import KnownHosts, Verdict
@@ -103,8 +109,12 @@ class HostKeyPolicy:
     #: The values of its tokens about the connection, by the letters.
     tokens: Mapping[str, str] = field(default_factory=dict)
 
-    def algorithms(self, offers: Offers, deadline: Deadline) -> tuple[str, ...]:
+    def algorithms(
+        self, offers: Offers, deadline: Deadline, *, certificates: bool = True
+    ) -> tuple[str, ...]:
         """Return the host key algorithms to offer, the preferred one first.
+
+        - certificates (bool): False requests no certificate.
 
         Raises GatewayError, TimeoutError and ConfigError if KnownHostsCommand fails.
         """
@@ -112,7 +122,8 @@ class HostKeyPolicy:
         known = self.known_hosts.known(self.name, more=more, is_alias=self.is_alias)
         if self.revoked.paths:
             known = dataclasses.replace(known, has_revoked=True)
-        return offers.host_keys(known)
+        names = offers.host_keys(known)
+        return names if certificates else tuple(n for n in names if not n.endswith(CERTIFICATE))
 
     def check(self, key: bytes, deadline: Deadline, remarks: Sequence[str] = ()) -> Verdict:
         """Check the host key, or the host certificate, that the server has presented.

@@ -4,7 +4,7 @@
 A list is searched while it is read. Its ranges and bitmaps are not expanded, and its serial
 numbers and fingerprints are not stored, so the memory in use is a few times the file's size.
 
-The differences from OpenSSH's krl.c make this module stricter, or equal to a newer version:
+The differences from OpenSSH's krl.c make this module stricter, or like a newer OpenSSH:
 
 * A list with a signature is refused, because signatures cannot be verified here. ssh-keygen never
   writes one; PROTOCOL.krl says that OpenSSH 9.4 and newer refuse them.
@@ -222,7 +222,8 @@ def _applies(authority: bytes, presented: Presented) -> bool:
         _, key, is_certificate = _canonical_keys.read(authority)
     except ValueError as error:
         raise _invalid(f"the key of a certification authority is invalid: {error}") from None
-    # OpenSSH accepts a certificate in place of the key. It is no authority, so it has no effect.
+    # OpenSSH also accepts a certificate here. Such a section has no effect, because a certificate
+    # cannot be an authority.
     return not is_certificate and any(key == subject.key for subject in presented.subjects[1:])
 
 
@@ -267,7 +268,8 @@ def _serial_bitmap(section: bytes, certificate: Certificate | None) -> str | Non
 
 
 def _by_serial(certificate: Certificate | None, is_listed: object) -> str | None:
-    # Number 0 is that of an authority that does not number its certificates. No list has it.
+    # Serial number 0 means that the authority does not number its certificates. A list cannot
+    # contain it.
     if certificate is None or not is_listed:
         return None
     return f"its serial number {certificate.serial} is revoked"

@@ -11,7 +11,8 @@ revokes every key. The differences make this module stricter:
 * An RSA key that OpenSSH finds too short, and skips, is revoked too.
 * Anything but a regular file cannot be read. OpenSSH waits for the writer of a FIFO.
 
-The signature of a certificate in a text is not verified; OpenSSH refuses the file if it is wrong.
+In one point it is less strict: the signature of a certificate in a text is not verified. OpenSSH
+refuses the file if the signature is wrong.
 
 The files are read for each check, so changes take effect at once.
 """
@@ -75,8 +76,8 @@ class RevokedKeys:
 
         - key (bytes): a public key blob (RFC 4253 section 6.6), or a certificate.
 
-        Returns None if no file revokes it, else the reason. A file with the key decides before
-        one that cannot be read. Raises nothing.
+        Returns None if no file revokes it, else the reason. If one file has the key and another
+        cannot be read, the first decides. Raises nothing.
         """
         if not self.paths:
             return None
@@ -126,7 +127,7 @@ def _reason_in_text(data: bytes, presented: Presented) -> str | None:
 def _key_in(line: bytes) -> bytes:
     """Return the key of a line as sshkey_read() of sshkey.c, in the canonical encoding.
 
-    The certificate of a line stands for its key. Options before a key are invalid.
+    If the line has a certificate, the certified key is returned. Options before a key are invalid.
     """
     words = re.match(rb"([^ \t]+)[ \t]+([^ \t]+)", line)
     if words is None:
@@ -142,7 +143,7 @@ def _key_in(line: bytes) -> bytes:
 
 
 def _decode(word: bytes) -> bytes:
-    """Decode base64 as b64_pton(): strictly, but a carriage return, for one, is ignored."""
+    """Decode base64 as b64_pton(): strictly, but white space is ignored."""
     text = b"".join(word.split())
     try:
         decoded = base64.b64decode(text, validate=True)

@@ -55,6 +55,12 @@ __all__ = ["Gateway", "GatewayStats", "parse_host"]
 
 _log = logging.getLogger(__name__)
 _LONGEST_BANNER = 65536  # characters
+#: The texts of the pinned libssh2 (patch 31) about a well-formed host certificate. It ends the
+#: handshake, but the plain key in it may be known.
+_UNSUPPORTED_CERTIFICATES = (
+    "The algorithm of the host certificate's signature is not accepted",
+    "The key of the host certificate's authority has a type that is not accepted",
+)
 _Path = str | os.PathLike[str]
 
 
@@ -89,7 +95,7 @@ class Gateway:
     - prompt (callable): asks a person and returns the answer, or None to give up. It is called
       as ``prompt(text, echo)``, or as ``prompt(text, echo, question)`` if it accepts a third
       argument, a ``sshgateway.login.Question``; with echo False the answer is a secret. It is
-      called for passphrases, for passwords, and for keyboard-interactive.
+      called for passphrases, for passwords, for keyboard-interactive, and about a new host key.
     - certificate_filename (path or sequence of paths): certificates of the keys, as
       CertificateFile of ssh_config(5).
     - preferred_authentications (sequence of str): the methods that may be used, in the order in
@@ -110,7 +116,7 @@ class Gateway:
     - known_hosts_command (str): a program with arguments that prints further lines of a
       known_hosts file, as KnownHostsCommand of ssh_config(5). It runs twice for each
       connection, before and after the host key arrives. Default: none.
-    - host_key_alias (str): the name to look up in them, as HostKeyAlias of ssh_config(5).
+    - host_key_alias (str): the name to look up in known_hosts, as HostKeyAlias of ssh_config(5).
       Default: the host, with the port if it is not 22.
     - strict_host_key_checking (str): "yes" refuses unknown and changed keys; "ask" asks by
       ``prompt`` about an unknown key, and adds it if the answer is yes or its fingerprint, and
@@ -158,7 +164,7 @@ class Gateway:
     #: that was accepted, in words. Empty before the first one.
     methods: dict[str, str]
 
-    #: Why the host key of the last connection was trusted; None before the first one.
+    #: The verdict on the host key of the last connection; None before the first one.
     host_key_verdict: Verdict | None
 
     def __init__(
@@ -400,7 +406,7 @@ class Gateway:
         self._closing.clear()
         began = time.monotonic()
         pauses = _logins.pauses(deadline)
-        how: dict[str, int] = {} if self._connector.can_repeat else {"offers_at_once": 1}
+        how: dict[str, Any] = {} if self._connector.can_repeat else {"offers_at_once": 1}
         was_lost = False
         while True:
             self._connector.prepare(deadline)
@@ -417,7 +423,10 @@ class Gateway:
             except LoginInterrupted:
                 # The server counts keys that are offered together (MaxAuthTries).
                 _log.debug("gateway %s: connecting again, to offer one key at a time", self)
-                how = {"offers_at_once": 1}
+                how["offers_at_once"] = 1
+            except CertificateNotSupported as refused:
+                _log.debug("gateway %s: connecting again, for its plain host key", self)
+                how["refused_certificate"] = str(refused)
             except GatewayBusyError:
                 pause = next(pauses, None) if self._connector.can_repeat else None
                 if pause is None:
@@ -428,14 +437,16 @@ class Gateway:
                     raise
         _log.info("gateway %s: open after %.3f s", self, time.monotonic() - began)
 
-    def _connect_once(self, deadline: Deadline, **how: int) -> None:
+    def _connect_once(
+        self, deadline: Deadline, *, refused_certificate: str = "", **how: int
+    ) -> None:
         _log.debug("gateway %s: connecting", self)
         carrier = Carrier(self._connector.connect(self, deadline))
         session = None
         self._banners = []
         try:
             session = _core.Session(carrier.descriptor())
-            verdict = self._shake_hands(session, deadline)
+            verdict = self._shake_hands(session, deadline, refused_certificate)
             login = self._login.run(
                 session,
                 str(self),
@@ -487,10 +498,18 @@ class Gateway:
         if self._on_banner is not None:
             self._on_banner(shown)
 
-    def _shake_hands(self, session: _core.Session, deadline: Deadline) -> Verdict:
-        """Exchange versions and keys, then check the host key, before any secret is sent."""
+    def _shake_hands(
+        self, session: _core.Session, deadline: Deadline, refused_certificate: str
+    ) -> Verdict:
+        """Exchange versions and keys, then check the host key, before any secret is sent.
+
+        - refused_certificate (str): why libssh2 has refused the host's certificate on an earlier
+          connection, so that none is requested now; or "".
+        """
         offers = self._offers
-        host_keys = self._host_keys.algorithms(offers, deadline)
+        host_keys = self._host_keys.algorithms(
+            offers, deadline, certificates=not refused_certificate
+        )
         try:
             session.handshake(
                 ",".join(offers.kex),
@@ -500,6 +519,8 @@ class Gateway:
                 deadline.left(),
             )
         except SessionFailed as failure:
+            if failure.text in _UNSUPPORTED_CERTIFICATES and self._connector.can_repeat:
+                raise CertificateNotSupported(failure.text) from None
             if failure.status in (Status.SSH, Status.LOST):
                 hello = Hello.parse(session.hello)
                 if hello.version:
@@ -512,7 +533,8 @@ class Gateway:
                 elif hello.lines:
                     failure.text = _messages.no_ssh_server(hello.lines[-1])
             raise
-        return self._host_keys.check(session.host_key, deadline)
+        remarks = [refused_certificate] if refused_certificate else []
+        return self._host_keys.check(session.host_key, deadline, remarks)
 
     def _ask_about_host_key(self, text: str) -> str | None:
         """Ask a person whether to trust a new host key, by the prompt of the login."""
@@ -644,6 +666,13 @@ class Gateway:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class CertificateNotSupported(Exception):  # noqa: N818
+    """libssh2 cannot verify the host certificate, such as one that is signed with SHA-1.
+
+    ssh(1) then checks the plain key in it. A new connection without certificates does the same.
+    """
 
 
 class _Attempt:

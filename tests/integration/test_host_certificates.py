@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import HostKeyError, build_info
+from sshgateway import GatewayError, HostKeyError, build_info
 from support import fresh, gateways
 from support.host_certificates import (
     KINDS,
@@ -334,6 +335,26 @@ def test_accept_new_adds_the_plain_key_of_a_certificate_that_does_not_count(site
         assert "it is for other" in verdict.notes[0]
         added = known.read_text().splitlines()[1]
         assert added == f"[{HOST}]:{sshd.port} {site.host.public}"
+
+
+@pytest.mark.parametrize("which", ["known plain key", "unknown plain key", "sock="])
+def test_a_signature_by_sha_1_leaves_the_plain_key(sites, known, which: str) -> None:
+    site = sites("ed25519", "rsa")
+    with serving(site.host, sign(site.host, site.ca, "-n", HOST, "-t", "ssh-rsa")) as sshd:
+        text = lines((A_CA, "*", site.ca.public))
+        if which != "unknown plain key":
+            text += lines((f"[{HOST}]:{sshd.port}", site.host.public))
+        known.write_text(text)
+        theirs = is_accepted_by_ssh(sshd, known, HOST)
+        assert theirs is (which != "unknown plain key")
+        if which == "sock=":  # it serves for one connection
+            sock = socket.create_connection((sshd.host, sshd.port))
+            with pytest.raises(GatewayError, match="signature is not accepted"):
+                gateways.to(sshd, hostname=HOST, known_hosts=[known], sock=sock).open()
+            return
+        assert is_accepted_by_us(sshd, known, HOST) is theirs
+        if not theirs:
+            assert "host certificate's signature is not accepted" in refused(sshd, known).facts
 
 
 def test_a_person_learns_why_a_certificate_was_not_accepted(site, known) -> None:
