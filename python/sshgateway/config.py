@@ -30,14 +30,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sshgateway import _algorithms
-from sshgateway._config_ask import Found, Lookup
-from sshgateway._config_reader import File
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._messages import config_invalid
 from sshgateway._offers import of_config
-from sshgateway._options import SEVERAL, Options, from_home
+from sshgateway._ssh_config import algorithms
+from sshgateway._ssh_config.ask import Found, Lookup
+from sshgateway._ssh_config.options import SEVERAL, Options, from_home
+from sshgateway._ssh_config.reader import File
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
 from sshgateway.login import METHODS
@@ -158,7 +158,7 @@ class Host:
                 "and PubkeyAuthentication, KbdInteractiveAuthentication or PasswordAuthentication "
                 "must allow it"
             )
-        _algorithms.warn_once(self.not_honoured, self.name)
+        algorithms.warn_once(self.not_honoured, self.name)
         files = self.identity_files
         return {
             "hostname": self.hostname,

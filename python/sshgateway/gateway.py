@@ -29,15 +29,15 @@ from sshgateway._connectors import (
     TcpConnector,
 )
 from sshgateway._deadline import Deadline
-from sshgateway._host_key_policy import STRICT, HostKeyPolicy, tokens_of
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._kexinit import Hello, is_busy, missing_algorithm
 from sshgateway._messages import SessionFailed
 from sshgateway._offers import Names, Offers, chosen
 from sshgateway._public_keys import plain_key
-from sshgateway._revocation import RevokedKeys
 from sshgateway._stats import AGREED, COUNTS, GatewayStats
 from sshgateway._status import Status
+from sshgateway._trust.policy import STRICT, HostKeyPolicy, tokens_of
+from sshgateway._trust.revocation import RevokedKeys
 from sshgateway._usage import Usage
 from sshgateway.errors import GatewayBusyError
 from sshgateway.known_hosts import KnownHosts, Verdict, fingerprint, lookup_name

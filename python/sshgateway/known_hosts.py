@@ -40,9 +40,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sshgateway import _core, _files, _messages, errors
-from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS, Certificate, certificate_in
 from sshgateway._deadline import Deadline
-from sshgateway._known_hosts_lines import (
+from sshgateway._public_keys import (
+    fingerprint,
+    key_type,
+    key_type_or_unknown,
+    material_of,
+    plain_key,
+)
+from sshgateway._trust.certificates import CA_SIGNATURE_ALGORITHMS, Certificate, certificate_in
+from sshgateway._trust.lines import (
     CA,
     REVOKED,
     SALT_LENGTH,
@@ -50,13 +57,6 @@ from sshgateway._known_hosts_lines import (
     encode,
     hash_of,
     lines_in,
-)
-from sshgateway._public_keys import (
-    fingerprint,
-    key_type,
-    key_type_or_unknown,
-    material_of,
-    plain_key,
 )
 
 __all__ = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fuzz _certificates.py and _canonical_keys.py: random bytes for a host key or certificate.
+"""Fuzz _trust/certificates.py and canonical_keys.py: random bytes for a host key or certificate.
 
     fuzz_certificates.py -max_total_time=SECONDS CORPUS
 
@@ -14,9 +14,9 @@ import struct
 from driver import atheris, run
 
 with atheris.instrument_imports() if atheris else contextlib.nullcontext():
-    from sshgateway import _canonical_keys
-    from sshgateway._certificates import Certificate
     from sshgateway._public_keys import plain_key
+    from sshgateway._trust import canonical_keys
+    from sshgateway._trust.certificates import Certificate
 
 
 def _string(data: bytes) -> bytes:
@@ -83,14 +83,14 @@ def check_certificate(data: bytes) -> None:
 def check_key(data: bytes) -> None:
     """Check that a canonical key is its own canonical key, and that read() finds the same."""
     try:
-        key = _canonical_keys.canonical(data)
+        key = canonical_keys.canonical(data)
     except ValueError:
         key = None
     if key is not None:
-        assert _canonical_keys.canonical(key) == key
-        assert _canonical_keys.canonical(data + b"\0") == key
+        assert canonical_keys.canonical(key) == key
+        assert canonical_keys.canonical(data + b"\0") == key
     with contextlib.suppress(ValueError):
-        _, found, is_certificate = _canonical_keys.read(data)
+        _, found, is_certificate = canonical_keys.read(data)
         assert key is None if is_certificate else found == key
 
 

@@ -24,7 +24,8 @@ except ImportError:
     atheris = None
 
 with atheris.instrument_imports() if atheris else contextlib.nullcontext():
-    from sshgateway import _known_hosts_lines, errors, known_hosts
+    from sshgateway import errors, known_hosts
+    from sshgateway._trust import lines as known_hosts_lines
 
 _ED25519 = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(range(32))
 _RSA = b"\0\0\0\x07ssh-rsa\0\0\0\x03\1\0\1\0\0\0\x05\0\x80\1\1\1"
@@ -42,7 +43,7 @@ SEEDS = (
     b"\1" + _line(b"[host]:2222", b"ssh-rsa", _RSA),
     b"\2# comment\n\n" + _line(b"@revoked *", b"ssh-ed25519", _ED25519),
     b"\3" + _line(b"@cert-authority *.host,!h?st", b"ssh-rsa", _RSA),
-    b"\0" + _line(_known_hosts_lines.hash_of(b"host", bytes(20)), b"ssh-ed25519", _ED25519),
+    b"\0" + _line(known_hosts_lines.hash_of(b"host", bytes(20)), b"ssh-ed25519", _ED25519),
     b"\4" + _line(b"|1|AAAA|BBBB", b"ssh-ed25519", _ED25519[:-1]) + b"host\tssh-rsa AAAA= x",
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fuzz _revocation.py and _krl.py: random bytes for a file of revoked host keys.
+"""Fuzz _trust/revocation.py and _trust/krl.py: random bytes for a file of revoked host keys.
 
     fuzz_revocation.py -max_total_time=SECONDS CORPUS
 
@@ -18,9 +18,9 @@ from driver import atheris, run
 
 with atheris.instrument_imports() if atheris else contextlib.nullcontext():
     from sshgateway import _files
-    from sshgateway._krl import MAGIC
     from sshgateway._public_keys import plain_key
-    from sshgateway._revocation import Revocation, RevokedKeys
+    from sshgateway._trust.krl import MAGIC
+    from sshgateway._trust.revocation import Revocation, RevokedKeys
 
 _KEYS = fuzz_certificates.SEEDS
 _CA = _KEYS[0]

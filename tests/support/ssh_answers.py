@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 
 from sshgateway import ConfigError, config
-from sshgateway._config_ask import Lookup
-from sshgateway._config_reader import Unsupported
 from sshgateway._deadline import Deadline
-from sshgateway._ssh_program import Program, find_program
+from sshgateway._ssh_config.ask import Lookup
+from sshgateway._ssh_config.program import Program, find_program
+from sshgateway._ssh_config.reader import Unsupported
 from sshgateway.config import Host
 
 __all__ = ["Refused", "by_reader", "by_ssh", "program"]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import _config_ask, _ssh_program
-from sshgateway._config_reader import Unsupported
+from sshgateway._ssh_config import ask as config_ask
+from sshgateway._ssh_config import program as ssh_program
+from sshgateway._ssh_config.reader import Unsupported
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def file(tmp_path: Path):
 @pytest.fixture
 def no_ssh(monkeypatch) -> None:
     """There is no program ssh on PATH."""
-    monkeypatch.setattr(_ssh_program, "which_ssh", lambda: None)
+    monkeypatch.setattr(ssh_program, "which_ssh", lambda: None)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def no_reader(monkeypatch) -> None:
     def refuse(question):
         raise Unsupported("a file", 1, "everything")
 
-    monkeypatch.setattr(_config_ask, "read", refuse)
+    monkeypatch.setattr(config_ask, "read", refuse)
 
 
 @pytest.fixture(params=["reader", "ssh", "reader without ssh"])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway._certificates import HOST, USER, Certificate
 from sshgateway._public_keys import fingerprint
+from sshgateway._trust.certificates import HOST, USER, Certificate
 
 KINDS = {"ed25519": [], "ecdsa": ["-b", "384"], "rsa": ["-b", "2048"]}
 A_DAY = 86400

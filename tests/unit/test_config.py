@@ -18,16 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import (
-    ConfigError,
-    Gateway,
-    _algorithms,
-    _config_ask,
-    _config_lists,
-    _ssh_program,
-    config,
-)
-from sshgateway._config_ask import Lookup
+from sshgateway import ConfigError, Gateway, config
+from sshgateway._ssh_config import algorithms
+from sshgateway._ssh_config import ask as config_ask
+from sshgateway._ssh_config import lists as config_lists
+from sshgateway._ssh_config import program as ssh_program
+from sshgateway._ssh_config.ask import Lookup
 from sshgateway.config import Host, lookup
 from sshgateway.login import METHODS
 from sshgateway.proxy import check_host, check_user, expand
@@ -224,7 +220,7 @@ NOT_HONOURED = {"PubkeyAcceptedAlgorithms": "+ssh-rsa"}
 
 @pytest.fixture
 def not_warned(monkeypatch) -> None:
-    monkeypatch.setattr(_algorithms, "_warned", set())
+    monkeypatch.setattr(algorithms, "_warned", set())
 
 
 @pytest.mark.parametrize("keyword", NOT_HONOURED)
@@ -282,16 +278,16 @@ def test_a_value_of_the_file_of_the_system_is_not_warned_about(
 
 def test_the_defaults_of_ssh_are_asked_for_once(file, monkeypatch) -> None:
     lookup("h", ssh_config=file(""))  # identifies the program
-    monkeypatch.setattr(_algorithms, "_answers", {})
-    monkeypatch.setattr(_config_ask, "_defaults", {})
+    monkeypatch.setattr(algorithms, "_answers", {})
+    monkeypatch.setattr(config_ask, "_defaults", {})
     asked = []
-    run = _ssh_program.run
+    run = ssh_program.run
 
     def counted(command, seconds):
         asked.append(command)
         return run(command, seconds)
 
-    monkeypatch.setattr(_ssh_program, "run", counted)
+    monkeypatch.setattr(ssh_program, "run", counted)
     path = file("PubkeyAcceptedAlgorithms ssh-ed25519\n")
     for _ in range(3):
         lookup("h", ssh_config=path)
@@ -417,7 +413,7 @@ def test_a_known_hosts_file_with_a_blank_in_its_name(file, backend, tmp_path) ->
 def test_a_name_with_a_blank_that_cannot_be_found_in_the_files_is_an_error(
     file, no_reader, monkeypatch
 ) -> None:
-    monkeypatch.setattr(_config_lists, "read_file", lambda path: (b"", None))
+    monkeypatch.setattr(config_lists, "read_file", lambda path: (b"", None))
     assert lookup("h", ssh_config=file("UserKnownHostsFile /a /b\n")).known_hosts[:2] == (
         "/a", "/b"
     )  # fmt: skip

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sshgateway import ConfigError, config
-from sshgateway._config_ask import Lookup
-from sshgateway._config_reader import Unsupported
 from sshgateway._deadline import Deadline
-from sshgateway._ssh_program import find_program
+from sshgateway._ssh_config.ask import Lookup
+from sshgateway._ssh_config.program import find_program
+from sshgateway._ssh_config.reader import Unsupported
 from sshgateway.route import Way, find_way
 from support import server
 

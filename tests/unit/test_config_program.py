@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import ConfigError, _config_ask, _ssh_program
+from sshgateway import ConfigError
+from sshgateway._ssh_config import ask as config_ask
+from sshgateway._ssh_config import program as ssh_program
 from sshgateway.config import lookup, route
 from support.server import find_program
 from support.waiting import exited
@@ -29,9 +31,9 @@ EXEC = 'Match exec "true"\nUser u\n'
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process has asked and warned about no program."""
-    monkeypatch.setattr(_ssh_program, "_verdicts", {})
-    monkeypatch.setattr(_ssh_program, "_warned", set())
-    monkeypatch.setattr(_config_ask, "_defaults", {})
+    monkeypatch.setattr(ssh_program, "_verdicts", {})
+    monkeypatch.setattr(ssh_program, "_warned", set())
+    monkeypatch.setattr(config_ask, "_defaults", {})
 
 
 class Fake:
@@ -103,7 +105,7 @@ def test_a_program_that_is_not_usable_gets_no_g_and_causes_one_warning(
 
 
 def test_a_program_that_hangs_is_killed_after_some_time(fake: Fake, file, monkeypatch) -> None:
-    monkeypatch.setattr(_ssh_program, "_LONGEST_WAIT", 0.5)
+    monkeypatch.setattr(ssh_program, "_LONGEST_WAIT", 0.5)
     fake.write("sleep 60 & sleep 60")
     began = time.monotonic()
     users, warned = looked_up(file("User u\n"))
@@ -115,7 +117,7 @@ def test_a_program_that_hangs_is_killed_after_some_time(fake: Fake, file, monkey
 def test_a_program_that_closes_its_output_and_hangs_is_killed(
     fake: Fake, file, monkeypatch
 ) -> None:
-    monkeypatch.setattr(_ssh_program, "_LONGEST_WAIT", 0.5)
+    monkeypatch.setattr(ssh_program, "_LONGEST_WAIT", 0.5)
     fake.write(f"{OPENSSH}; exec >&- 2>&-; sleep 60")
     _, warned = looked_up(file("User u\n"))
     assert len(warned) == 1 and "did not answer" in warned[0]
@@ -127,7 +129,7 @@ def test_a_short_timeout_makes_no_lasting_verdict(fake: Fake, file) -> None:
     assert lookup("h", ssh_config=file("User u\n"), timeout=0.2).user == "u"
     with pytest.raises(TimeoutError, match="did not print its version"):
         lookup("h", ssh_config=file(EXEC), timeout=0.2)
-    assert _ssh_program._verdicts == {}
+    assert ssh_program._verdicts == {}
 
 
 def test_a_program_that_cannot_be_executed(fake: Fake, file) -> None:
@@ -213,13 +215,13 @@ def test_look_ups_start_no_process(file, monkeypatch) -> None:
         "Match final host gw\nIdentityFile ~/.ssh/%h_%r\n"
     )
     started = []
-    run = _ssh_program.run
+    run = ssh_program.run
 
     def counted(command: list[str], seconds: float | None) -> tuple[int, bytes, bytes]:
         started.append(command[1])
         return run(command, seconds)
 
-    monkeypatch.setattr(_ssh_program, "run", counted)
+    monkeypatch.setattr(ssh_program, "run", counted)
     for number in range(50):
         host = lookup(f"h{number}", ssh_config=path)
         assert [hop.name for hop in route(host, ssh_config=path)] == ["gw"]
@@ -236,9 +238,9 @@ def test_the_meaning_of_batch_mode_is_that_of_the_program(fake: Fake, file) -> N
 
 
 def test_the_output_of_a_program_is_read_up_to_a_limit() -> None:
-    code, said, complaint = _ssh_program.run(["/bin/sh", "-c", "yes"], 20)
+    code, said, complaint = ssh_program.run(["/bin/sh", "-c", "yes"], 20)
     assert code != 0 and len(said) < 1 << 22 and not complaint
-    code, said, complaint = _ssh_program.run(["/bin/sh", "-c", "echo a; echo b >&2; exit 3"], 20)
+    code, said, complaint = ssh_program.run(["/bin/sh", "-c", "echo a; echo b >&2; exit 3"], 20)
     assert (code, said, complaint) == (3, b"a\n", b"b\n")
     with pytest.raises(FileNotFoundError):
-        _ssh_program.run(["/not/there"], 20)
+        ssh_program.run(["/not/there"], 20)

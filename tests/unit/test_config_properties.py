@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sshgateway import _config_files
+from sshgateway._ssh_config import files as config_files
 from support.ssh_answers import Refused, by_reader, by_ssh
 
 pytestmark = pytest.mark.limit(120)
@@ -229,7 +229,7 @@ def test_a_result_with_kept_files_is_that_of_fresh_files(
         host = "abc"[number % 3]
         kept = by_reader(host, edits.config, without_ssh=True)
         with monkeypatch.context() as patch:
-            patch.setattr(_config_files, "_kept", _config_files.Kept())
+            patch.setattr(config_files, "_kept", config_files.Kept())
             fresh = by_reader(host, edits.config, without_ssh=True)
         assert kept == fresh, number
         differing += kept != last

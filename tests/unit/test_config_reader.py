@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import ConfigError, _config_files, config
-from sshgateway._config_lines import split_arguments, split_criteria
-from sshgateway._config_match import matches_list, matches_pattern
+from sshgateway import ConfigError, config
+from sshgateway._ssh_config import files as config_files
+from sshgateway._ssh_config.lines import split_arguments, split_criteria
+from sshgateway._ssh_config.match import matches_list, matches_pattern
 from sshgateway.config import Host, lookup
 from support import ssh_answers
 from support.ssh_answers import Refused, by_reader, by_ssh
@@ -618,8 +619,8 @@ def test_lists_of_patterns(patterns: str, matches: bool) -> None:
 
 
 def test_the_parsed_forms_are_kept_within_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_config_files, "_MOST_BYTES", 10_000)
-    kept = _config_files.Kept()
+    monkeypatch.setattr(config_files, "_MOST_BYTES", 10_000)
+    kept = config_files.Kept()
     content = b"User u\n" * 100
     for number in range(100):
         form = kept.parsed(f"/{number}", content)
@@ -627,7 +628,7 @@ def test_the_parsed_forms_are_kept_within_a_limit(monkeypatch: pytest.MonkeyPatc
     assert 0 < len(kept._forms) <= 10_000 // len(content)
     assert kept.parsed("/99", content) is form
     assert kept.parsed("/99", content[1:]) is not form
-    assert kept._size == sum(_config_files._size(bytes_) for bytes_, _ in kept._forms.values())
+    assert kept._size == sum(config_files._size(bytes_) for bytes_, _ in kept._forms.values())
     large = b"#" * 9_000
     assert kept.parsed("/l", large) is not kept.parsed("/l", large)
 

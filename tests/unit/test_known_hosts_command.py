@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway._known_hosts_command import run, split
+from sshgateway._trust.command import run, split
 from sshgateway.errors import ConfigError
 from support.revocation import blob_of, make_key, sign
 from support.server import peer_environment

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from sshgateway import _canonical_keys, _files, _krl
-from sshgateway._certificates import Certificate
-from sshgateway._krl import MAGIC
+from sshgateway import _files
 from sshgateway._public_keys import fingerprint, line_of
-from sshgateway._revocation import Revocation, RevokedKeys
+from sshgateway._trust import canonical_keys, krl
+from sshgateway._trust.certificates import Certificate
+from sshgateway._trust.krl import MAGIC
+from sshgateway._trust.revocation import Revocation, RevokedKeys
 from sshgateway._wire import Reader
 from support.revocation import BITS, add_to_krl, blob_of, make_key, query_krl, sign
 
@@ -361,7 +362,7 @@ def test_an_authority_in_another_encoding(tmp_path: Path, keys: Keys) -> None:
 @pytest.mark.parametrize("name", ["nistp256", "nistp384", "nistp521"])
 def test_the_points_of_a_curve(tmp_path: Path, keys: Keys, name: str) -> None:
     """Those that OpenSSH refuses as the key of an authority: near the ends of the coordinates."""
-    curve = _canonical_keys._CURVES[name.encode()]
+    curve = canonical_keys._CURVES[name.encode()]
     verdicts = []
     for first in (1, 2 ** (curve.order.bit_length() - 2), curve.order - 1, curve.prime - 50):
         for x in range(first, min(first + 20, curve.prime)):
@@ -376,9 +377,9 @@ def test_the_points_of_a_curve(tmp_path: Path, keys: Keys, name: str) -> None:
 
 def test_a_fingerprint_is_found_at_its_place_only() -> None:
     data = b"ab" + b"xa" + b"bx"
-    assert _krl._is_at_multiple(data, b"ab", 2)
-    assert not _krl._is_at_multiple(data, b"bx", 3)
-    assert not _krl._is_at_multiple(data[1:], b"ab", 3)
+    assert krl._is_at_multiple(data, b"ab", 2)
+    assert not krl._is_at_multiple(data, b"bx", 3)
+    assert not krl._is_at_multiple(data[1:], b"ab", 3)
 
 
 def test_an_extension_that_is_not_critical_is_ignored(tmp_path: Path, keys: Keys) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sshgateway._public_keys import line_of
-from sshgateway._revocation import RevokedKeys
+from sshgateway._trust.revocation import RevokedKeys
 from support.oracle import ssh_logs_in
 from support.revocation import blob_of, make_key, sign
 from support.sshd import PrivateSshd

@@ -21,7 +21,7 @@ from sshgateway import _core, errors, route
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host
 from sshgateway._messages import printable
-from sshgateway._ssh_program import find_program, run
+from sshgateway._ssh_config.program import find_program, run
 from sshgateway._wire import text_of
 from sshgateway.agent import socket_path
 from sshgateway.cli.advice import Adviser, facts_of

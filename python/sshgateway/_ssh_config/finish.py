@@ -11,13 +11,13 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sshgateway._config_expand import Expander, expand_both, expand_tokens
-from sshgateway._config_jumps import Jump
-from sshgateway._config_lines import ascii_lower
-from sshgateway._options import Options
+from sshgateway._ssh_config.expand import Expander, expand_both, expand_tokens
+from sshgateway._ssh_config.jumps import Jump
+from sshgateway._ssh_config.lines import ascii_lower
+from sshgateway._ssh_config.options import Options
 
 if TYPE_CHECKING:
-    from sshgateway._config_reader import Reading
+    from sshgateway._ssh_config.reader import Reading
 
 __all__ = ["Finish", "JumpLoop"]
 

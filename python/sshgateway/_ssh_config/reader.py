@@ -17,15 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sshgateway._config_expand import expand_tokens, expand_variables
-from sshgateway._config_files import Block, Item, Parsed, find_included, parsed, read_file
-from sshgateway._config_finish import Finish, JumpLoop
-from sshgateway._config_jumps import parse_jump
-from sshgateway._config_lines import ascii_lower
-from sshgateway._config_match import Criterion, matches_host_line, matches_list
-from sshgateway._config_values import NEW_VALUES, SEVERAL_REVOKED, SINCE
-from sshgateway._options import Options
-from sshgateway._ssh_program import Program
+from sshgateway._ssh_config.expand import expand_tokens, expand_variables
+from sshgateway._ssh_config.files import Block, Item, Parsed, find_included, parsed, read_file
+from sshgateway._ssh_config.finish import Finish, JumpLoop
+from sshgateway._ssh_config.jumps import parse_jump
+from sshgateway._ssh_config.lines import ascii_lower
+from sshgateway._ssh_config.match import Criterion, matches_host_line, matches_list
+from sshgateway._ssh_config.options import Options
+from sshgateway._ssh_config.program import Program
+from sshgateway._ssh_config.values import NEW_VALUES, SEVERAL_REVOKED, SINCE
 
 __all__ = ["Answer", "File", "JumpLoop", "Question", "Unsupported", "read"]
 

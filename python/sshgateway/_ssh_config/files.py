@@ -15,9 +15,9 @@ import threading
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sshgateway._config_lines import Directive, directives
-from sshgateway._config_match import Criterion, criteria_of, has_equals
-from sshgateway._config_values import ALIASES, NEW_VALUES, SINCE, VENDORS, interpret
+from sshgateway._ssh_config.lines import Directive, directives
+from sshgateway._ssh_config.match import Criterion, criteria_of, has_equals
+from sshgateway._ssh_config.values import ALIASES, NEW_VALUES, SINCE, VENDORS, interpret
 
 __all__ = ["Block", "Item", "Parsed", "find_included", "parsed", "read_file"]
 

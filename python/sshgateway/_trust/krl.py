@@ -20,9 +20,9 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sshgateway import _canonical_keys
-from sshgateway._certificates import Certificate
 from sshgateway._public_keys import material_of, plain_key
+from sshgateway._trust import canonical_keys
+from sshgateway._trust.certificates import Certificate
 from sshgateway._wire import Reader, text_of, uint32
 
 __all__ = ["MAGIC", "Presented", "Subject", "reason_in"]
@@ -53,7 +53,7 @@ class Subject:
     @classmethod
     def of(cls, name: str, blob: bytes) -> Subject:
         """Raises ValueError if the blob is not a public key."""
-        key = _canonical_keys.canonical(blob)
+        key = canonical_keys.canonical(blob)
         digests = {
             20: {hashlib.sha1(each, usedforsecurity=False).digest() for each in (key, blob)},
             32: {hashlib.sha256(each).digest() for each in (key, blob)},
@@ -63,7 +63,7 @@ class Subject:
     def is_in(self, blob: bytes) -> bool:
         """Return whether a blob is this key, in any encoding."""
         try:
-            return self.core in blob and _canonical_keys.canonical(blob) == self.key
+            return self.core in blob and canonical_keys.canonical(blob) == self.key
         except ValueError:
             return False
 
@@ -219,7 +219,7 @@ def _applies(authority: bytes, presented: Presented) -> bool:
     if not authority:
         return True
     try:
-        _, key, is_certificate = _canonical_keys.read(authority)
+        _, key, is_certificate = canonical_keys.read(authority)
     except ValueError as error:
         raise _invalid(f"the key of a certification authority is invalid: {error}") from None
     # OpenSSH also accepts a certificate here. Such a section has no effect, because a certificate

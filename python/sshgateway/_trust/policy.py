@@ -15,10 +15,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sshgateway import _known_hosts_command
-from sshgateway._certificates import CA_SIGNATURE_ALGORITHMS, certificate_in
 from sshgateway._deadline import Deadline
-from sshgateway._known_hosts_command import Invocation
 from sshgateway._messages import (
     PRINTED,
     PresentedKey,
@@ -34,7 +31,10 @@ from sshgateway._public_keys import (
     plain_key,
     rsa_bits,
 )
-from sshgateway._revocation import RevokedKeys
+from sshgateway._trust import command
+from sshgateway._trust.certificates import CA_SIGNATURE_ALGORITHMS, certificate_in
+from sshgateway._trust.command import Invocation
+from sshgateway._trust.revocation import RevokedKeys
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import KnownHosts, Verdict
 
@@ -168,7 +168,7 @@ class HostKeyPolicy:
         if self.command is None:
             return []
         try:
-            printed = _known_hosts_command.run(
+            printed = command.run(
                 self.command,
                 invocation=invocation,
                 host=self.name,

@@ -13,9 +13,9 @@ import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
-from sshgateway._config_files import find_included, parsed, read_file
-from sshgateway._config_reader import File
-from sshgateway._options import Options, from_home
+from sshgateway._ssh_config.files import find_included, parsed, read_file
+from sshgateway._ssh_config.options import Options, from_home
+from sshgateway._ssh_config.reader import File
 from sshgateway.known_hosts import DEFAULT_PATHS
 
 __all__ = ["split_lists"]

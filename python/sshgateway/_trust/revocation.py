@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Decide whether a host key is revoked, as RevokedHostKeys of ssh_config(5).
 
-A file is a key revocation list (see _krl.py) or a text with a public key in each line. A key is
+A file is a key revocation list (see krl.py) or a text with a public key in each line. A key is
 revoked if a file has it; a certificate is revoked if a file has the certified key, the key of
 its authority or, in a key revocation list, its serial number or key ID. The behaviour is that of
 sshkey_check_revoked() of OpenSSH's authfile.c: a file that is missing, or invalid in any part,
@@ -27,9 +27,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sshgateway import _canonical_keys, _files, _krl
-from sshgateway._krl import Presented
+from sshgateway import _files
 from sshgateway._public_keys import plain_key
+from sshgateway._trust import canonical_keys, krl
+from sshgateway._trust.krl import Presented
 
 __all__ = ["Revocation", "RevokedKeys"]
 
@@ -94,8 +95,8 @@ class RevokedKeys:
 def _check_file(path: str, presented: Presented) -> Revocation | None:
     try:
         data = _files.read(path)
-        is_krl = data.startswith(_krl.MAGIC)
-        reason = (_krl.reason_in if is_krl else _reason_in_text)(data, presented)
+        is_krl = data.startswith(krl.MAGIC)
+        reason = (krl.reason_in if is_krl else _reason_in_text)(data, presented)
     except (OSError, ValueError) as error:
         number, words = _files.explain(error)
         return Revocation(path, words, True, number)
@@ -134,10 +135,10 @@ def _key_in(line: bytes) -> bytes:
         raise ValueError("it has no base64 text")
     blob = _decode(words[2])
     try:
-        kind, key, _ = _canonical_keys.read(blob)
-    except _canonical_keys.ShortKey:
-        return _canonical_keys.canonical(plain_key(blob))
-    if _canonical_keys.family(words[1]) != kind:
+        kind, key, _ = canonical_keys.read(blob)
+    except canonical_keys.ShortKey:
+        return canonical_keys.canonical(plain_key(blob))
+    if canonical_keys.family(words[1]) != kind:
         raise ValueError("it names another type than its key")
     return key
 

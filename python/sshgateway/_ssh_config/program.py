@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from sshgateway._deadline import Deadline
 from sshgateway._messages import printable
-from sshgateway._options import Options
+from sshgateway._ssh_config.options import Options
 
 __all__ = ["Program", "SshFailed", "find_program", "run", "warn_once", "which_ssh"]
 
@@ -28,7 +28,7 @@ __all__ = ["Program", "SshFailed", "find_program", "run", "warn_once", "which_ss
 _LONGEST_WAIT = 3.0
 #: The number of bytes that are read of each output of a program.
 _MOST_OUTPUT = 1 << 20
-#: The first version with ``-G``, and the first whose files _config_reader.py reads.
+#: The first version with ``-G``, and the first whose files reader.py reads.
 _FIRST_WITH_G = (6, 8)
 _FIRST_THAT_IS_READ = (8, 7)
 
@@ -56,7 +56,7 @@ class Program:
 
     @property
     def is_read_alike(self) -> bool:
-        """Whether _config_reader.py reads the files as this program does."""
+        """Whether reader.py reads the files as this program does."""
         return self.version >= _FIRST_THAT_IS_READ
 
     def options_of(self, arguments: list[str], deadline: Deadline) -> Options:

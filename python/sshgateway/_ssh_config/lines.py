@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Split the text of an ssh_config(5) into directives, as OpenSSH's readconf.c does.
 
-The functions are those of OpenSSH 8.7 and later. They work on the text alone; _config_values.py
+The functions are those of OpenSSH 8.7 and later. They work on the text alone; values.py
 knows the keywords.
 """
 

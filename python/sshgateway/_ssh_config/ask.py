@@ -12,14 +12,14 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sshgateway import _algorithms
-from sshgateway._config_lists import split_lists
-from sshgateway._config_reader import File, JumpLoop, Question, Unsupported, read
-from sshgateway._config_values import SEVERAL_REVOKED
 from sshgateway._deadline import Deadline
 from sshgateway._messages import config_invalid, printable
-from sshgateway._options import ADDED, Options, with_new_names
-from sshgateway._ssh_program import Program, SshFailed, find_program
+from sshgateway._ssh_config import algorithms
+from sshgateway._ssh_config.lists import split_lists
+from sshgateway._ssh_config.options import ADDED, Options, with_new_names
+from sshgateway._ssh_config.program import Program, SshFailed, find_program
+from sshgateway._ssh_config.reader import File, JumpLoop, Question, Unsupported, read
+from sshgateway._ssh_config.values import SEVERAL_REVOKED
 from sshgateway.errors import ConfigError
 
 __all__ = ["Found", "Lookup"]
@@ -208,13 +208,13 @@ class Lookup:
     # ---- Algorithms ---------------------------------------------------------
 
     def not_honoured(self, found: Found, system_file: str | None) -> tuple[str, ...]:
-        """The keywords about algorithms that the user sets; see _algorithms.py.
+        """The keywords about algorithms that the user sets; see algorithms.py.
 
         - system_file (str or None): the system's file, if it was read.
         """
         set_by_user = {
             keyword.lower(): found.options[keyword.lower()]
-            for keyword in _algorithms.KEYWORDS
+            for keyword in algorithms.KEYWORDS
             if keyword.lower() in found.options and keyword.lower() not in found.of_system
         }
         program = found.program
@@ -238,7 +238,7 @@ class Lookup:
                     keyword: self._whole_list(program, keyword, value)
                     for keyword, (value,) in set_by_user.items()
                 }
-        return _algorithms.set_by_user(set_by_user, path, ask, system_file)
+        return algorithms.set_by_user(set_by_user, path, ask, system_file)
 
     def _whole_list(self, program: Program, keyword: str, value: str) -> list[str]:
         """The algorithms that a program uses for a value with "+", "-" or "^"."""

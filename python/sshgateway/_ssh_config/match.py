@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from sshgateway._config_lines import Directive, ascii_lower, split_criteria
+from sshgateway._ssh_config.lines import Directive, ascii_lower, split_criteria
 
 __all__ = [
     "Criterion",

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from sshgateway._config_jumps import parse_jump
-from sshgateway._config_lines import Directive, ascii_lower
+from sshgateway._ssh_config.jumps import parse_jump
+from sshgateway._ssh_config.lines import Directive, ascii_lower
 
 __all__ = ["ALIASES", "NEW_VALUES", "SEVERAL_REVOKED", "SINCE", "VENDORS", "interpret", "value_of"]
 

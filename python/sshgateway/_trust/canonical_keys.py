@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sshgateway._certificates import Certificate
 from sshgateway._public_keys import CERTIFICATE
+from sshgateway._trust.certificates import Certificate
 from sshgateway._wire import MalformedMessage, Reader, string
 
 __all__ = ["ShortKey", "canonical", "family", "read"]
