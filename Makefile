@@ -93,7 +93,7 @@ test-faults: ready-test ## failing system calls and hostile servers, with saniti
 	@$(MAKE) --no-print-directory -f tools/engine.mk faults SAN=address,undefined
 
 # The targets run one after the other, so that each has a core.
-test-fuzz: ready-fuzz ## fuzz sessions, logins, buffers and known_hosts for a minute
+test-fuzz: ready-fuzz ## fuzz sessions, logins, certificates and files of trust, 20 s each
 	@$(MAKE) --no-print-directory -f tools/fuzz.mk PYTHON=$(python) SECONDS=20
 
 fuzz: ready-fuzz ## fuzz for SECONDS=3600 each

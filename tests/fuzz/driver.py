@@ -17,7 +17,13 @@ except ImportError:
 __all__ = ["atheris", "run"]
 
 
-def run(check: Callable[[bytes], None], seeds: Sequence[bytes], pieces: Sequence[bytes]) -> None:
+def run(
+    check: Callable[[bytes], None],
+    seeds: Sequence[bytes],
+    pieces: Sequence[bytes] = (),
+    *,
+    mutations: Iterator[bytes] | None = None,
+) -> None:
     """Call *check* with one input after the other; an exception is a finding.
 
     The options of the command line are libFuzzer's, and its last word is the corpus. Atheris
@@ -25,10 +31,12 @@ def run(check: Callable[[bytes], None], seeds: Sequence[bytes], pieces: Sequence
 
     - seeds: the first inputs.
     - pieces: bytes that mutations insert.
+    - mutations: the inputs without Atheris. Default: mutations of the bytes of the seeds.
     """
     if atheris is None:
         limit = next(word for word in sys.argv if word.startswith("-max_total_time="))
-        _run_blindly(check, _mutations(seeds, pieces), float(limit.partition("=")[2]))
+        inputs = _mutations(seeds, pieces) if mutations is None else mutations
+        _run_blindly(check, inputs, float(limit.partition("=")[2]))
         return
     for number, seed in enumerate(seeds):
         with open(os.path.join(sys.argv[-1], f"seed-{number}"), "wb") as stream:

@@ -12,16 +12,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
-import random
-import sys
-import time
-from collections.abc import Iterator
 
-try:
-    import atheris
-except ImportError:
-    atheris = None
+from driver import atheris, run
 
 with atheris.instrument_imports() if atheris else contextlib.nullcontext():
     from sshgateway import errors, known_hosts
@@ -46,6 +38,10 @@ SEEDS = (
     b"\0" + _line(known_hosts_lines.hash_of(b"host", bytes(20)), b"ssh-ed25519", _ED25519),
     b"\4" + _line(b"|1|AAAA|BBBB", b"ssh-ed25519", _ED25519[:-1]) + b"host\tssh-rsa AAAA= x",
 )
+
+
+#: Bytes that mutations insert.
+PIECES = (b"\n", b" ", b"\t", b"\0", b"*", b"?", b"!", b",", b"|1|", b"@revoked ", b"\xff")
 
 
 class _Files:
@@ -92,59 +88,7 @@ def check_additions(
     assert hosts.check(name or "x", key).state == "revoked"
 
 
-# ---- Without Atheris ---------------------------------------------------------
-
-
-def _mutations(seed: int) -> Iterator[bytes]:
-    rng = random.Random(seed)
-    pieces = [b"\n", b" ", b"\t", b"\0", b"*", b"?", b"!", b",", b"|1|", b"@revoked ", b"\xff"]
-    while True:
-        data = bytearray(rng.choice(SEEDS))
-        for _ in range(rng.randrange(1, 12)):
-            at = rng.randrange(len(data) + 1)
-            match rng.randrange(5):
-                case 0:
-                    data[at:at] = rng.choice(pieces)
-                case 1:
-                    del data[at : at + rng.randrange(1, 20)]
-                case 2:
-                    data[at:at] = rng.choice(SEEDS)[1:]
-                case 3 if at < len(data):
-                    data[at] ^= 1 << rng.randrange(8)
-                case _:
-                    data[at:at] = rng.randbytes(rng.randrange(1, 9))
-        yield bytes(data)
-
-
-def _run_blindly(files: _Files, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    runs = 0
-    for data in _mutations(1):
-        try:
-            check_all(files, data)
-        except BaseException:
-            print(f"fuzz_known_hosts: {data!r}", file=sys.stderr)
-            raise
-        runs += 1
-        if time.monotonic() >= end:
-            break
-    print(f"stat::number_of_executed_units: {runs}", file=sys.stderr)
-
-
-def main() -> None:
-    files = _Files()
-    known_hosts._read = files.read
-    if atheris is None:
-        for option in sys.argv:
-            if option.startswith("-max_total_time="):
-                _run_blindly(files, float(option.partition("=")[2]))
-        return
-    for number, seed in enumerate(SEEDS):
-        with open(os.path.join(sys.argv[-1], f"seed-{number}"), "wb") as stream:
-            stream.write(seed)
-    atheris.Setup(sys.argv, lambda data: check_all(files, data))
-    atheris.Fuzz()  # does not return
-
-
 if __name__ == "__main__":
-    main()
+    _CONTENTS = _Files()
+    known_hosts._read = _CONTENTS.read
+    run(lambda data: check_all(_CONTENTS, data), SEEDS, PIECES)

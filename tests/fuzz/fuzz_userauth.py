@@ -15,15 +15,10 @@ import contextlib
 import os
 import random
 import struct
-import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
-try:
-    import atheris
-except ImportError:
-    atheris = None
+from driver import atheris, run
 
 with atheris.instrument_imports() if atheris else contextlib.nullcontext():
     from sshgateway import _messages, _userauth, _wire, errors, login
@@ -223,34 +218,6 @@ def _mutations(seed: int) -> Iterator[bytes]:
         yield _input(flags, *messages)
 
 
-def _run_blindly(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    runs = 0
-    for data in _mutations(int(os.environ.get("SEED", "1"))):
-        try:
-            check_all(data)
-        except BaseException:
-            print(f"fuzz_userauth: {data!r}", file=sys.stderr)
-            raise
-        runs += 1
-        if time.monotonic() >= end:
-            break
-    print(f"stat::number_of_executed_units: {runs}", file=sys.stderr)
-
-
-def main() -> None:
-    login.Agent = Agent
-    if atheris is None:
-        for option in sys.argv:
-            if option.startswith("-max_total_time="):
-                _run_blindly(float(option.partition("=")[2]))
-        return
-    for number, seed in enumerate(SEEDS):
-        with open(os.path.join(sys.argv[-1], f"seed-{number}"), "wb") as stream:
-            stream.write(seed)
-    atheris.Setup(sys.argv, check_all)
-    atheris.Fuzz()  # does not return
-
-
 if __name__ == "__main__":
-    main()
+    login.Agent = Agent
+    run(check_all, SEEDS, mutations=_mutations(int(os.environ.get("SEED", "1"))))
