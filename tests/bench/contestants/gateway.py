@@ -70,6 +70,8 @@ class GatewayContestant(Contestant):
     has_gateway = True
     #: Paramiko accepts its streams as sockets.
     carries_paramiko = True
+    #: It has by_ssh_config() and forget_gateways().
+    reads_ssh_config = False
 
     def __init__(self, site: Site, port: int | None = None, agent: str | None = None) -> None:
         """*port*: the port of the gateway, if it is not the site's own; *agent*: the agent to
@@ -84,6 +86,13 @@ class GatewayContestant(Contestant):
 
     def connect(self) -> OpenGateway:
         raise NotImplementedError
+
+    def by_ssh_config(self, address: Address, file: str) -> Any:
+        """Return a stream to a host that a file describes, over a gateway that stays open."""
+        raise NotImplementedError
+
+    def forget_gateways(self) -> None:
+        """Close the gateways of by_ssh_config()."""
 
     def log_in(self) -> OpenGateway:
         """Return when the gateway has accepted the login, without a stream."""
@@ -108,6 +117,7 @@ class Ours(GatewayContestant):
     name = "sshgateway"
     about = "sshgateway.Gateway.open_channel"
     package = "sshgateway"
+    reads_ssh_config = True
 
     def connect(self) -> OpenGateway:
         from sshgateway import Gateway
@@ -127,6 +137,16 @@ class Ours(GatewayContestant):
         )
         gateway.open()
         return OpenGateway(functools.partial(gateway.open_channel, "direct-tcpip"), gateway.close)
+
+    def by_ssh_config(self, address: Address, file: str) -> Any:
+        from sshgateway import create_connection
+
+        return create_connection(address, ssh_config=file)
+
+    def forget_gateways(self) -> None:
+        from sshgateway import close_all
+
+        close_all()
 
 
 class OursOnSystem(Ours):

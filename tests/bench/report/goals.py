@@ -59,6 +59,7 @@ GOALS: tuple[Goal | Bound, ...] = (
     Bound("gateway: login in round trips", "an agent's third key", 4.2),
     Bound("gateway: login in round trips", "a channel more", 1.1),
     Goal("gateway: further channel", "until open", PARAMIKO, 1),
+    Bound("gateway: further host by ssh_config", "until open", 1),
     Goal("gateway: 1000 channels", "512-byte echo on all", PARAMIKO, 0.5),
     Bound("gateway: 1000 channels", "RSS a channel, after echo", 16),
     Bound("gateway: 1000 channels", "one busy: CPU", 1.2, of="one busy: CPU, alone"),

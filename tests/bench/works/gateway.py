@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from bench.contestants.base import Contestant
@@ -192,6 +194,35 @@ class FurtherChannel:
 
 
 @dataclass
+class FurtherHost:
+    """One more host by its name in ssh_config, whose ProxyJump is an open gateway."""
+
+    count: int
+    title: str = "gateway: further host by ssh_config"
+    metrics: list[Metric] = field(default_factory=lambda: [Metric("until open", "ms")])
+
+    def run(self, contestant: Contestant) -> Figures:
+        via = cast(GatewayContestant, contestant)
+        if not via.reads_ssh_config:
+            return nothing(self)
+        host, port = via.site.target
+        seconds = []
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+            file.write(f"Host host*\n    HostName {host}\n    ProxyJump gateway\n")
+            file.write(Path(via.site.gateway.ssh_config).read_text())
+            file.flush()
+            try:
+                for number in range(self.count + 1):
+                    start = time.perf_counter()
+                    stream = via.by_ssh_config((f"host{number}", port), file.name)
+                    seconds.append(time.perf_counter() - start)
+                    stream.close()
+            finally:
+                via.forget_gateways()
+        return {"until open": statistics.median(seconds[1:]) * 1000}
+
+
+@dataclass
 class BlackHole:
     """Opens channels one after the other while another open, to a target that never
     answers, is pending."""
@@ -261,6 +292,7 @@ def gateway_works(quick: bool) -> list[tuple[Work, int]]:
         (FirstLogin(), 3 if quick else 15),
         (RoundTrips(200), few),
         (FurtherChannel(30 if quick else 100), rounds),
+        (FurtherHost(30 if quick else 100), rounds),
         *many_channels_works(quick),
         (BlackHole(20 if quick else 100), few),
         (FromAfar(Down((24 if quick else 64) * MB, metrics=STREAM), 100), few),
