@@ -21,9 +21,9 @@ only that host may have a route of its own.
 from __future__ import annotations
 
 import errno
-import getpass
 import logging
 import os
+import pwd
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ from sshgateway._ssh_config import algorithms
 from sshgateway._ssh_config.ask import Found, Lookup
 from sshgateway._ssh_config.options import SEVERAL, Options, from_home
 from sshgateway._ssh_config.reader import File
+from sshgateway._trust.command import Command
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
 from sshgateway.login import METHODS
@@ -120,7 +121,7 @@ class Host:
     preferred_authentications: tuple[str, ...] = METHODS
     #: NumberOfPasswordPrompts.
     number_of_password_prompts: int = 3
-    #: The keywords about algorithms, such as Ciphers, that are set and not honoured.
+    #: The keywords about algorithms that are set and not honoured: PubkeyAcceptedAlgorithms.
     not_honoured: tuple[str, ...] = ()
     #: RevokedHostKeys.
     revoked_host_keys: tuple[str, ...] = ()
@@ -197,16 +198,11 @@ class Host:
             if value is not None
         }
 
-    def _known_hosts_command(self) -> str | None:
-        """KnownHostsCommand, with the tokens expanded that only ssh_config can answer."""
+    def _known_hosts_command(self) -> Command | None:
         if self.known_hosts_command is None:
             return None
-        known = {"n": self.name, "k": self.host_key_alias or self.name}
-
-        def expand_name(token: re.Match[str]) -> str:
-            return known.get(token[1], token[0])
-
-        return re.sub(r"%(.)", expand_name, self.known_hosts_command)
+        names = (("n", self.name), ("k", self.host_key_alias or self.name))
+        return Command(self.known_hosts_command, names)
 
     def proxy(self) -> Proxy | None:
         """Return the ProxyCommand with its tokens expanded, for a shell as in OpenSSH; None if
@@ -265,6 +261,10 @@ def lookup(
     check_host(host, slash=True)
     if user is not None:
         check_user(user)
+    if port is not None and not 0 < port < 65536:
+        raise config_invalid(f"port {port} is not from 1 to 65535")
+    for text in (host, user, jump, None if isinstance(ssh_config, bool) else ssh_config):
+        _check_text(text)
     if ssh_config is False:
         found = _host(host, _without_files(port, user, jump))
     else:
@@ -281,6 +281,19 @@ def lookup(
     way = "a ProxyCommand" if found.proxy_command else f"ProxyJump {found.proxy_jump or 'none'}"
     _log.debug("%s is %s, by %s", host, found, way)
     return found
+
+
+def _check_text(text: str | os.PathLike[str] | None) -> None:
+    """Refuse a text that cannot be an argument of a program or the path of a file."""
+    if text is None:
+        return
+    try:
+        if b"\0" not in os.fsencode(text):
+            return
+        why = "it holds a zero byte"
+    except UnicodeEncodeError as error:
+        why = f"it cannot be encoded as {error.encoding}"
+    raise config_invalid(f"{os.fspath(text)!r} cannot be looked up: {why}")
 
 
 def route(
@@ -374,10 +387,10 @@ def _files(ssh_config: SshConfig) -> tuple[File, ...]:
     if isinstance(ssh_config, str):
         is_none = ssh_config.lower() == "none"  # as for the option -F of ssh(1)
         return () if is_none else (File(ssh_config, must_exist=True),)
-    return (
-        File(from_home("~/.ssh/config"), is_checked=True),
-        File(_SYSTEM_FILE, is_users=False),
-    )
+    users = from_home("~/.ssh/config")
+    if users.startswith("~"):
+        raise config_invalid(f"user {os.getuid()} has no home directory in the password database")
+    return (File(users, is_checked=True), File(_SYSTEM_FILE, is_users=False))
 
 
 def _without_files(port: int | None, user: str | None, jump: str | None) -> Found:
@@ -409,7 +422,7 @@ def _host(
         name=name,
         hostname=one("hostname", name),
         port=_number(one("port", "22"), "Port"),
-        user=one("user") or getpass.getuser(),
+        user=one("user") or _account(),
         proxy_jump=jump if jumps else None,
         proxy_command=command if not jumps and command.lower() != "none" else None,
         proxy_use_fdpass=_is_yes(one("proxyusefdpass")) and not jumps,
@@ -449,6 +462,15 @@ def _methods(options: Options) -> tuple[str, ...]:
     }
     usable = [name for name in preferred if name in METHODS and name not in disabled]
     return tuple(dict.fromkeys(usable))
+
+
+def _account() -> str:
+    """The name of the user who runs this process, as for ssh(1), which ignores $LOGNAME."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        text = f"user {os.getuid()} is not in the password database: give a user name"
+        raise config_invalid(text) from None
 
 
 def _strictness(options: Options) -> str:

@@ -36,6 +36,7 @@ from sshgateway._offers import Names, Offers, chosen
 from sshgateway._public_keys import plain_key
 from sshgateway._stats import AGREED, COUNTS, GatewayStats
 from sshgateway._status import Status
+from sshgateway._trust.command import Command
 from sshgateway._trust.policy import STRICT, HostKeyPolicy, tokens_of
 from sshgateway._trust.revocation import RevokedKeys
 from sshgateway._usage import Usage
@@ -189,7 +190,7 @@ class Gateway:
         banner: Callable[[str], object] | None = None,
         known_hosts: Sequence[_Path] | None = None,
         revoked_host_keys: _Path | Sequence[_Path] = (),
-        known_hosts_command: str | None = None,
+        known_hosts_command: str | Command | None = None,
         host_key_alias: str | None = None,
         strict_host_key_checking: str = "yes",
         hash_known_hosts: bool = False,
@@ -259,10 +260,7 @@ class Gateway:
             bool(host_key_alias),
             hash_known_hosts,
             chosen("ca_signature_algorithms", ca_signature_algorithms),
-            known_hosts_command,
-            {}
-            if known_hosts_command is None
-            else tokens_of(self.hostname, self.port, self.username, host_key_alias),
+            *self._command(known_hosts_command, host_key_alias),
         )
         self._connector: Connector = TcpConnector()
         if sock is not None:
@@ -271,6 +269,16 @@ class Gateway:
             self._connector = GatewayConnector(gateway)
         self._on_banner = banner
         self._start_afresh()
+
+    def _command(
+        self, command: str | Command | None, alias: str | None
+    ) -> tuple[str | None, dict[str, str]]:
+        """Return the template of KnownHostsCommand, and the values of its tokens."""
+        if command is None:
+            return None, {}
+        given = command if isinstance(command, Command) else Command(command)
+        tokens = tokens_of(self.hostname, self.port, self.username, alias)
+        return given.template, tokens | dict(given.tokens)
 
     def _start_afresh(self) -> None:
         """Initialize the state of the connection, in __init__() and in a child of fork().

@@ -224,6 +224,8 @@ def connect(
     Raises TimeoutError(ETIMEDOUT, text) at the deadline, and other OSErrors.
     """
     deadline = Deadline(timeout)
+    if timeout is not None and timeout <= 0:  # 0 would make a non-blocking socket
+        raise deadline.error(f"cannot connect to {address[0]}:{address[1]}")
     try:
         sock = socket.create_connection(address, timeout, source_address)
     except TimeoutError as error:

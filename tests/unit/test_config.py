@@ -171,7 +171,9 @@ def test_the_parameters_about_trust_are_those_of_ssh_config(file, backend) -> No
     )
     parameters = lookup("h", ssh_config=file(text)).gateway_parameters()
     assert parameters["revoked_host_keys"] == ("/r",)
-    assert parameters["known_hosts_command"] == "/bin/x h k %h %%n"
+    command = parameters["known_hosts_command"]
+    assert command.template == "/bin/x %n %k %h %%n", "the tokens are expanded after the split"
+    assert command.tokens == (("n", "h"), ("k", "k"))
     assert parameters["hash_known_hosts"] is True
     assert parameters["strict_host_key_checking"] == "ask"
     assert parameters["kex"][0] == "ecdh-sha2-nistp256"
@@ -179,7 +181,9 @@ def test_the_parameters_about_trust_are_those_of_ssh_config(file, backend) -> No
     assert parameters["macs"] == ("hmac-sha2-256",)
     assert parameters["host_key_algorithms"] == ("ssh-ed25519",)
     assert parameters["ca_signature_algorithms"] == ("ssh-ed25519",)
-    Gateway(**parameters)
+    policy = Gateway(**parameters)._host_keys
+    assert policy.command == command.template
+    assert [policy.tokens[letter] for letter in "nkh"] == ["h", "k", "h"]
 
 
 def test_without_directives_about_trust_the_defaults_of_gateway_apply(file, backend) -> None:

@@ -7,7 +7,9 @@ have a construct that it does not interpret, the program ssh on PATH answers, if
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,8 @@ from dataclasses import dataclass, field
 from sshgateway._deadline import Deadline
 from sshgateway._messages import config_invalid, printable
 from sshgateway._ssh_config import algorithms
-from sshgateway._ssh_config.lists import split_lists
+from sshgateway._ssh_config.expand import expand_both
+from sshgateway._ssh_config.lists import split_lists, tokens_of
 from sshgateway._ssh_config.options import ADDED, Options, with_new_names
 from sshgateway._ssh_config.program import Program, SshFailed, find_program
 from sshgateway._ssh_config.reader import File, JumpLoop, Question, Unsupported, read
@@ -102,11 +105,10 @@ class Lookup:
             answer = read(question)
         except JumpLoop:
             raise self.circle([self.host, self.host]) from None
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            number = getattr(error, "errno", None) or errno.EINVAL
-            text = f"cannot read {self.named_file!r}: {why}"
-            raise config_invalid(text, number) from None
+        except OSError as error:
+            path = error.filename or self.named_file or "the files of ssh_config"
+            text = f"cannot read {os.fsdecode(path)!r}: {error.strerror}"
+            raise config_invalid(text, error.errno or errno.EINVAL) from None
         return Found(answer.options, None, program, answer.of_system)
 
     def _not_supported(self, found: Unsupported) -> ConfigError:
@@ -123,9 +125,10 @@ class Lookup:
         try:
             options = self._run(program, arguments)
             self._split(program, options)
+            tokens = tokens_of(options, self.host)
             for keyword in ADDED:
                 for number, path in enumerate(paths := options.get(keyword, [])):
-                    paths[number] = self._expand(program, arguments, path)
+                    paths[number] = self._expand(program, arguments, path, tokens)
         except SshFailed as failure:
             if self._jumps_to_itself(program, arguments):
                 raise self.circle([self.host, self.host]) from None
@@ -168,11 +171,18 @@ class Lookup:
                 "hold blanks, and their ends cannot be found; rename these files"
             ) from None
 
-    def _expand(self, program: Program, arguments: list[str], path: str) -> str:
-        """Expand the tokens of a path. ``ssh -G`` expands only ControlPath, which has the same
-        tokens."""
+    def _expand(
+        self, program: Program, arguments: list[str], path: str, tokens: dict[str, str]
+    ) -> str:
+        """Expand the tokens of a path.
+
+        ``ssh -G`` expands only ControlPath, which has the same tokens. It is not asked again
+        unless it must be, because it would run the commands of Match exec again.
+        """
         if "%" not in path and "${" not in path:
             return path
+        with contextlib.suppress(ValueError):  # %C and %j are missing, and so may be a variable
+            return expand_both(path, tokens)
         quoted = path.replace("\\", "\\\\").replace('"', '\\"')
         expand_it = ["-o", f'ControlPath="{quoted}"', *arguments]
         return self._run(program, expand_it)["controlpath"][0]

@@ -7,6 +7,7 @@ while the bytes are the same, so it cannot be out of date.
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import re
@@ -19,10 +20,13 @@ from sshgateway._ssh_config.lines import Directive, directives
 from sshgateway._ssh_config.match import Criterion, criteria_of, has_equals
 from sshgateway._ssh_config.values import ALIASES, NEW_VALUES, SINCE, VENDORS, interpret
 
-__all__ = ["Block", "Item", "Parsed", "find_included", "parsed", "read_file"]
+__all__ = ["ABSENT", "Block", "Item", "Parsed", "find_included", "parsed", "read_file"]
 
 #: The size of the files whose parsed forms are kept, in bytes.
-_MOST_BYTES = 8 << 20
+_MOST_BYTES = 2 << 20
+#: The errors of open(2) for which OpenSSH goes on without a file, and so does the reader. OpenSSH
+#: also goes on without a free descriptor; that would lose a ProxyJump.
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 #: The number of letters of a host by which blocks are found.
 _LONGEST_START = 12
 #: The classes of characters of an Include that mean the same in every glob(3).
@@ -268,7 +272,8 @@ def _from_home(pattern: str) -> str:
         except KeyError:
             return pattern
     else:
-        home = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+        found = os.environ.get("HOME")
+        home = pwd.getpwuid(os.getuid()).pw_dir if found is None else found
     if os.getuid() != os.geteuid() or _WILDCARD.search(home):
         raise ValueError("an Include relative to this home directory")
     return home + slash + rest
@@ -285,7 +290,9 @@ def _matching(directories: list[bytes], segment: str, *, must_exist: bool) -> li
     for directory in directories:
         try:
             names = os.listdir(directory)
-        except OSError:
+        except OSError as error:
+            if error.errno not in ABSENT:
+                raise
             continue
         paths += [directory + name for name in names if name[0] != 46 and matches(name)]
     return paths
@@ -309,4 +316,7 @@ def _compiled(segment: str) -> re.Pattern[bytes]:
             continue
         words.append({"*": ".*", "?": "."}.get(letter, re.escape(letter)))
         position += 1
-    return re.compile(os.fsencode("".join(words)), re.DOTALL)
+    try:
+        return re.compile(os.fsencode("".join(words)), re.DOTALL)
+    except re.error:  # a range whose end comes before its start
+        raise ValueError("an Include with these brackets") from None

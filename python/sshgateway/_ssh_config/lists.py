@@ -53,7 +53,7 @@ def split_lists(
             continue
         if written is None:
             written = _written(files)
-        tokens = _tokens(options, host) if keyword != "globalknownhostsfile" else None
+        tokens = tokens_of(options, host) if keyword != "globalknownhostsfile" else None
         options[keyword] = _split(keyword, line, written[keyword], tokens)
 
 
@@ -87,16 +87,17 @@ def _pattern(name: str, tokens: Mapping[str, str] | None) -> str:
         if len(piece) > 2:
             pattern += re.escape(os.environ.get(piece[2:-1], ""))
         elif piece[0] == "%" and len(piece) == 2:
-            pattern += re.escape("%") if piece == "%%" else tokens.get(piece[1], "[^/]*?")
+            value = "%" if piece == "%%" else tokens.get(piece[1])
+            pattern += "[^/]*?" if value is None else re.escape(value)  # %C and %j: any text
         else:
             pattern += re.escape(piece)
     return pattern
 
 
-def _tokens(options: Options, host: str) -> dict[str, str]:
-    """The tokens of UserKnownHostsFile as regular expressions; %C and %j match any text."""
+def tokens_of(options: Options, host: str) -> dict[str, str]:
+    """The tokens of UserKnownHostsFile and other paths, without %C and %j."""
     account, name = pwd.getpwuid(os.getuid()), socket.gethostname()
-    values = {
+    return {
         "L": name.partition(".")[0],
         "d": account.pw_dir,
         "h": options["hostname"][0],
@@ -108,7 +109,6 @@ def _tokens(options: Options, host: str) -> dict[str, str]:
         "r": options.get("user", [""])[0],
         "u": account.pw_name,
     }
-    return {letter: re.escape(value) for letter, value in values.items()}
 
 
 def _written(files: Sequence[File]) -> dict[str, list[tuple[str, ...]]]:

@@ -8,6 +8,7 @@ Other SSH clients are installed under the name ssh too. Dropbear's client logs i
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import selectors
@@ -36,6 +37,10 @@ _FIRST_THAT_IS_READ = (8, 7)
 _locks: dict[int, threading.Lock] = {}
 #: The verdicts, by path and the program's inode, size and times.
 _verdicts: dict[tuple[object, ...], Program | str] = {}
+#: Seconds for which programs did not answer, in all calls together.
+_waited: dict[tuple[object, ...], float] = {}
+#: The errors of execve(2) that a program keeps. Others, such as EMFILE, pass.
+_LASTING = (errno.ENOENT, errno.ENOEXEC, errno.EACCES, errno.EPERM)
 #: The paths of the programs that this process has warned about.
 _warned: set[str] = set()
 
@@ -94,10 +99,16 @@ def find_program(deadline: Deadline) -> Program | None:
     verdict = _verdicts.get(identity)
     if verdict is None:
         # One thread asks the program, and the others wait for the verdict.
-        with _locks.setdefault(os.getpid(), threading.Lock()):
+        lock = _locks.setdefault(os.getpid(), threading.Lock())
+        left = deadline.left()
+        if not lock.acquire(timeout=-1 if left is None else left):
+            raise subprocess.TimeoutExpired([path, "-V"], left or 0)
+        try:
             verdict = _verdicts.get(identity)
             if verdict is None:
-                verdict = _identify(path, identity, deadline.left(_LONGEST_WAIT))
+                verdict = _identify(path, identity, deadline.left())
+        finally:
+            lock.release()
     if isinstance(verdict, Program):
         return verdict
     warn_once(path, verdict)
@@ -122,20 +133,29 @@ def which_ssh() -> tuple[str, os.stat_result] | None:
     return None
 
 
-def _identify(path: str, identity: tuple[object, ...], seconds: float | None) -> Program | str:
+def _identify(path: str, identity: tuple[object, ...], left: float | None) -> Program | str:
     """Ask a program for its version. Returns the reason if it cannot be used.
 
-    Raises subprocess.TimeoutExpired if it had less time than a program gets.
+    - left (float or None): seconds that the caller has. The program gets half of them, so that
+      the caller can go on without it.
+
+    Raises subprocess.TimeoutExpired if the program has had less time than it may take, in this
+    call and earlier ones together.
     """
     verdict: Program | str
+    seconds = _LONGEST_WAIT if left is None else min(_LONGEST_WAIT, left / 2)
     try:
         _, _, said = run([path, "-V"], seconds)
     except subprocess.TimeoutExpired:
-        if seconds != _LONGEST_WAIT:
+        waited = _waited.get(identity, 0.0) + seconds
+        _waited[identity] = waited
+        if waited < _LONGEST_WAIT:
             raise
-        verdict = f"it did not answer -V within {seconds:.1f} s"
+        verdict = f"it did not answer -V within {waited:.1f} s"
     except OSError as error:
         verdict = f"it cannot be executed: {error.strerror}"
+        if error.errno not in _LASTING:
+            return verdict
     else:
         banner = os.fsdecode(said).split("\n")[0]
         found = re.match(r"OpenSSH_(\d+)\.(\d+)", banner)
@@ -193,10 +213,18 @@ def run(command: list[str], seconds: float | None) -> tuple[int, bytes, bytes]:
 
 
 def _outputs(program: subprocess.Popen[bytes], deadline: Deadline) -> tuple[bytes, bytes]:
-    """Read stdout and stderr to their ends. Kills a program that writes too much."""
+    """Read stdout and stderr until the program has ended. Kills a program that writes too much.
+
+    A child that it leaves in the background, by Match exec, may hold the pipes open.
+    """
     assert program.stdout is not None and program.stderr is not None
     outputs = (bytearray(), bytearray())
-    with selectors.DefaultSelector() as selector:
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        if hasattr(os, "pidfd_open"):
+            pidfd = os.pidfd_open(program.pid)
+            stack.callback(os.close, pidfd)
+            selector.register(pidfd, selectors.EVENT_READ, None)
         for pipe, output in zip((program.stdout, program.stderr), outputs, strict=True):
             selector.register(pipe, selectors.EVENT_READ, output)
         while selector.get_map():
@@ -204,6 +232,10 @@ def _outputs(program: subprocess.Popen[bytes], deadline: Deadline) -> tuple[byte
             ready = selector.select(left)
             if not ready and left is not None and deadline.left() == 0:
                 raise subprocess.TimeoutExpired(program.args, left)
+            has_ended = [key for key, _ in ready if key.data is None]
+            ready = [(key, events) for key, events in ready if key.data is not None]
+            if has_ended and not ready:
+                break  # it is a zombie, and the pipes are empty
             for key, _ in ready:
                 data = os.read(key.fd, 1 << 16)
                 key.data.extend(data)

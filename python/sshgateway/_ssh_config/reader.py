@@ -18,7 +18,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sshgateway._ssh_config.expand import expand_tokens, expand_variables
-from sshgateway._ssh_config.files import Block, Item, Parsed, find_included, parsed, read_file
+from sshgateway._ssh_config.files import (
+    ABSENT,
+    Block,
+    Item,
+    Parsed,
+    find_included,
+    parsed,
+    read_file,
+)
 from sshgateway._ssh_config.finish import Finish, JumpLoop
 from sshgateway._ssh_config.jumps import parse_jump
 from sshgateway._ssh_config.lines import ascii_lower
@@ -170,8 +178,8 @@ class Reading:
         for file in self.question.files:
             try:
                 content = self._content(file.path, is_checked=file.is_checked)
-            except OSError:
-                if file.must_exist:
+            except OSError as error:
+                if file.must_exist or error.errno not in ABSENT:
                     raise
                 continue
             form = parsed(file.path, content)

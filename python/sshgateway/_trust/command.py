@@ -24,6 +24,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from sshgateway._deadline import Deadline
@@ -31,13 +32,22 @@ from sshgateway._messages import config_invalid
 from sshgateway._public_keys import fingerprint, key_type_or_unknown, plain_key
 from sshgateway.proxy import expand
 
-__all__ = ["run", "split"]
+__all__ = ["Command", "Invocation", "run", "split"]
 
 _LONGEST_OUTPUT = 64 * 1024 * 1024  # bytes, as that of a known_hosts file
 _PIECE = 64 * 1024  # bytes that one read(2) asks for
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.001, 0.05  # seconds; waitpid(2) has no timeout
 
 Invocation = Literal["ORDER", "HOSTNAME", "ADDRESS"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """KnownHostsCommand of one host, with the tokens that only ssh_config knows."""
+
+    template: str
+    #: Pairs of a letter and its value.
+    tokens: tuple[tuple[str, str], ...] = ()
 
 
 def run(

@@ -185,7 +185,7 @@ def _line_of(file: str, first: int, keyword: str, value: str) -> int | None:
     """The number of the directive's line in the block after line *first*, or None."""
     try:
         with open(file, encoding="utf-8", errors="surrogateescape") as opened:
-            lines = opened.read().splitlines()
+            lines = opened.read().split("\n")
     except OSError:
         return None
     for number, line in enumerate(lines[first:], first + 1):
