@@ -3,14 +3,14 @@
 
 The result is that of ``ssh -G``. A reader of this package looks a host up without a process. It
 interprets the files as OpenSSH since 8.7 does: Include, Match, tokens, and the rule that the first
-value counts. If it meets a construct that it does not interpret exactly, such as Match exec or
-CanonicalizeHostname, or an error, then ``ssh -G`` answers instead, if the program ssh on PATH is
-OpenSSH 6.8 or newer. An OpenSSH before 8.7 always answers itself.
+value counts. ``ssh -G`` answers instead if the reader meets an error, or a construct that it does
+not interpret exactly, such as Match exec or CanonicalizeHostname, and if the program ssh on PATH
+is OpenSSH 6.8 or newer. An OpenSSH before 8.7 always answers itself.
 
 Without such a program a construct of that kind raises ConfigError, which names the file, the line
-and the construct. The same holds for values that OpenSSH 9.2 and newer versions treat differently.
-Programs named ssh that are not OpenSSH, such as Dropbear's, are not used, with
-one UserWarning.
+and the construct. The same holds for a value to which OpenSSH 9.2 and a later version give
+different meanings. Programs named ssh that are not OpenSSH, such as Dropbear's, are not used. One
+UserWarning says so.
 
 A ProxyJump is followed as ssh(1) does. To reach the last host of the list, ssh starts a second
 ssh, and passes it the other hosts as ``-J``. A host that is reached with ``-J`` does not use the

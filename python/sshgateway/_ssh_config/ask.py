@@ -27,7 +27,7 @@ from sshgateway.errors import ConfigError
 
 __all__ = ["Found", "Lookup"]
 
-#: A port that no SSH server uses; see ``_jumps_to_itself()``. ssh(1) uses the first -p given.
+#: A port that no ProxyJump names; see ``_jumps_to_itself()``. ssh(1) uses the first -p given.
 _NO_PORT = "1"
 #: A host for ``ssh -G`` that no block of a file is about.
 _ANY_HOST = "host.invalid"

@@ -29,8 +29,8 @@ _MOST_BYTES = 2 << 20
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 #: The number of letters of a host by which blocks are found.
 _LONGEST_START = 12
-#: The classes of characters of an Include that mean the same in every glob(3).
 _WILDCARD = re.compile(r"[*?\[\\]")
+#: The bracket expressions that every glob(3) reads alike.
 _CLASS = re.compile(r"\[(!?)((?:[A-Za-z0-9](?:-[A-Za-z0-9])?)+)\]")
 
 
@@ -196,7 +196,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: By path, the file that was parsed last at the end.
+        #: By path; the file that was parsed last is the last one.
         self._forms: dict[str, tuple[bytes, Parsed]] = {}
         self._size = 0
 
@@ -226,7 +226,7 @@ class Kept:
 
 
 def _size(content: bytes) -> int:
-    """The size of a file, with something for the form of an empty one."""
+    """The size of a file, plus a constant, so that empty files count too."""
     return len(content) + 200
 
 
@@ -244,7 +244,7 @@ def parsed(path: str, content: bytes) -> Parsed:
 def find_included(pattern: str) -> list[str]:
     """Return the files of an absolute Include, or of one that begins with "~", in OpenSSH's order.
 
-    Raises ValueError for a pattern whose meaning depends on the glob(3) of OpenSSH.
+    Raises ValueError for a pattern that not every glob(3) reads alike.
     """
     pattern = _from_home(pattern)
     wildcard = _WILDCARD.search(pattern)

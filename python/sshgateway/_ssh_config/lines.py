@@ -107,8 +107,10 @@ def split_criteria(text: str) -> list[str] | None:
     return tokens
 
 
-def split_arguments(text: str) -> list[str] | None:
-    """Split the arguments of a line as OpenSSH's argv_split() does, up to a comment.
+def split_arguments(text: str, *, comments: bool = True) -> list[str] | None:
+    """Split a text into arguments as OpenSSH's argv_split() does.
+
+    - comments (bool): a "#" at the start of an argument ends the text.
 
     Returns None if a closing quote is missing.
     """
@@ -119,7 +121,7 @@ def split_arguments(text: str) -> list[str] | None:
     while position < length:
         if text[position] in " \t":
             position += 1
-        elif text[position] == "#":
+        elif text[position] == "#" and comments:
             break
         else:
             argument, position = _argument(text, position)

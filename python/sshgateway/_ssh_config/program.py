@@ -67,7 +67,7 @@ class Program:
     def options_of(self, arguments: list[str], deadline: Deadline) -> Options:
         """Return the options that ``ssh -G`` prints, by keyword in lower case.
 
-        An answer without a hostname is none, and a UserWarning says so.
+        An answer without a hostname line does not count; a UserWarning says so.
 
         Raises SshFailed, subprocess.TimeoutExpired, and OSError if it cannot be executed.
         """

@@ -16,7 +16,7 @@ from typing import Any
 from sshgateway._ssh_config.jumps import parse_jump
 from sshgateway._ssh_config.lines import Directive, ascii_lower
 
-__all__ = ["ALIASES", "NEW_VALUES", "SEVERAL_REVOKED", "SINCE", "VENDORS", "interpret", "value_of"]
+__all__ = ["ALIASES", "NEW_VALUES", "SEVERAL_REVOKED", "SINCE", "VENDORS", "interpret"]
 
 #: Old names of keywords, and their names of today.
 ALIASES = {
@@ -172,11 +172,6 @@ def interpret(directive: Directive) -> Any:
     if not directive.rest:
         raise ValueError("missing argument")
     return read(keyword, directive)
-
-
-def value_of(keyword: str, text: str) -> Any:
-    """The same for a value that is not from a file."""
-    return interpret(Directive(0, keyword, [text], text))
 
 
 def _one(directive: Directive) -> str:

@@ -30,6 +30,7 @@ from typing import Literal
 from sshgateway._deadline import Deadline
 from sshgateway._messages import config_invalid
 from sshgateway._public_keys import fingerprint, key_type_or_unknown, plain_key
+from sshgateway._ssh_config.lines import split_arguments
 from sshgateway.proxy import expand
 
 __all__ = ["Command", "Invocation", "run", "split"]
@@ -104,28 +105,10 @@ def split(template: str) -> list[str]:
 
     Raises ConfigError if a quote has no end.
     """
-    arguments: list[str] = []
-    word, quote, at = None, "", 0
-    while at < len(template):
-        char, following = template[at], template[at + 1 : at + 2]
-        at += 1
-        if char in " \t" and not quote:
-            arguments += [] if word is None else [word]
-            word = None
-            continue
-        word = word or ""
-        if char == "\\" and following and following in "\\'\"" + " " * (not quote):
-            word += following
-            at += 1
-        elif char == quote:
-            quote = ""
-        elif char in "'\"" and not quote:
-            quote = char
-        else:
-            word += char
-    if quote:
-        raise config_invalid(f"KnownHostsCommand has a {quote} without an end")
-    return arguments + ([] if word is None else [word])
+    arguments = split_arguments(template, comments=False)
+    if arguments is None:
+        raise config_invalid("KnownHostsCommand has a quote without an end")
+    return arguments
 
 
 def _arguments(template: str, tokens: Mapping[str, str]) -> list[str]:
