@@ -74,7 +74,7 @@ class Finish:
         """Raise what ssh(1) ends with before it prints the options."""
         values, at = self.values, self.reading.at
         user = values.get("user", "")
-        is_literal = self.reading.question.user is not None or self.reading.is_before((10, 1))
+        is_literal = self.reading.question.user is not None or self.reading.is_before((10, 0))
         if not is_literal and ("%" in user or "${" in user):
             raise at("user", "User with tokens or variables, which versions treat differently")
         jump = self.jump
