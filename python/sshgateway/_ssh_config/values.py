@@ -37,7 +37,7 @@ SINCE = {
     "tag": (9, 4),
     "obscurekeystroketiming": (9, 5),
     "channeltimeout": (9, 6),
-    "versionaddendum": (10, 1),
+    "versionaddendum": (10, 0),
     "refuseconnection": (10, 1),
     "warnweakcrypto": (10, 1),
 }
