@@ -18,10 +18,11 @@ from sshgateway._deadline import Deadline
 from sshgateway._messages import config_invalid, printable
 from sshgateway._ssh_config import algorithms
 from sshgateway._ssh_config.expand import expand_both
+from sshgateway._ssh_config.finish import JumpLoop, read
 from sshgateway._ssh_config.lists import split_lists, tokens_of
 from sshgateway._ssh_config.options import ADDED, Options, with_new_names
 from sshgateway._ssh_config.program import Program, SshFailed, find_program
-from sshgateway._ssh_config.reader import File, JumpLoop, Question, Unsupported, read
+from sshgateway._ssh_config.reader import File, Question, Unsupported
 from sshgateway._ssh_config.values import SEVERAL_REVOKED
 from sshgateway.errors import ConfigError
 

@@ -8,24 +8,41 @@ import os
 import pwd
 import re
 import socket
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from sshgateway._ssh_config.expand import Expander, expand_both, expand_tokens
 from sshgateway._ssh_config.jumps import Jump
 from sshgateway._ssh_config.lines import ascii_lower
 from sshgateway._ssh_config.options import Options
+from sshgateway._ssh_config.reader import Question, Reading
 
-if TYPE_CHECKING:
-    from sshgateway._ssh_config.reader import Reading
-
-__all__ = ["Finish", "JumpLoop"]
+__all__ = ["Answer", "JumpLoop", "read"]
 
 _YES = ("yes", "true")
 
 
 class JumpLoop(Exception):  # noqa: N818
     """The ProxyJump of the host leads to the host itself."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """The options of a host in the form of ``ssh -G``, without those that are not set."""
+
+    options: Options
+    #: The keywords that only a file of the system sets.
+    of_system: set[str]
+
+
+def read(question: Question) -> Answer:
+    """Look up a host.
+
+    Raises Unsupported, JumpLoop, and OSError for a file that must exist and cannot be read.
+    """
+    reading = Reading(question)
+    host = reading.run()
+    return Answer(Finish(reading, host).options(), reading.of_system)
 
 
 @lru_cache(1)
@@ -53,9 +70,7 @@ class Finish:
         self._check()
         values = self.values
         options: Options = {
-            keyword: [value]
-            for keyword, value in values.items()
-            if isinstance(value, str) and value is not None
+            keyword: [value] for keyword, value in values.items() if isinstance(value, str)
         }
         options |= {"hostname": [self.host], "port": [self.port], "user": [self.user]}
         if values.get("batchmode", "no") in _YES and "serveraliveinterval" not in values:

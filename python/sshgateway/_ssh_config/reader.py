@@ -14,7 +14,7 @@ import pwd
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sshgateway._ssh_config.expand import expand_tokens, expand_variables
@@ -27,7 +27,6 @@ from sshgateway._ssh_config.files import (
     parsed,
     read_file,
 )
-from sshgateway._ssh_config.finish import Finish, JumpLoop
 from sshgateway._ssh_config.jumps import parse_jump
 from sshgateway._ssh_config.lines import ascii_lower
 from sshgateway._ssh_config.match import Criterion, matches_host_line, matches_list
@@ -35,7 +34,7 @@ from sshgateway._ssh_config.options import Options
 from sshgateway._ssh_config.program import Program
 from sshgateway._ssh_config.values import NEW_VALUES, SEVERAL_REVOKED, SINCE
 
-__all__ = ["Answer", "File", "JumpLoop", "Question", "Unsupported", "read"]
+__all__ = ["File", "Question", "Reading", "Unsupported"]
 
 #: The depth of Include that OpenSSH allows.
 _DEEPEST = 16
@@ -96,23 +95,6 @@ class Question:
     defaults: Callable[[tuple[str, ...]], Options]
 
 
-@dataclass(slots=True)
-class Answer:
-    """The options of a host in the form of ``ssh -G``, without those that are not set."""
-
-    options: Options
-    #: The keywords that only a file of the system sets.
-    of_system: set[str] = field(default_factory=set)
-
-
-def read(question: Question) -> Answer:
-    """Look up a host.
-
-    Raises Unsupported, JumpLoop, and OSError for a file that must exist and cannot be read.
-    """
-    return Reading(question).answer()
-
-
 class Reading:
     """The state of one look-up. The names are those of OpenSSH's ssh.c and readconf.c."""
 
@@ -155,7 +137,11 @@ class Reading:
 
     # ---- The files ----------------------------------------------------------
 
-    def answer(self) -> Answer:
+    def run(self) -> str:
+        """Read the files, and return the name or address to connect to.
+
+        Raises Unsupported, and OSError for a file that must exist and cannot be read.
+        """
         self._read_files()
         if self.values.get("canonicalizehostname", "no") not in ("no", "false"):
             raise self.at("canonicalizehostname", "CanonicalizeHostname other than no")
@@ -172,7 +158,7 @@ class Reading:
             self.host = self.values["hostname"] = host
             self.is_final = True
             self._read_files()
-        return Answer(Finish(self, host).options(), self.of_system)
+        return host
 
     def _read_files(self) -> None:
         for file in self.question.files:
