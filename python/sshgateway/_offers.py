@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from sshgateway import _core
 from sshgateway._messages import config_invalid
+from sshgateway._patterns import matches_pattern
 from sshgateway._public_keys import CERTIFICATE
 from sshgateway._trust.certificates import CA_SIGNATURE_ALGORITHMS
-from sshgateway._trust.lines import matches_pattern
 from sshgateway.known_hosts import Known
 
 __all__ = ["KEYWORDS", "USUAL", "Names", "Offers", "chosen", "of_config"]

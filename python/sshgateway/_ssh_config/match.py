@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
-from functools import lru_cache
 from typing import NamedTuple
 
+from sshgateway import _patterns
 from sshgateway._ssh_config.lines import Directive, ascii_lower, split_criteria
 
 __all__ = [
@@ -43,20 +41,11 @@ def has_wildcard(pattern: str) -> bool:
     return "*" in pattern or "?" in pattern
 
 
-@lru_cache(4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    # "[" is no special character in the patterns of OpenSSH.
-    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
-
-
 def matches_pattern(text: str, pattern: str) -> bool:
     """Whether a text matches a pattern with "*" and "?", of which "?" stands for one byte."""
     if not has_wildcard(pattern):
         return text == pattern
-    if not (text.isascii() and pattern.isascii()):
-        text = os.fsencode(text).decode("latin-1")
-        pattern = os.fsencode(pattern).decode("latin-1")
-    return _compiled(pattern).match(text) is not None
+    return _patterns.matches_pattern(os.fsencode(text), os.fsencode(pattern))
 
 
 def matches_host_line(host: str, patterns: tuple[str, ...]) -> bool:

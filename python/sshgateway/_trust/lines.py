@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from sshgateway._patterns import matches_pattern
 from sshgateway._public_keys import fingerprint, key_type
 
 __all__ = [
@@ -25,7 +26,6 @@ __all__ = [
     "hash_of",
     "lines_in",
     "matches_list",
-    "matches_pattern",
 ]
 
 REVOKED = "@revoked"
@@ -40,28 +40,6 @@ SALT_LENGTH = 20  # hostfile.c: as long as a SHA-1
 def encode(name: str) -> bytes:
     """Encode a name as in the files. bytes.lower() equals tolower(3) in the C locale."""
     return name.encode("utf-8", "surrogateescape").lower()
-
-
-def matches_pattern(name: bytes, pattern: bytes) -> bool:
-    """Match "*" and "?" as match_pattern() of match.c, in O(len(name) * len(pattern)).
-
-    After a mismatch only the last "*" has to match one byte more.
-    """
-    at = here = 0
-    star, tried = -1, 0
-    while at < len(name):
-        if here < len(pattern) and pattern[here] == 0x2A:
-            star, tried = here, at
-            here += 1
-        elif here < len(pattern) and pattern[here] in (0x3F, name[at]):
-            at += 1
-            here += 1
-        elif star >= 0:
-            tried += 1
-            at, here = tried, star + 1
-        else:
-            return False
-    return not pattern[here:].strip(b"*")
 
 
 def matches_list(name: bytes, patterns: bytes) -> bool:
