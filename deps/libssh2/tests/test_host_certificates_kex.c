@@ -135,19 +135,6 @@ begin(struct pair *pair, const char *method)
         0);
 }
 
-static int
-go_on(struct pair *pair)
-{
-    LIBSSH2_SESSION *session = pair->ours.session;
-    int rc;
-
-    do {
-        rc = _libssh2_kex_exchange(session, 0, &session->startup_key_state);
-    } while (rc == LIBSSH2_ERROR_EAGAIN
-             && pair->ours.in->start != pair->ours.in->end);
-    return rc;
-}
-
 static struct reply
 right_reply(size_t method, enum kind authority)
 {
@@ -171,9 +158,9 @@ is_accepted(const char *method, const struct reply *reply)
 
     begin(&pair, method);
     say_kexinit_with(&pair, CURVE25519, method, "aes128-ctr", "hmac-sha2-256");
-    CHECK_EQ(go_on(&pair), LIBSSH2_ERROR_EAGAIN);
+    CHECK_EQ(exchange_keys(&pair), LIBSSH2_ERROR_EAGAIN);
     say_reply(&pair, reply);
-    rc = go_on(&pair);
+    rc = exchange_keys(&pair);
     if (rc != LIBSSH2_ERROR_EAGAIN) {
         CHECK_EQ(rc, LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE);
         CHECK(pair.ours.session->hostkey_error != NULL);
@@ -183,7 +170,7 @@ is_accepted(const char *method, const struct reply *reply)
     }
     CHECK(they_hear(&pair, SSH_MSG_NEWKEYS, &heard));
     say_newkeys(&pair);
-    CHECK_EQ(go_on(&pair), 0);
+    CHECK_EQ(exchange_keys(&pair), 0);
     pair_close(&pair);
     return 1;
 }
@@ -249,11 +236,11 @@ the_whole_certificate_is_the_host_key(void)
         begin(&pair, methods[i].name);
         say_kexinit_with(&pair, CURVE25519, methods[i].name, "aes128-ctr",
                          "hmac-sha2-256");
-        CHECK_EQ(go_on(&pair), LIBSSH2_ERROR_EAGAIN);
+        CHECK_EQ(exchange_keys(&pair), LIBSSH2_ERROR_EAGAIN);
         say_reply(&pair, &reply);
-        CHECK_EQ(go_on(&pair), LIBSSH2_ERROR_EAGAIN);
+        CHECK_EQ(exchange_keys(&pair), LIBSSH2_ERROR_EAGAIN);
         say_newkeys(&pair);
-        CHECK_EQ(go_on(&pair), 0);
+        CHECK_EQ(exchange_keys(&pair), 0);
         check_host_key(pair.ours.session, i, &reply.certificate);
         pair_close(&pair);
     }
@@ -277,11 +264,11 @@ rekeys_work(void)
         begin(&pair, all);
         say_kexinit_with(&pair, CURVE25519, methods[i % METHODS].name,
                          "aes128-ctr", "hmac-sha2-256");
-        CHECK_EQ(go_on(&pair), LIBSSH2_ERROR_EAGAIN);
+        CHECK_EQ(exchange_keys(&pair), LIBSSH2_ERROR_EAGAIN);
         say_reply(&pair, &first);
-        CHECK_EQ(go_on(&pair), LIBSSH2_ERROR_EAGAIN);
+        CHECK_EQ(exchange_keys(&pair), LIBSSH2_ERROR_EAGAIN);
         say_newkeys(&pair);
-        CHECK_EQ(go_on(&pair), 0);
+        CHECK_EQ(exchange_keys(&pair), 0);
         listen_to(&pair.theirs);
         use_known_keys(&pair);
 
@@ -427,7 +414,7 @@ bytes_appended_to_the_signature_are_refused(void)
 static int
 offers(struct pair *pair, const char *text)
 {
-    CHECK_EQ(go_on(pair), LIBSSH2_ERROR_EAGAIN);
+    CHECK_EQ(exchange_keys(pair), LIBSSH2_ERROR_EAGAIN);
     CHECK(they_hear(pair, SSH_MSG_KEXINIT, &heard));
     return memmem(heard.data, heard.n, text, strlen(text)) != NULL;
 }
@@ -444,7 +431,7 @@ certificates_are_not_offered_by_default(void)
     CHECK(memmem(heard.data, heard.n, "ssh-ed25519", 11) != NULL);
     say_kexinit_with(&pair, CURVE25519, "ssh-ed25519" CERT, "aes128-ctr",
                      "hmac-sha2-256");
-    CHECK_EQ(go_on(&pair), LIBSSH2_ERROR_KEX_FAILURE);
+    CHECK_EQ(exchange_keys(&pair), LIBSSH2_ERROR_KEX_FAILURE);
     pair_close(&pair);
 }
 
