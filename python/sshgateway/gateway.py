@@ -36,8 +36,7 @@ from sshgateway._offers import Names, Offers, chosen
 from sshgateway._public_keys import plain_key
 from sshgateway._stats import AGREED, COUNTS, GatewayStats
 from sshgateway._status import Status
-from sshgateway._trust.command import Command
-from sshgateway._trust.policy import STRICT, HostKeyPolicy, tokens_of
+from sshgateway._trust.policy import HostKeyPolicy, command_of
 from sshgateway._trust.revocation import RevokedKeys
 from sshgateway._usage import Usage
 from sshgateway.errors import GatewayBusyError
@@ -190,7 +189,7 @@ class Gateway:
         banner: Callable[[str], object] | None = None,
         known_hosts: Sequence[_Path] | None = None,
         revoked_host_keys: _Path | Sequence[_Path] = (),
-        known_hosts_command: str | Command | None = None,
+        known_hosts_command: str | None = None,
         host_key_alias: str | None = None,
         strict_host_key_checking: str = "yes",
         hash_known_hosts: bool = False,
@@ -206,31 +205,10 @@ class Gateway:
         sock: socket.socket | _core.Stream | None = None,
         gateway: Gateway | None = None,
     ) -> None:
-        user, name, number = parse_host(host) if host is not None else (None, None, None)
-        self.hostname = hostname or name or ""
-        self.port = port or number or 22
-        self.username = username or user or getpass.getuser()
-        if not self.hostname:
-            raise ValueError("no host is given; pass 'user@host:port' or hostname=")
-        if not 0 < self.port < 65536:
-            raise ValueError(f"port must be 1-65535, not {self.port}")
-        if strict_host_key_checking not in STRICT:
-            raise ValueError(f"strict_host_key_checking must be one of {', '.join(STRICT)}")
-        if not 0 <= server_alive_interval <= 1_000_000:
-            raise ValueError(
-                f"server_alive_interval must be 0 to 1000000 seconds, not {server_alive_interval}"
-            )
-        if not 1 <= server_alive_count_max <= 1000:
-            raise ValueError(
-                f"server_alive_count_max must be 1 to 1000, not {server_alive_count_max}"
-            )
-        if sock is not None and gateway is not None:
-            raise ValueError("pass either sock= or gateway=, not both")
-        if gateway is not None and not isinstance(gateway, Gateway):
-            raise TypeError(f"gateway must be a Gateway, not {type(gateway).__name__}")
+        self._set_address(host, hostname, port, username)
         self.timeout = timeout
         self.channel_timeout = channel_timeout
-        self._alive = server_alive_interval, server_alive_count_max
+        self._alive = _checked_alive(server_alive_interval, server_alive_count_max)
         self._login = Login(
             self.username,
             password=password,
@@ -260,25 +238,25 @@ class Gateway:
             bool(host_key_alias),
             hash_known_hosts,
             chosen("ca_signature_algorithms", ca_signature_algorithms),
-            *self._command(known_hosts_command, host_key_alias),
+            *command_of(
+                known_hosts_command, self.hostname, self.port, self.username, host_key_alias
+            ),
         )
-        self._connector: Connector = TcpConnector()
-        if sock is not None:
-            self._connector = SocketConnector(sock)
-        elif gateway is not None:
-            self._connector = GatewayConnector(gateway)
+        self._connector = _connector_by(sock, gateway)
         self._on_banner = banner
         self._start_afresh()
 
-    def _command(
-        self, command: str | Command | None, alias: str | None
-    ) -> tuple[str | None, dict[str, str]]:
-        """Return the template of KnownHostsCommand, and the values of its tokens."""
-        if command is None:
-            return None, {}
-        given = command if isinstance(command, Command) else Command(command)
-        tokens = tokens_of(self.hostname, self.port, self.username, alias)
-        return given.template, tokens | dict(given.tokens)
+    def _set_address(
+        self, host: str | None, hostname: str | None, port: int | None, username: str | None
+    ) -> None:
+        user, name, number = parse_host(host) if host is not None else (None, None, None)
+        self.hostname = hostname or name or ""
+        self.port = port or number or 22
+        self.username = username or user or getpass.getuser()
+        if not self.hostname:
+            raise ValueError("no host is given; pass 'user@host:port' or hostname=")
+        if not 0 < self.port < 65536:
+            raise ValueError(f"port must be 1-65535, not {self.port}")
 
     def _start_afresh(self) -> None:
         """Initialize the state of the connection, in __init__() and in a child of fork().
@@ -695,3 +673,21 @@ class _Attempt:
 
 def _as_paths(paths: _Path | Sequence[_Path]) -> Sequence[_Path]:
     return [paths] if isinstance(paths, (str, bytes, os.PathLike)) else paths
+
+
+def _checked_alive(interval: float, count_max: int) -> tuple[float, int]:
+    if not 0 <= interval <= 1_000_000:
+        raise ValueError(f"server_alive_interval must be 0 to 1000000 seconds, not {interval}")
+    if not 1 <= count_max <= 1000:
+        raise ValueError(f"server_alive_count_max must be 1 to 1000, not {count_max}")
+    return interval, count_max
+
+
+def _connector_by(sock: socket.socket | _core.Stream | None, gateway: Gateway | None) -> Connector:
+    if sock is not None and gateway is not None:
+        raise ValueError("pass either sock= or gateway=, not both")
+    if gateway is not None and not isinstance(gateway, Gateway):
+        raise TypeError(f"gateway must be a Gateway, not {type(gateway).__name__}")
+    if sock is not None:
+        return SocketConnector(sock)
+    return TcpConnector() if gateway is None else GatewayConnector(gateway)

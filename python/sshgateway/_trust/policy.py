@@ -33,12 +33,12 @@ from sshgateway._public_keys import (
 )
 from sshgateway._trust import command
 from sshgateway._trust.certificates import CA_SIGNATURE_ALGORITHMS, certificate_in
-from sshgateway._trust.command import Invocation
+from sshgateway._trust.command import Command, Invocation
 from sshgateway._trust.revocation import RevokedKeys
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import KnownHosts, Verdict
 
-__all__ = ["STRICT", "HostKeyPolicy", "tokens_of"]
+__all__ = ["HostKeyPolicy", "command_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,17 @@ _MOST_QUESTIONS = 10
 Ask = Callable[[str], str | None]
 
 
-def tokens_of(host: str, port: int, user: str, alias: str | None) -> dict[str, str]:
+def command_of(
+    command: str | Command | None, host: str, port: int, user: str, alias: str | None
+) -> tuple[str | None, dict[str, str]]:
+    """Return the template of a KnownHostsCommand, and the values of its tokens."""
+    if command is None:
+        return None, {}
+    given = command if isinstance(command, Command) else Command(command)
+    return given.template, _tokens_of(host, port, user, alias) | dict(given.tokens)
+
+
+def _tokens_of(host: str, port: int, user: str, alias: str | None) -> dict[str, str]:
     """Return the tokens about a connection (ssh_config(5), TOKENS).
 
     A Gateway has no other name for its host, so %n is the host. %j is empty, because a Gateway
@@ -108,6 +118,10 @@ class HostKeyPolicy:
     command: str | None = None
     #: The values of its tokens about the connection, by the letters.
     tokens: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.strict not in STRICT:
+            raise ValueError(f"strict_host_key_checking must be one of {', '.join(STRICT)}")
 
     def algorithms(
         self, offers: Offers, deadline: Deadline, *, certificates: bool = True
