@@ -217,6 +217,7 @@ install_other_versions() {
     install_beside fab-classic --no-deps
     install_beside paramiko-ng --no-deps
     install_beside peers --no-deps
+    install_beside neighbours
 }
 
 install_from_index() {
