@@ -138,11 +138,14 @@ ready-demo ready-test ready-check ready-docs ready-fuzz: ready-%:
 	@$(MAKE) -s --no-print-directory $(VENV)/sshgateway-built $(VENV)/bin/sshgateway
 
 # Also build the extension on the system's libssh2, if the normal build has the
-# pinned one.
+# pinned one, and install the wheel that "make wheel" has made.
 .PHONY: ready-bench
 ready-bench: ready-test
 	@[ "$$(cat $(BUILD)/libssh2-chosen)" != pinned ] || SSHGATEWAY_LIBSSH2=system \
 	  $(python) setup.py -q build --build-base $(BUILD)/system --build-lib $(BUILD)/system/lib
+	@for wheel in dist/sshgateway-*-abi3-manylinux*.whl; do [ ! -e "$$wheel" ] || \
+	  $(python) -m pip install -qq --no-deps --upgrade --target $(BUILD)/wheel-installed \
+	  "$$wheel"; done
 
 # egg_info is for importlib.metadata; its output is shown only if it fails.
 $(VENV)/sshgateway-built: $(csrc) setup.py pyproject.toml $(VENV)/pyvenv.cfg

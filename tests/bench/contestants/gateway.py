@@ -157,6 +157,14 @@ class OursOnSystem(Ours):
     path = ROOT / "build" / "system" / "lib"
 
 
+class OursInWheel(Ours):
+    """Installed by make ready-bench, if make wheel has made a wheel."""
+
+    name = "sshgateway-wheel"
+    about = "the same in the wheel for users, with its own OpenSSL"
+    path = ROOT / "build" / "wheel-installed"
+
+
 class Paramiko(GatewayContestant):
     name = "paramiko"
     about = "paramiko.Transport.open_channel"
@@ -269,7 +277,17 @@ class Direct(GatewayContestant):
 
 GATEWAY_CONTESTANTS: dict[str, type[GatewayContestant]] = {
     each.name: each
-    for each in (Ours, OursOnSystem, Paramiko, Paramiko2, AsyncSsh, Ssh, SshGcm, Direct)
+    for each in (
+        Ours,
+        OursOnSystem,
+        OursInWheel,
+        Paramiko,
+        Paramiko2,
+        AsyncSsh,
+        Ssh,
+        SshGcm,
+        Direct,
+    )
 }
 
 

@@ -15,7 +15,7 @@ from bench.works.base import Figures, Metric
 Json = dict[str, Any]
 
 #: Not rivals: they show the cost without a gateway, or with another build.
-YARDSTICKS = ("direct", "pipes", "sshgateway-dup", "sshgateway-system")
+YARDSTICKS = ("direct", "pipes", "sshgateway-dup", "sshgateway-system", "sshgateway-wheel")
 
 
 @dataclass
