@@ -152,6 +152,7 @@ $(VENV)/sshgateway-built: $(csrc) setup.py pyproject.toml $(VENV)/pyvenv.cfg
 	echo 'building the extension'
 	mkdir -p $(BUILD)
 	$(python) setup.py -q egg_info > $(BUILD)/egg_info.log 2>&1 || { cat $(BUILD)/egg_info.log; false; }
+	rm -f python/sshgateway/_core.cpython-*.so # Python prefers them to _core.abi3.so
 	SSHGATEWAY_WERROR=1 SG_POLLER= $(python) setup.py -q build_ext --inplace
 	touch $@
 

@@ -15,11 +15,13 @@ import os
 import shlex
 import subprocess
 import sys
+import sysconfig
 from glob import glob
 
 from setuptools import Extension, setup
 
 LIBSSH2_AT_LEAST = "1.10"
+LIMITED_API = "0x030B0000"  # of Python 3.11
 PINNED = os.path.abspath(os.environ.get("SSHGATEWAY_PINNED") or "build/libssh2-pinned")
 
 MISSING_LIBSSH2 = """\
@@ -108,6 +110,11 @@ def needs_compiler() -> bool:
     )
 
 
+def is_limited() -> bool:
+    """True if one build works on all later Pythons, which free-threaded ones cannot load."""
+    return not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
 def core() -> Extension:
     """The extension module sshgateway._core."""
     compile_flags = ["-std=c11", "-fvisibility=hidden", "-pthread", "-iquotecsrc", *WARNINGS]
@@ -117,6 +124,8 @@ def core() -> Extension:
         compile_flags.append("-Werror")
     if os.environ.get("SG_POLLER") == "poll":
         macros.append(("SG_PORTABLE", "1"))
+    if is_limited():
+        macros.append(("Py_LIMITED_API", LIMITED_API))
     depends = [*sorted(glob("csrc/*/*.h")), "setup.py"]
     if needs_compiler():
         chosen = choose_libssh2()
@@ -133,10 +142,15 @@ def core() -> Extension:
         define_macros=macros,
         extra_compile_args=compile_flags,
         extra_link_args=link_flags,
+        py_limited_api=is_limited(),
     )
 
 
 # The licence is named here because the two spellings that pyproject.toml knows
 # exclude each other: setuptools before 77 reads only a table, later ones want
 # the SPDX expression.
-setup(license="BSD-2-Clause", ext_modules=[core()])
+setup(
+    license="BSD-2-Clause",
+    ext_modules=[core()],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if is_limited() else {},
+)

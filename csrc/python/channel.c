@@ -14,11 +14,13 @@
  */
 #include "python/channel.h"
 
+#include <errno.h>
 #include <structmember.h>
 
 #include "ssh/channel.h"
 #include "python/descriptor.h"
 #include "python/error.h"
+#include "python/limited.h"
 #include "python/session.h"
 #include "python/stream.h"
 
@@ -55,13 +57,22 @@ channel_explain(sg_stream *stream, int err, sg_deadline deadline)
     if (sg_shared_get_failure(stream->shared, text) == 0) {
         return false;
     }
-    sg_raise_made(sg_state_of((PyObject *)self)->messages, "gateway_lost",
-                  "iOO&ON", err, self->gateway, sg_text_from, text,
-                  self->session, seconds_until(deadline));
+    sg_raise_made(self->stream.state->messages, "gateway_lost", "iOO&ON", err,
+                  self->gateway, sg_text_from, text, self->session,
+                  seconds_until(deadline));
     return true;
 }
 
+static void
+channel_clear(sg_stream *self)
+{
+    Py_CLEAR(((sg_channel_object *)self)->gateway);
+    Py_CLEAR(((sg_channel_object *)self)->session);
+    Py_CLEAR(((sg_channel_object *)self)->dest_addr);
+}
+
 static const struct sg_stream_kind channel_stream_kind = {
+    .clear = channel_clear,
     .explain = channel_explain,
 };
 
@@ -100,12 +111,11 @@ read_plan(struct plan *plan, PyObject *prepare, PyObject *args, PyObject *kwds,
         || sg_timeout_from(plan->linger, &plan->options.linger) < 0) {
         return -1;
     }
-    if (!Py_IS_TYPE(plan->session,
-                    sg_state_of((PyObject *)self)->session_type)) {
+    if (!Py_IS_TYPE(plan->session, self->stream.state->session_type)) {
         PyErr_Format(PyExc_TypeError,
                      "cannot open a channel: the session of the gateway "
-                     "must be a sshgateway._core.Session, not %s",
-                     Py_TYPE(plan->session)->tp_name);
+                     "must be a sshgateway._core.Session, not %R",
+                     plan->session);
         return -1;
     }
     plan->options.message = message;
@@ -149,7 +159,7 @@ static int
 channel_init(PyObject *op, PyObject *args, PyObject *kwds)
 {
     sg_channel_object *self = (sg_channel_object *)op;
-    sg_state *state = sg_state_of(op);
+    sg_state *state = self->stream.state;
     PyObject *prepare = NULL;
     struct plan plan = {0};
     struct sg_error error = {0};
@@ -163,11 +173,11 @@ channel_init(PyObject *op, PyObject *args, PyObject *kwds)
                         "create a new one");
         return -1;
     }
+    self->stream.kind = &channel_stream_kind;
     prepare = PyObject_GetAttrString(state->channel, "prepare");
     if (prepare == NULL || read_plan(&plan, prepare, args, kwds, self) < 0) {
         goto out;
     }
-    self->stream.kind = &channel_stream_kind;
     self->stream.shared = sg_shared_new();
     if (self->stream.shared == NULL) {
         PyErr_NoMemory();
@@ -207,14 +217,23 @@ channel_repr(PyObject *op)
     sg_channel_object *self = (sg_channel_object *)op;
     sg_stream *stream = &self->stream;
 
+    PyObject *type = sg_type_name(op);
+    PyObject *text = NULL;
+
+    if (type == NULL) {
+        return NULL;
+    }
     if (stream->fd < 0 || sg_stream_is_forked(stream)) {
-        return PyUnicode_FromFormat("<%s [closed] to %R through %R>",
-                                    Py_TYPE(op)->tp_name, self->dest_addr,
+        text = PyUnicode_FromFormat("<%U [closed] to %R through %R>", type,
+                                    self->dest_addr, self->gateway);
+    }
+    else {
+        text = PyUnicode_FromFormat("<%U fd=%d to %R through %R>", type,
+                                    stream->fd, self->dest_addr,
                                     self->gateway);
     }
-    return PyUnicode_FromFormat("<%s fd=%d to %R through %R>",
-                                Py_TYPE(op)->tp_name, stream->fd,
-                                self->dest_addr, self->gateway);
+    Py_DECREF(type);
+    return text;
 }
 
 static int
@@ -224,28 +243,6 @@ channel_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(((sg_channel_object *)op)->session);
     Py_VISIT(((sg_channel_object *)op)->dest_addr);
     return sg_stream_traverse(op, visit, arg);
-}
-
-static int
-channel_clear(PyObject *op)
-{
-    Py_CLEAR(((sg_channel_object *)op)->gateway);
-    Py_CLEAR(((sg_channel_object *)op)->session);
-    Py_CLEAR(((sg_channel_object *)op)->dest_addr);
-    return sg_stream_clear(op);
-}
-
-static void
-channel_dealloc(PyObject *op)
-{
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
-        return;
-    }
-    PyObject_GC_UnTrack(op);
-    Py_CLEAR(((sg_channel_object *)op)->gateway);
-    Py_CLEAR(((sg_channel_object *)op)->session);
-    Py_CLEAR(((sg_channel_object *)op)->dest_addr);
-    sg_stream_free(op);
 }
 
 /* ---- The type --------------------------------------------------------- */
@@ -298,11 +295,15 @@ static PyMemberDef channel_members[] = {
 };
 
 static PyType_Slot channel_slots[] = {
-    {Py_tp_doc, (void *)channel_doc},     {Py_tp_new, sg_stream_new},
-    {Py_tp_init, channel_init},           {Py_tp_repr, channel_repr},
-    {Py_tp_traverse, channel_traverse},   {Py_tp_clear, channel_clear},
-    {Py_tp_finalize, sg_stream_finalize}, {Py_tp_dealloc, channel_dealloc},
-    {Py_tp_members, channel_members},     {0, NULL},
+    {Py_tp_doc, (void *)channel_doc},
+    {Py_tp_new, sg_stream_new},
+    {Py_tp_init, channel_init},
+    {Py_tp_repr, channel_repr},
+    {Py_tp_traverse, channel_traverse},
+    {Py_tp_clear, sg_stream_clear},
+    {Py_tp_finalize, sg_stream_finalize},
+    {Py_tp_members, channel_members},
+    {0, NULL},
 };
 
 PyType_Spec sg_channel_spec = {

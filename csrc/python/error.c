@@ -4,7 +4,9 @@
  */
 #include "python/error.h"
 
+#include <errno.h>
 #include <math.h>
+#include <string.h>
 
 #include "sys/deadline.h"
 
@@ -108,7 +110,7 @@ sg_timeout_from(PyObject *seconds, int64_t *ns)
         return 0;
     }
     if (PyFloat_Check(seconds)) {
-        double value = PyFloat_AS_DOUBLE(seconds);
+        double value = PyFloat_AsDouble(seconds);
 
         if (isnan(value)) {
             PyErr_SetString(PyExc_ValueError,

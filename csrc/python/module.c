@@ -4,6 +4,8 @@
  */
 #include "python/module.h"
 
+#include <stdlib.h>
+
 #include "python/build_info.h"
 #include "engine/loop.h"
 #include "python/channel.h"
@@ -16,11 +18,18 @@
 #define EXIT_LIMIT (1 * SG_SEC)
 
 sg_state *
-sg_state_of(PyObject *self)
+sg_state_of(PyTypeObject *type)
 {
-    PyObject *module = PyType_GetModuleByDef(Py_TYPE(self), &sg_module);
+    for (; type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
+        PyObject *module = PyType_GetModule(type); /* NULL for a class */
 
-    return module != NULL ? PyModule_GetState(module) : NULL;
+        if (module != NULL && PyModule_GetDef(module) == &sg_module) {
+            return PyModule_GetState(module);
+        }
+        PyErr_Clear();
+    }
+    PyErr_SetString(PyExc_TypeError, "not a type of sshgateway._core");
+    return NULL;
 }
 
 /* End all loops.  Py_AtExit() calls this after atexit functions and
@@ -125,8 +134,10 @@ module_exec(PyObject *module)
 {
     sg_state *state = PyModule_GetState(module);
 
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        /* A process has one set of loops, fork handlers and exit handlers. */
+    if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {
+        /* Not the main interpreter.  A process has one set of loops, fork
+         * handlers and exit handlers.  Python 3.12 has a slot that says the
+         * same, but Python 3.11 refuses a module with an unknown slot. */
         PyErr_SetString(PyExc_ImportError,
                         "cannot import sshgateway in a subinterpreter; "
                         "import it in the main interpreter");
@@ -207,9 +218,6 @@ module_free(void *module)
 
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
-#if PY_VERSION_HEX >= 0x030C0000
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
-#endif
     {0, NULL},
 };
 

@@ -10,10 +10,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#if PY_VERSION_HEX < 0x030D0000
-#define PyLong_AsInt _PyLong_AsInt /* public since 3.13 */
-#endif
-
 typedef struct {
     PyTypeObject *stream_type;
     PyTypeObject *proxycommand_type;
@@ -29,8 +25,8 @@ typedef struct {
 
 extern struct PyModuleDef sg_module;
 
-/* Return the state of the module that made the type of `self` or a base of
- * this type, or NULL with an exception. */
-sg_state *sg_state_of(PyObject *self);
+/* Return the state of the module that made `type` or a base of it, or NULL
+ * with an exception.  No exception may be set. */
+sg_state *sg_state_of(PyTypeObject *type);
 
 #endif

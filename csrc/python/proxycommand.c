@@ -14,12 +14,15 @@
  */
 #include "python/proxycommand.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <structmember.h>
 
 #include "proxy/fdpass.h"
 #include "proxy/proxy.h"
 #include "python/descriptor.h"
 #include "python/error.h"
+#include "python/limited.h"
 #include "python/stream.h"
 
 typedef struct {
@@ -81,8 +84,8 @@ raise_about_child(sg_proxycommand *self, const char *maker, int err)
     PyObject *text = proxycommand_get_stderr(op, NULL);
 
     if (returncode != NULL && text != NULL) {
-        sg_raise_made(sg_state_of(op)->messages, maker, "iOOO", err, self->cmd,
-                      returncode, text);
+        sg_raise_made(self->stream.state->messages, maker, "iOOO", err,
+                      self->cmd, returncode, text);
     }
     Py_XDECREF(returncode);
     Py_XDECREF(text);
@@ -112,7 +115,14 @@ proxycommand_explain(sg_stream *self, int err, sg_deadline Py_UNUSED(deadline))
     return true;
 }
 
+static void
+proxycommand_clear(sg_stream *self)
+{
+    Py_CLEAR(((sg_proxycommand *)self)->cmd);
+}
+
 static const struct sg_stream_kind proxycommand_kind = {
+    .clear = proxycommand_clear,
     .explain = proxycommand_explain,
 };
 
@@ -150,14 +160,14 @@ strings_of(PyObject *tuple, char ***strings)
     if (tuple == Py_None) {
         return 0;
     }
-    n = PyTuple_GET_SIZE(tuple);
+    n = PyTuple_Size(tuple);
     *strings = PyMem_New(char *, (size_t)n + 1);
     if (*strings == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        (*strings)[i] = PyBytes_AS_STRING(PyTuple_GET_ITEM(tuple, i));
+        (*strings)[i] = PyBytes_AsString(PyTuple_GetItem(tuple, i));
     }
     (*strings)[n] = NULL;
     return 0;
@@ -173,7 +183,7 @@ read_stderr_argument(PyObject *object, int *fd)
         return 0;
     }
     if (PyLong_Check(object)) {
-        int value = PyLong_AsInt(object);
+        int value = sg_int_from(object);
 
         if (value == -1 && PyErr_Occurred()) {
             return -1;
@@ -278,20 +288,20 @@ read_plan(struct arguments *a, sg_state *state)
     if (a->plan == NULL) {
         return -1;
     }
-    if (strings_of(PyTuple_GET_ITEM(a->plan, 1), &argv) < 0) {
+    if (strings_of(PyTuple_GetItem(a->plan, 1), &argv) < 0) {
         return -1;
     }
     a->options.argv = argv;
-    if (strings_of(PyTuple_GET_ITEM(a->plan, 2), &paths) < 0) {
+    if (strings_of(PyTuple_GetItem(a->plan, 2), &paths) < 0) {
         return -1;
     }
     a->options.paths = (const char *const *)paths;
-    if (strings_of(PyTuple_GET_ITEM(a->plan, 3), &envp) < 0) {
+    if (strings_of(PyTuple_GetItem(a->plan, 3), &envp) < 0) {
         return -1;
     }
     a->options.envp = envp;
-    cwd = PyTuple_GET_ITEM(a->plan, 4);
-    a->options.cwd = cwd != Py_None ? PyBytes_AS_STRING(cwd) : NULL;
+    cwd = PyTuple_GetItem(a->plan, 4);
+    a->options.cwd = cwd != Py_None ? PyBytes_AsString(cwd) : NULL;
     return 0;
 }
 
@@ -312,7 +322,7 @@ static void
 raise_start_error(sg_proxycommand *self, const struct sg_error *error,
                   const struct arguments *a)
 {
-    PyObject *messages = sg_state_of((PyObject *)self)->messages;
+    PyObject *messages = self->stream.state->messages;
 
     switch (error->status) {
     case SG_ERR_INTERRUPTED:
@@ -392,7 +402,6 @@ static int
 proxycommand_init(PyObject *op, PyObject *args, PyObject *kwds)
 {
     sg_proxycommand *self = (sg_proxycommand *)op;
-    sg_state *state = sg_state_of(op);
     struct arguments a;
     int result = -1;
 
@@ -405,13 +414,13 @@ proxycommand_init(PyObject *op, PyObject *args, PyObject *kwds)
     if (read_arguments(&a, args, kwds) < 0) {
         return -1;
     }
-    if (read_plan(&a, state) < 0) {
+    if (read_plan(&a, self->stream.state) < 0) {
         goto out;
     }
-    self->cmd = Py_NewRef(PyTuple_GET_ITEM(a.plan, 0));
-    self->stream.peername = Py_NewRef(a.peername);
     self->stream.kind = &proxycommand_kind;
-    if (PySys_Audit("sshgateway.ProxyCommand", "O", self->cmd) < 0) {
+    self->cmd = Py_NewRef(PyTuple_GetItem(a.plan, 0));
+    self->stream.peername = Py_NewRef(a.peername);
+    if (sg_audit("sshgateway.ProxyCommand", self->cmd) < 0) {
         goto out;
     }
     self->stream.shared = sg_shared_new();
@@ -444,14 +453,22 @@ proxycommand_repr(PyObject *op)
     sg_proxycommand *self = (sg_proxycommand *)op;
     sg_stream *stream = &self->stream;
 
-    if (stream->fd < 0 || sg_stream_is_forked(stream)) {
-        return PyUnicode_FromFormat("<%s [closed] cmd=%R, pid=%ld>",
-                                    Py_TYPE(op)->tp_name, self->cmd,
-                                    self->pid);
+    PyObject *type = sg_type_name(op);
+    PyObject *text = NULL;
+
+    if (type == NULL) {
+        return NULL;
     }
-    return PyUnicode_FromFormat("<%s fd=%d, cmd=%R, pid=%ld>",
-                                Py_TYPE(op)->tp_name, stream->fd, self->cmd,
-                                self->pid);
+    if (stream->fd < 0 || sg_stream_is_forked(stream)) {
+        text = PyUnicode_FromFormat("<%U [closed] cmd=%R, pid=%ld>", type,
+                                    self->cmd, self->pid);
+    }
+    else {
+        text = PyUnicode_FromFormat("<%U fd=%d, cmd=%R, pid=%ld>", type,
+                                    stream->fd, self->cmd, self->pid);
+    }
+    Py_DECREF(type);
+    return text;
 }
 
 static int
@@ -459,24 +476,6 @@ proxycommand_traverse(PyObject *op, visitproc visit, void *arg)
 {
     Py_VISIT(((sg_proxycommand *)op)->cmd);
     return sg_stream_traverse(op, visit, arg);
-}
-
-static int
-proxycommand_clear(PyObject *op)
-{
-    Py_CLEAR(((sg_proxycommand *)op)->cmd);
-    return sg_stream_clear(op);
-}
-
-static void
-proxycommand_dealloc(PyObject *op)
-{
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
-        return;
-    }
-    PyObject_GC_UnTrack(op);
-    Py_CLEAR(((sg_proxycommand *)op)->cmd);
-    sg_stream_free(op);
 }
 
 /* ---- The type --------------------------------------------------------- */
@@ -565,9 +564,8 @@ static PyType_Slot proxycommand_slots[] = {
     {Py_tp_init, proxycommand_init},
     {Py_tp_repr, proxycommand_repr},
     {Py_tp_traverse, proxycommand_traverse},
-    {Py_tp_clear, proxycommand_clear},
+    {Py_tp_clear, sg_stream_clear},
     {Py_tp_finalize, sg_stream_finalize},
-    {Py_tp_dealloc, proxycommand_dealloc},
     {Py_tp_members, proxycommand_members},
     {Py_tp_getset, proxycommand_getset},
     {0, NULL},

@@ -98,7 +98,7 @@ sg_step_end(struct step *step, enum sg_status status, bool *is_refused)
         *is_refused = true;
         return 0;
     }
-    sg_raise_made(sg_state_of((PyObject *)step->self)->messages,
+    sg_raise_made(sg_state_of(Py_TYPE((PyObject *)step->self))->messages,
                   "session_failed", "siiO&", sg_status_name(status),
                   step->error.err, step->error.code, sg_text_from,
                   step->error.text);
@@ -245,7 +245,8 @@ session_init(PyObject *op, PyObject *args, PyObject *kwds)
 static PyObject *
 session_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 {
-    sg_session_object *self = (sg_session_object *)type->tp_alloc(type, 0);
+    sg_session_object *self = (sg_session_object *)PyType_GenericAlloc(type,
+                                                                       0);
 
     (void)args;
     (void)kwds;
@@ -264,7 +265,7 @@ session_dealloc(PyObject *op)
 
     close_session(self);
     sg_shared_unref(self->shared);
-    type->tp_free(op);
+    PyObject_Free(op);
     Py_DECREF(type);
 }
 

@@ -7,6 +7,9 @@
  * pinned libssh2.  The auth_...() methods let libssh2 compose the messages.
  */
 #include "python/error.h"
+
+#include <stdlib.h>
+#include <string.h>
 #include "python/session_internal.h"
 #include "ssh/auth.h"
 #include "ssh/userauth.h"
@@ -148,6 +151,7 @@ call_responder(void *arg, const char *name, const char *instruction,
     struct callback *callback = arg;
     PyObject *result = NULL;
     const char *text = NULL;
+    Py_ssize_t len;
     char *copy = NULL;
 
     PyEval_RestoreThread(callback->step->thread);
@@ -158,9 +162,12 @@ call_responder(void *arg, const char *name, const char *instruction,
             echo ? Py_True : Py_False);
     }
     if (result != NULL && result != Py_None) {
-        text = PyUnicode_AsUTF8(result);
+        text = PyUnicode_AsUTF8AndSize(result, &len);
     }
-    if (text != NULL) {
+    if (text != NULL && memchr(text, 0, (size_t)len) != NULL) {
+        PyErr_SetString(PyExc_ValueError, "the answer has a null character");
+    }
+    else if (text != NULL) {
         copy = strdup(text);
     }
     Py_XDECREF(result);

@@ -26,6 +26,7 @@
 
 #include "python/descriptor.h"
 #include "python/error.h"
+#include "python/limited.h"
 
 /* ---- The descriptor --------------------------------------------------- */
 
@@ -190,8 +191,7 @@ sg_stream_as_socket(sg_stream *self)
     args = PyTuple_New(0);
     kwds = Py_BuildValue("{s:i}", "fileno", fd);
     if (args != NULL && kwds != NULL) {
-        copy = PyObject_Call(sg_state_of((PyObject *)self)->socket, args,
-                             kwds);
+        copy = PyObject_Call(self->state->socket, args, kwds);
     }
     if (copy == NULL) {
         sg_descriptor_close(self->generation, &fd);
@@ -227,7 +227,7 @@ static PyObject *
 stream_shutdown(PyObject *op, PyObject *arg)
 {
     sg_stream *self = (sg_stream *)op;
-    int how = PyLong_AsInt(arg);
+    int how = sg_int_from(arg);
     int fd, err;
 
     if (how == -1 && PyErr_Occurred()) {
@@ -305,12 +305,9 @@ stream_gettimeout(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 stream_setblocking(PyObject *op, PyObject *arg)
 {
-#if PY_VERSION_HEX < 0x030C0000
     /* socket.setblocking() took only integers before Python 3.12. */
-    int blocking = PyLong_AsLong(arg) != 0;
-#else
-    int blocking = PyObject_IsTrue(arg);
-#endif
+    int blocking = Py_Version < 0x030C0000 ? PyLong_AsLong(arg) != 0
+                                           : PyObject_IsTrue(arg);
 
     return PyErr_Occurred() ? NULL
                             : set_timeout((sg_stream *)op, blocking ? -1 : 0);
@@ -343,12 +340,17 @@ stream_get_closed(PyObject *op, void *Py_UNUSED(closure))
 PyObject *
 sg_stream_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 {
+    sg_state *state = sg_state_of(type);
     sg_stream *self;
 
     (void)args;
     (void)kwds;
-    self = (sg_stream *)type->tp_alloc(type, 0);
+    if (state == NULL) {
+        return NULL;
+    }
+    self = (sg_stream *)PyType_GenericAlloc(type, 0);
     if (self != NULL) {
+        self->state = state;
         self->fd = self->abandoned_fd = -1;
         self->timeout = -1;
         self->is_relayed = true;
@@ -373,6 +375,9 @@ sg_stream_clear(PyObject *op)
 {
     sg_stream *self = (sg_stream *)op;
 
+    if (self->kind != NULL) {
+        self->kind->clear(self);
+    }
     Py_CLEAR(self->peername);
     Py_CLEAR(self->tcp_options);
     return 0;
@@ -408,25 +413,30 @@ sg_stream_finalize(PyObject *op)
 static void
 close_in_dealloc(sg_stream *self)
 {
-    PyObject *type, *value, *traceback;
+    PyObject *type, *value, *traceback, *name;
 
     PyErr_Fetch(&type, &value, &traceback);
+    name = sg_type_name((PyObject *)self);
     if (!sg_stream_is_forked(self)
-        && PyErr_ResourceWarning(NULL, 1, "unclosed <%s fd=%d>",
-                                 Py_TYPE(self)->tp_name, self->fd)
-               < 0) {
+        && (name == NULL
+            || PyErr_ResourceWarning(NULL, 1, "unclosed <%U fd=%d>", name,
+                                     self->fd)
+                   < 0)) {
         PyErr_WriteUnraisable(NULL);
     }
+    Py_XDECREF(name);
     PyErr_Restore(type, value, traceback);
     close_descriptor(self);
 }
 
-void
-sg_stream_free(PyObject *op)
+/* The tp_dealloc of Stream, which runs for all subtypes; see stream.h. */
+static void
+stream_dealloc(PyObject *op)
 {
     sg_stream *self = (sg_stream *)op;
     PyTypeObject *type = Py_TYPE(op);
 
+    PyObject_GC_UnTrack(op);
     if (self->fd >= 0) {
         close_in_dealloc(self);
     }
@@ -435,18 +445,8 @@ sg_stream_free(PyObject *op)
     }
     sg_stream_clear(op);
     sg_shared_unref(self->shared);
-    type->tp_free(op);
+    PyObject_GC_Del(op);
     Py_DECREF(type);
-}
-
-static void
-stream_dealloc(PyObject *op)
-{
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
-        return;
-    }
-    PyObject_GC_UnTrack(op);
-    sg_stream_free(op);
 }
 
 /* ---- The type --------------------------------------------------------- */
@@ -511,15 +511,10 @@ static PyGetSetDef stream_getset[] = {
 };
 
 static PyType_Slot stream_slots[] = {
-    {Py_tp_doc, (void *)stream_doc},
-    {Py_tp_traverse, sg_stream_traverse},
-    {Py_tp_clear, sg_stream_clear},
-    {Py_tp_finalize, sg_stream_finalize},
-    {Py_tp_dealloc, stream_dealloc},
-    {Py_tp_methods, stream_methods},
-    {Py_tp_members, stream_members},
-    {Py_tp_getset, stream_getset},
-    {0, NULL},
+    {Py_tp_doc, (void *)stream_doc}, {Py_tp_traverse, sg_stream_traverse},
+    {Py_tp_clear, sg_stream_clear},  {Py_tp_dealloc, stream_dealloc},
+    {Py_tp_methods, stream_methods}, {Py_tp_members, stream_members},
+    {Py_tp_getset, stream_getset},   {0, NULL},
 };
 
 PyType_Spec sg_stream_spec = {

@@ -33,6 +33,8 @@ typedef struct sg_stream sg_stream;
 
 /* The functions that differ between the kinds of streams. */
 struct sg_stream_kind {
+    /* Release the references to Python objects that the subtype owns. */
+    void (*clear)(sg_stream *self);
     /* Raise the reason why the far end is gone.  `err` is the errno that the
      * exception gets: ECONNRESET after a receive, EPIPE after a send.  The
      * function may wait for a part of the reason, but only until `deadline`,
@@ -44,6 +46,7 @@ struct sg_stream_kind {
 
 struct sg_stream {
     PyObject_HEAD
+    sg_state *state; /* of the module, which the type keeps alive */
     const struct sg_stream_kind *kind; /* NULL until __init__ */
 
     /* The descriptor; -1 before __init__, after close() and after detach(). */
@@ -119,16 +122,14 @@ void sg_stream_end_loan(sg_stream *self);
  * is closed there, and its number may belong to another file. */
 bool sg_stream_is_forked(const sg_stream *self);
 
-/* Slots for subtypes.  sg_stream_new, sg_stream_traverse, sg_stream_clear and
- * sg_stream_finalize are the slots of the same names.  sg_stream_finalize
- * warns about an open stream and closes it.  sg_stream_free is the end of
- * tp_dealloc: it closes a stream that sg_stream_finalize has not closed, and
- * releases all fields and the object. */
+/* Slots for subtypes, which have no tp_dealloc.  Python gives them its own:
+ * it calls tp_finalize, and then the tp_dealloc of Stream.  The limited API
+ * has no function that calls tp_finalize, so Stream could not do both.
+ * sg_stream_finalize warns about an open stream and closes it. */
 PyObject *sg_stream_new(PyTypeObject *type, PyObject *args, PyObject *kwds);
 int sg_stream_traverse(PyObject *op, visitproc visit, void *arg);
 int sg_stream_clear(PyObject *op);
 void sg_stream_finalize(PyObject *op);
-void sg_stream_free(PyObject *op);
 
 /* Return socket.socket(fileno=...) on a duplicate of the descriptor, or NULL
  * with an exception.  The socket object owns the duplicate. */

@@ -28,8 +28,8 @@ check_file(sg_stream *self, PyObject *file, PyObject *count)
         PyErr_Clear(); /* socket takes a file without a mode as binary */
     }
     else if (PyUnicode_Check(mode)) {
-        is_binary = PyUnicode_FindChar(mode, 'b', 0,
-                                       PyUnicode_GET_LENGTH(mode), 1)
+        is_binary = PyUnicode_FindChar(mode, 'b', 0, PyUnicode_GetLength(mode),
+                                       1)
                     >= 0;
     }
     Py_XDECREF(mode);
@@ -151,22 +151,20 @@ sg_stream_sendfile(PyObject *op, PyObject *args, PyObject *kwds)
 PyObject *
 sg_stream_makefile(PyObject *op, PyObject *args, PyObject *kwds)
 {
-    PyObject *function = PyObject_GetAttrString(sg_state_of(op)->socket,
+    sg_stream *self = (sg_stream *)op;
+    PyObject *function = PyObject_GetAttrString(self->state->socket,
                                                 "makefile");
+    PyObject *first = PyTuple_Pack(1, op);
     PyObject *all = NULL, *file = NULL;
-    Py_ssize_t n = PyTuple_GET_SIZE(args);
 
-    if (function != NULL) {
-        all = PyTuple_New(n + 1);
+    if (function != NULL && first != NULL) {
+        all = PySequence_Concat(first, args);
     }
     if (all != NULL) {
-        PyTuple_SET_ITEM(all, 0, Py_NewRef(op));
-        for (Py_ssize_t i = 0; i < n; i++) {
-            PyTuple_SET_ITEM(all, i + 1, Py_NewRef(PyTuple_GET_ITEM(args, i)));
-        }
         file = PyObject_Call(function, all, kwds);
     }
     Py_XDECREF(function);
+    Py_XDECREF(first);
     Py_XDECREF(all);
     return file;
 }

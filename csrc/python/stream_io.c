@@ -12,12 +12,15 @@
  */
 #include "python/stream.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "sys/deadline.h"
 #include "python/error.h"
+#include "python/limited.h"
 #include "python/vector.h"
 
 /* One system call and its arguments.  recv and send use `data`; recvmsg and
@@ -373,15 +376,12 @@ recv_bytes(sg_stream *self, Py_ssize_t n, int flags)
     if (bytes == NULL) {
         return NULL;
     }
-    got = recv_to(self, PyBytes_AS_STRING(bytes), (size_t)n, flags);
+    got = recv_to(self, PyBytes_AsString(bytes), (size_t)n, flags);
     if (got < 0) {
         Py_DECREF(bytes);
         return NULL;
     }
-    if (got != n) {
-        _PyBytes_Resize(&bytes, got);
-    }
-    return bytes;
+    return sg_bytes_first(bytes, got);
 }
 
 PyObject *
@@ -520,15 +520,16 @@ sg_stream_recvmsg(PyObject *op, PyObject *args)
     if (bytes == NULL) {
         return NULL;
     }
-    iovec = (struct iovec){.iov_base = PyBytes_AS_STRING(bytes),
+    iovec = (struct iovec){.iov_base = PyBytes_AsString(bytes),
                            .iov_len = (size_t)n};
     got = receive_message((sg_stream *)op, &iovec, 1, (size_t)n, flags,
                           &flags_out);
-    if (got < 0 || (got != n && _PyBytes_Resize(&bytes, got) < 0)) {
-        Py_XDECREF(bytes);
+    if (got < 0) {
+        Py_DECREF(bytes);
         return NULL;
     }
-    return Py_BuildValue("N[]iO", bytes, flags_out, Py_None);
+    return Py_BuildValue("N[]iO", sg_bytes_first(bytes, got), flags_out,
+                         Py_None);
 }
 
 PyObject *
@@ -648,7 +649,7 @@ refuse_ancillary(PyObject *ancillary)
     if (items == NULL) {
         return -1;
     }
-    n = PySequence_Fast_GET_SIZE(items);
+    n = PySequence_Size(items);
     Py_DECREF(items);
     if (n != 0) {
         sg_raise_errno(EOPNOTSUPP);

@@ -8,10 +8,13 @@
  */
 #include "python/stream.h"
 
+#include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "python/error.h"
+#include "python/limited.h"
 
 /* Return an attribute of a socket.socket on the same descriptor, or the result
  * of a method without arguments, or NULL with an exception. */
@@ -99,14 +102,14 @@ static PyObject *
 get_stored_option(const sg_stream *self, int name, int size)
 {
     PyObject *value = stored_option(self, name);
-    Py_ssize_t len = value != NULL ? PyBytes_GET_SIZE(value) : 0;
+    Py_ssize_t len = value != NULL ? PyBytes_Size(value) : 0;
     char bytes[MAX_OPTION] = {0};
 
     if (PyErr_Occurred()) {
         return NULL;
     }
     if (value != NULL) {
-        memcpy(bytes, PyBytes_AS_STRING(value), (size_t)len);
+        memcpy(bytes, PyBytes_AsString(value), (size_t)len);
     }
     if (size == 0) {
         int number;
@@ -151,13 +154,12 @@ get_buffer_option(int fd, int level, int option, int size)
     if (bytes == NULL) {
         return NULL;
     }
-    err = sg_sys_getsockopt(fd, level, option, PyBytes_AS_STRING(bytes), &len);
+    err = sg_sys_getsockopt(fd, level, option, PyBytes_AsString(bytes), &len);
     if (err < 0) {
         Py_DECREF(bytes);
         return sg_raise_errno(-err);
     }
-    _PyBytes_Resize(&bytes, (Py_ssize_t)len);
-    return bytes;
+    return sg_bytes_first(bytes, (Py_ssize_t)len);
 }
 
 PyObject *
@@ -277,7 +279,7 @@ sg_stream_get_family(PyObject *op, void *Py_UNUSED(closure))
     sg_stream *self = (sg_stream *)op;
 
     return self->is_relayed || self->fd < 0
-               ? Py_NewRef(sg_state_of(op)->af_unix)
+               ? Py_NewRef(self->state->af_unix)
                : ask_socket(self, "family", false);
 }
 
@@ -287,7 +289,7 @@ sg_stream_get_type(PyObject *op, void *Py_UNUSED(closure))
     sg_stream *self = (sg_stream *)op;
 
     return self->is_relayed || self->fd < 0
-               ? Py_NewRef(sg_state_of(op)->sock_stream)
+               ? Py_NewRef(self->state->sock_stream)
                : ask_socket(self, "type", false);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "python/vector.h"
 
+#include <errno.h>
 #include <limits.h>
 
 #include "python/error.h"
@@ -37,7 +38,7 @@ sg_vector_hold(struct sg_vector *vector, PyObject *iterable, bool writable,
     if (vector->items == NULL) {
         return -1;
     }
-    n = PyTuple_GET_SIZE(vector->items);
+    n = PyTuple_Size(vector->items);
     if (n > IOV_MAX) {
         sg_raise_errno(EMSGSIZE); /* the errno of sendmsg(2) */
         goto fail;
@@ -50,7 +51,7 @@ sg_vector_hold(struct sg_vector *vector, PyObject *iterable, bool writable,
     }
     for (; vector->held < n; vector->held++) {
         Py_buffer *buffer = &vector->buffers[vector->held];
-        PyObject *item = PyTuple_GET_ITEM(vector->items, vector->held);
+        PyObject *item = PyTuple_GetItem(vector->items, vector->held);
 
         if (!PyArg_Parse(item,
                          writable ? "w*;recvmsg_into() argument 1 must be an "

@@ -19,7 +19,7 @@ FAINT = "#9a9a9a"
 LOOKS = {
     "sshgateway": ("#d55e00", "circle"),
     "sshgateway-system": ("#d55e00", "hollow circle"),
-    "sshgateway-wheel": ("#e69f00", "circle"),
+    "sshgateway-wheel": ("#d55e00", "hollow diamond"),
     "paramiko": ("#0072b2", "square"),
     "paramiko-2.12": ("#0072b2", "hollow square"),
     "asyncssh": ("#cc79a7", "diamond"),
