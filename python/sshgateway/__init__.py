@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sockets to hosts behind an SSH gateway (jump host, bastion) or a proxy command."""
 
+try:
+    from sshgateway._core import DirectTcpipChannel, ProxyCommand
+except ImportError as error:
+    from sshgateway._import_error import explain
+
+    raise explain(error) from None
+
 from sshgateway._build import build_info
-from sshgateway._core import DirectTcpipChannel, ProxyCommand
 from sshgateway.errors import (
     AuthenticationError,
     ChannelOpenError,
