@@ -9,6 +9,8 @@ csrc := $(wildcard csrc/*/*.[ch])
 bootstrap = PYTHON='$(PYTHON)' VENV='$(VENV)' sh tools/bootstrap.sh
 
 # Variants of a build: SAN=address,undefined or SAN=thread; SG_POLLER=poll.
+# SSHGATEWAY_LIBSSH2=auto: the pinned libssh2, or the system's if the pinned one
+# cannot be built here. Only make has this fallback; elsewhere "pinned" is the default.
 SAN ?=
 SG_POLLER ?=
 SSHGATEWAY_LIBSSH2 ?= auto
@@ -121,7 +123,8 @@ compdb: ready-test ## write compile_commands.json for editors
 	$(python) tools/compdb.py > compile_commands.json
 
 dist: ready-test ## build sdist and wheel in dist/
-	$(python) -c 'import setuptools.build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")'
+	SSHGATEWAY_LIBSSH2=pinned $(python) -c \
+	  'import setuptools.build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")'
 
 clean: ## remove everything that was built, except .venv
 	rm -rf $(BUILD) dist compile_commands.json python/*.egg-info
@@ -148,7 +151,7 @@ ready-bench: ready-test
 	  "$$wheel"; done
 
 # egg_info is for importlib.metadata; its output is shown only if it fails.
-$(VENV)/sshgateway-built: $(csrc) setup.py pyproject.toml $(VENV)/pyvenv.cfg
+$(VENV)/sshgateway-built: $(csrc) setup.py tools/libssh2_for_setup.py pyproject.toml $(VENV)/pyvenv.cfg
 	echo 'building the extension'
 	mkdir -p $(BUILD)
 	$(python) setup.py -q egg_info > $(BUILD)/egg_info.log 2>&1 || { cat $(BUILD)/egg_info.log; false; }

@@ -8,7 +8,8 @@
 #
 #   PYTHON   the interpreter (3.11 or newer, with venv and headers)
 #   VENV     the directory of the virtual environment (.venv)
-#   SSHGATEWAY_LIBSSH2   system, pinned or auto, see setup.py
+#   SSHGATEWAY_LIBSSH2   pinned, system or auto (the default): the pinned libssh2, or
+#            the system's if the pinned one cannot be built
 set -eu
 
 cd "$(dirname "$0")/.."

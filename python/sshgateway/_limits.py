@@ -37,14 +37,15 @@ _NO_CERTIFICATES = (
 
 _DANGEROUS_RSA = (
     f"libssh2 {_core.LIBSSH2_VERSION} has a fault by which a server can crash this program "
-    "when the key is RSA; use an ed25519 or ecdsa key, or the pinned libssh2 (make libssh2)"
+    "when the key is RSA; use an ed25519 or ecdsa key, or a build of sshgateway with the "
+    "pinned libssh2"
 )
 
 _UNKNOWN_TYPE = (
     f"libssh2 {_core.LIBSSH2_VERSION} has a fault by which a server can crash this program "
     "when the key is RSA, and the type of this key cannot be read without its public key; "
-    "put the public key into a file of the same name with .pub, or use the pinned libssh2 "
-    "(make libssh2)"
+    "put the public key into a file of the same name with .pub, or use a build of "
+    "sshgateway with the pinned libssh2"
 )
 
 
