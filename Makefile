@@ -122,9 +122,10 @@ format: ready-check ## format the C and Python sources
 compdb: ready-test ## write compile_commands.json for editors
 	$(python) tools/compdb.py > compile_commands.json
 
-dist: ready-test ## build sdist and wheel in dist/
-	SSHGATEWAY_LIBSSH2=pinned $(python) -c \
-	  'import setuptools.build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")'
+dist: ready-test ## build an sdist in dist/, and a wheel from it
+	$(python) -c 'import setuptools.build_meta as b; print(b.build_sdist("dist"))' >$(BUILD)/sdist
+	SSHGATEWAY_LIBSSH2=pinned $(python) -m pip wheel -q --no-index --no-build-isolation --no-deps \
+	  -w dist "dist/$$(tail -n 1 $(BUILD)/sdist)"
 
 clean: ## remove everything that was built, except .venv
 	rm -rf $(BUILD) dist compile_commands.json python/*.egg-info

@@ -15,6 +15,7 @@ import atexit
 import fcntl
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -22,6 +23,7 @@ from glob import glob
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
 from libssh2_for_setup import choose, choose_compiler
@@ -92,6 +94,19 @@ class BuildExt(build_ext):
             extension.depends.append(note(os.path.join(base, "built-with"), repr(facts)))
 
 
+class Sdist(sdist):
+    """Adds libssh2's release tarball, so that the source distribution builds without a
+    network."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        fetch = subprocess.run(["sh", "deps/libssh2/fetch"], stdout=subprocess.PIPE, text=True)
+        if fetch.returncode != 0:
+            sys.exit("error: a source distribution contains libssh2's release tarball")
+        tarball = fetch.stdout.strip()
+        self.copy_file(tarball, os.path.join(base_dir, "deps/libssh2"))
+
+
 def is_limited() -> bool:
     """True if one build works on all later Pythons, which free-threaded ones cannot load."""
     return not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -135,6 +150,6 @@ def options() -> dict[str, dict[str, str]]:
 setup(
     license="BSD-2-Clause",
     ext_modules=[core()],
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "sdist": Sdist},
     options=options(),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Building from source: everything that is missing is named.
+"""Building from source: what is missing is named, and a source distribution is complete.
 
 The tests run setup.py and deps/libssh2/build with programs, headers and libraries hidden from
 them.  They write only to temporary directories.
@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+TARBALL = ROOT / "build/libssh2-source/libssh2-1.11.1.tar.gz"
 
 if not (ROOT / "setup.py").exists():
     pytest.skip("these tests need the sources of sshgateway", allow_module_level=True)
@@ -191,11 +193,30 @@ def test_openssl_must_be_linkable(tmp_path: Path) -> None:
     ]
 
 
+def fetch_elsewhere(folder: Path, env: Mapping[str, str]) -> str:
+    """The standard error of a copy of deps/libssh2/fetch that fails."""
+    shutil.copy(ROOT / "deps/libssh2/fetch", folder)
+    run = ["sh", str(folder / "fetch")]
+    fetch = subprocess.run(run, env=env, capture_output=True, text=True, timeout=60)
+    assert fetch.returncode == 1
+    return fetch.stderr
+
+
 def test_a_tarball_that_cannot_be_fetched_is_missing_too(tmp_path: Path, programs: Path) -> None:
-    env = environ(PATH=programs, OUT=tmp_path / "out", SOURCE=tmp_path / "source", PYTHON="false")
-    tarball = look(env)[-1]
-    assert tarball.startswith("tarball: libssh2's release tarball, ")
-    assert tarball.endswith(f" to {tmp_path}/source")
+    place = tmp_path / "deps/libssh2"
+    place.mkdir(parents=True)
+    source = tmp_path / "source"
+    said = fetch_elsewhere(place, environ(PATH=programs, SOURCE=source, PYTHON="false"))
+    assert said.startswith("tarball: libssh2's release tarball, ")
+    assert said.endswith(f" to {source}\n")
+
+
+def test_a_damaged_tarball_of_a_source_distribution_is_an_error(tmp_path: Path) -> None:
+    place = tmp_path / "deps/libssh2"
+    place.mkdir(parents=True)
+    (place / TARBALL.name).write_bytes(b"not libssh2")
+    said = fetch_elsewhere(place, environ())
+    assert said.startswith(f"tarball: deps/libssh2/{TARBALL.name} is damaged: ")
 
 
 # ---- the system's libssh2 ------------------------------------------------------
@@ -240,3 +261,85 @@ def test_another_openssl_or_flag_builds_libssh2_again(tmp_path: Path, programs: 
         pytest.skip("build/libssh2-pinned is not up to date")
     for change in ({"CPATH": str(tmp_path)}, {"CFLAGS": "-O1"}):
         assert "make: the program make" in look(env | change)
+
+
+# ---- the source distribution --------------------------------------------------------
+
+
+def make_sdist(tree: Path, place: Path) -> Path:
+    words = ["-q", "egg_info", f"--egg-base={place}", "sdist", f"--dist-dir={place}"]
+    run = [sys.executable, "-W", "ignore", "setup.py", *words]
+    subprocess.run(run, cwd=tree, env=environ(), check=True, timeout=60)
+    (made,) = place.glob("*.tar.gz")
+    return made
+
+
+def files_of(sdist: Path) -> set[str]:
+    with tarfile.open(sdist) as archive:
+        return {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not TARBALL.exists() and not (ROOT / "deps/libssh2" / TARBALL.name).exists():
+        pytest.skip("libssh2's release tarball has not been fetched")
+    return make_sdist(ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.mark.slow
+def test_the_sdist_has_every_file_of_the_repository_and_nothing_that_is_built(
+    sdist: Path,
+) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is not a clone of the repository")
+    ls_files = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.check_output(ls_files, cwd=ROOT, text=True)
+    ours = {name for name in listed.splitlines() if (ROOT / name).exists()}
+    packed = files_of(sdist)
+    assert ours - packed == set()
+    folders = {str(folder) for name in packed for folder in Path(name).parents}
+    more = {name for name in packed - ours - folders if "egg-info" not in name}
+    assert more == {"PKG-INFO", "setup.cfg", f"deps/libssh2/{TARBALL.name}"}
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.limit(200)
+def test_the_sdist_builds_without_a_network_in_any_directory(sdist: Path, tmp_path: Path) -> None:
+    """The path has a blank and a letter that is not ASCII.  The result has the pinned libssh2."""
+    if any(not line.startswith("tarball: ") for line in look(environ(OUT=tmp_path / "out"))):
+        pytest.skip("something that the build needs is missing here")
+    place = tmp_path / "sources in a f\u00f6lder"
+    with tarfile.open(sdist) as archive:
+        archive.extractall(place, filter="data")
+    (tree,) = place.iterdir()
+    assert files_of(make_sdist(tree, tmp_path)) == files_of(sdist)
+
+    isolate = ["unshare", "--user", "--map-root-user", "--net"]
+    if subprocess.run([*isolate, "true"], capture_output=True).returncode != 0:
+        isolate = []
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--no-build-isolation",
+        "--no-deps",
+    ]
+    target = tmp_path / "target"
+    run = subprocess.run(
+        [*isolate, *pip, "--target", str(target), str(tree)],
+        env=environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=180,
+    )
+    assert run.returncode == 0, run.stdout
+    script = "import sshgateway; print(sshgateway.__file__, sshgateway.build_info()['libssh2'])"
+    shutil.rmtree(place)  # nothing of it is needed any longer
+    said = subprocess.check_output(
+        [sys.executable, "-c", script], env=environ(PYTHONPATH=target), text=True, timeout=60
+    )
+    assert said == f"{target}/sshgateway/__init__.py pinned\n"
