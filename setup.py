@@ -22,6 +22,7 @@ import tempfile
 from glob import glob
 
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
@@ -65,6 +66,12 @@ def note(path: str, text: str) -> str:
     with open(path, "w") as file:
         file.write(text)
     return path
+
+
+class Build(build):
+    """Builds the extension first, so that a message about what is missing comes at once."""
+
+    sub_commands = sorted(build.sub_commands, key=lambda command: command[0] != "build_ext")
 
 
 class BuildExt(build_ext):
@@ -150,6 +157,6 @@ def options() -> dict[str, dict[str, str]]:
 setup(
     license="BSD-2-Clause",
     ext_modules=[core()],
-    cmdclass={"build_ext": BuildExt, "sdist": Sdist},
+    cmdclass={"build": Build, "build_ext": BuildExt, "sdist": Sdist},
     options=options(),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Building from source: what is missing is named, and a source distribution is complete.
+"""Builds name everything that is missing, and a source distribution is complete.
 
 The tests run setup.py and deps/libssh2/build with programs, headers and libraries hidden from
 them.  They write only to temporary directories.
@@ -28,7 +28,7 @@ if find_spec("setuptools") is None:
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
-#: what the scripts call before they look for anything
+#: the programs that the scripts call before they look for others
 TOOLS = ("cat", "cksum", "cut", "dirname", "env", "mkdir", "mktemp", "rm", "sed", "sh", "tail")
 TOOLS = (*TOOLS, "sha256sum", "flock")
 
@@ -96,6 +96,7 @@ def build(place: Path, env: Mapping[str, str], *python: str) -> str:
     )
     assert run.returncode == 1, run.stdout
     assert "Traceback" not in run.stdout
+    assert not (place / "lib").exists(), "files were copied before the message"
     return run.stdout
 
 
