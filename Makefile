@@ -85,7 +85,8 @@ docs: ready-docs ## build the manual in build/docs
 
 # ---- for developers ------------------------------------------------------
 
-.PHONY: build check check-layers check-prose check-symbols check-style format compdb dist clean
+.PHONY: build check check-layers check-prose check-symbols check-style format compdb
+.PHONY: dist wheel clean
 .PHONY: test-faults test-fuzz fuzz
 
 build: ready-test ## build the extension in the source tree
@@ -126,6 +127,9 @@ dist: ready-test ## build an sdist in dist/, and a wheel from it
 	$(python) -c 'import setuptools.build_meta as b; print(b.build_sdist("dist"))' >$(BUILD)/sdist
 	SSHGATEWAY_LIBSSH2=pinned $(python) -m pip wheel -q --no-index --no-build-isolation --no-deps \
 	  -w dist "dist/$$(tail -n 1 $(BUILD)/sdist)"
+
+wheel: ready-test ## build the wheel for users in dist/: static OpenSSL, manylinux
+	@sh tools/wheel.sh $(python)
 
 clean: ## remove everything that was built, except .venv
 	rm -rf $(BUILD) dist compile_commands.json python/*.egg-info

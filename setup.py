@@ -26,10 +26,22 @@ from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools before 70.1, which needs the package wheel for this
+    from wheel.bdist_wheel import bdist_wheel
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
+from bundled_parts import add_parts
 from libssh2_for_setup import choose, choose_compiler
 
 LIMITED_API = "0x030B0000"  # of Python 3.11
+
+# The static libraries in the extension must not show their symbols to others.
+EXPORTS = {
+    "darwin": ["-Wl,-exported_symbol,_PyInit__core"],
+    "linux": ["-Wl,--version-script=csrc/python/exports.map"],
+}
 
 WARNINGS = [
     "-Wall",
@@ -77,6 +89,8 @@ class Build(build):
 class BuildExt(build_ext):
     """Builds libssh2 first, and everything again if a flag or a library is another."""
 
+    parts = ""  # a directory that describes the libraries in the extension
+
     def run(self) -> None:
         base = self.get_finalized_command("build").build_base
         os.makedirs(base, exist_ok=True)
@@ -88,6 +102,7 @@ class BuildExt(build_ext):
 
     def prepare(self, base: str) -> None:
         libssh2 = choose(os.path.join(BUILT, "libssh2-pinned"))
+        self.parts = libssh2.parts
         note(os.path.join(base, "libssh2-chosen"), libssh2.name)
         variables = {
             name: os.environ.get(name) for name in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS")
@@ -99,6 +114,15 @@ class BuildExt(build_ext):
                 extension.extra_compile_args.append("-Werror")
             facts = (libssh2, variables, extension.define_macros)
             extension.depends.append(note(os.path.join(base, "built-with"), repr(facts)))
+
+
+class BdistWheel(bdist_wheel):
+    """Describes the libraries in the extension."""
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        super().egg2dist(egginfo_path, distinfo_path)
+        parts = self.get_finalized_command("build_ext").parts
+        add_parts(parts, distinfo_path, self.distribution.get_version())
 
 
 class Sdist(sdist):
@@ -129,7 +153,7 @@ def core() -> Extension:
     return Extension(
         "sshgateway._core",
         sources=sorted(glob("csrc/*/*.c")),
-        depends=[*sorted(glob("csrc/*/*.h")), "setup.py"],
+        depends=[*sorted(glob("csrc/*/*.h")), "csrc/python/exports.map", "setup.py"],
         define_macros=macros,
         extra_compile_args=[
             "-std=c11",
@@ -138,7 +162,7 @@ def core() -> Extension:
             "-iquotecsrc",
             *WARNINGS,
         ],
-        extra_link_args=["-pthread"],
+        extra_link_args=["-pthread", *EXPORTS.get(sys.platform, [])],
         py_limited_api=is_limited(),
     )
 
@@ -157,6 +181,6 @@ def options() -> dict[str, dict[str, str]]:
 setup(
     license="BSD-2-Clause",
     ext_modules=[core()],
-    cmdclass={"build": Build, "build_ext": BuildExt, "sdist": Sdist},
+    cmdclass={"build": Build, "build_ext": BuildExt, "bdist_wheel": BdistWheel, "sdist": Sdist},
     options=options(),
 )

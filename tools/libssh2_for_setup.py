@@ -97,6 +97,7 @@ class Libssh2(NamedTuple):
     identity: str  # differs if the library does
     compile_flags: list[str]
     link_flags: list[str]
+    parts: str = ""  # a directory that describes the libraries in the extension
 
 
 def choose(out: str) -> Libssh2:
@@ -181,7 +182,8 @@ def _pinned(out: str) -> Libssh2:
             made_of = file.read()
     except OSError as error:
         _stop(f"SSHGATEWAY_PINNED={out}: no libssh2 was built there: {error}")
-    return Libssh2("pinned", made_of, shlex.split(lines["Cflags"]), shlex.split(lines["Libs"]))
+    flags = (shlex.split(lines[name]) for name in ("Cflags", "Libs"))
+    return Libssh2("pinned", made_of, *flags, parts=f"{out}/parts")
 
 
 # ---- the system's libssh2 --------------------------------------------------
