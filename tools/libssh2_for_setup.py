@@ -182,8 +182,8 @@ def _pinned(out: str) -> Libssh2:
             made_of = file.read()
     except OSError as error:
         _stop(f"SSHGATEWAY_PINNED={out}: no libssh2 was built there: {error}")
-    flags = (shlex.split(lines[name]) for name in ("Cflags", "Libs"))
-    return Libssh2("pinned", made_of, *flags, parts=f"{out}/parts")
+    cflags, libs = (shlex.split(lines[name]) for name in ("Cflags", "Libs"))
+    return Libssh2("pinned", made_of, cflags, libs, parts=f"{out}/parts")
 
 
 # ---- the system's libssh2 --------------------------------------------------
@@ -196,8 +196,8 @@ def _system() -> Libssh2:
     missing = _LACKS_OLD if old else _LACKS_NEW
     sys.stdout.flush()
     sys.stderr.write(_WARNING.format(version=version, missing=missing))
-    flags = (shlex.split(_pkg_config(option)) for option in ("--cflags", "--libs"))
-    return Libssh2("system", version, *flags)
+    cflags, libs = (shlex.split(_pkg_config(option)) for option in ("--cflags", "--libs"))
+    return Libssh2("system", version, cflags, libs)
 
 
 def _pkg_config(*arguments: str) -> str:

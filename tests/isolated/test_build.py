@@ -197,6 +197,7 @@ def test_openssl_must_be_linkable(tmp_path: Path) -> None:
 def fetch_elsewhere(folder: Path, env: Mapping[str, str]) -> str:
     """The standard error of a copy of deps/libssh2/fetch that fails."""
     shutil.copy(ROOT / "deps/libssh2/fetch", folder)
+    shutil.copy(ROOT / "deps/release.sh", folder.parent)
     run = ["sh", str(folder / "fetch")]
     fetch = subprocess.run(run, env=env, capture_output=True, text=True, timeout=60)
     assert fetch.returncode == 1
