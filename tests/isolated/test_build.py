@@ -246,6 +246,34 @@ def test_the_system_s_libssh2_warns_of_what_is_lost(
     assert run.stdout.startswith(f"Libssh2(name='system', identity='{version}', ")
 
 
+# ---- the compiler ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("present", "cc", "chosen"),
+    [
+        ("cc", None, "cc"),  # the compiler that built Python is not here
+        ("of-python", None, "of-python -pthread"),
+        ("cc of-python", None, None),
+        ("cc", "of-user", "of-user"),
+    ],
+)
+def test_both_libraries_are_built_with_a_compiler_that_is_here(
+    tmp_path: Path, present: str, cc: str | None, chosen: str | None
+) -> None:
+    for name in present.split():
+        add(tmp_path, name, ":")
+    script = (
+        "import os, sysconfig, libssh2_for_setup\n"
+        "sysconfig.get_config_var = {'CC': 'of-python -pthread'}.get\n"
+        "libssh2_for_setup.choose_compiler()\n"
+        "print(os.environ.get('CC'))\n"
+    )
+    env = environ(PATH=tmp_path, PYTHONPATH=ROOT / "tools", **({"CC": cc} if cc else {}))
+    said = subprocess.check_output([sys.executable, "-c", script], env=env, text=True, timeout=60)
+    assert said == f"{chosen}\n"
+
+
 # ---- rebuilding ------------------------------------------------------------------
 
 
