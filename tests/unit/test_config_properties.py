@@ -167,8 +167,10 @@ def test_odd_lines_mean_what_they_mean_to_ssh(home: Path, lines: list[str], end:
     path = home / "odd"
     write(path, "\n".join(lines) + end)
     ours = by_reader("a", path)
-    if not isinstance(ours, Refused):
-        assert ours == by_ssh("a", path)
+    theirs = by_ssh("a", path)
+    # The output of ssh -G does not show where a name of a file ends. The reader knows.
+    if not isinstance(ours, Refused) and "their ends cannot be found" not in str(theirs):
+        assert ours == theirs
     alone = by_reader("a", path, without_ssh=True)
     assert isinstance(alone, Refused) or alone == ours
 
