@@ -32,5 +32,8 @@ pinned=build/libssh2-pinned
 check ruff check -q .
 check ruff format --check -q .
 check mypy
+"$1" tools/manual_code.py build/manual_code
+check mypy --strict build/manual_code
+check basedpyright --warnings
 check stubtest sshgateway._core
 exit "$failed"

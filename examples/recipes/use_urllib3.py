@@ -24,10 +24,10 @@ def pool_manager(gateway: sshgateway.Gateway, **options: Any) -> urllib3.PoolMan
         pass
 
     class HttpPool(HTTPConnectionPool):  # type: ignore[misc]
-        ConnectionCls = Http
+        ConnectionCls: Any = Http
 
     class HttpsPool(HTTPSConnectionPool):  # type: ignore[misc]
-        ConnectionCls = Https
+        ConnectionCls: Any = Https
 
     manager = urllib3.PoolManager(**options)
     manager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}

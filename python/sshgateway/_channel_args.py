@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from sshgateway._wire import string, uint32
 
 #: The channel types of RFC 4254 section 7.2 and of OpenSSH's PROTOCOL, section 2.4.
-DIRECT_TCPIP = "direct-tcpip"
-DIRECT_STREAMLOCAL = "direct-streamlocal@openssh.com"
+DIRECT_TCPIP: Final = "direct-tcpip"
+DIRECT_STREAMLOCAL: Final = "direct-streamlocal@openssh.com"
+ChannelKind = Literal["direct-tcpip", "direct-streamlocal@openssh.com"]
 
 #: Bytes. Every peer must accept packets of this size (RFC 4253 section 6.1). A larger size
 #: is not offered because libssh2 accepts 40000 bytes at most, and sshd uses all it is offered.
@@ -30,7 +31,7 @@ def prepare(
     dest_addr: tuple[str, int] | str | os.PathLike[str],
     src_addr: tuple[str, int] | None = ("", 0),
     *,
-    kind: str = DIRECT_TCPIP,
+    kind: ChannelKind = DIRECT_TCPIP,
     window_size: int | None = None,
     max_packet_size: int | None = None,
     timeout: Any = ...,

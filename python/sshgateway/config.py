@@ -28,17 +28,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import cast
 
 from sshgateway._deadline import Deadline
 from sshgateway._hosts import format_host, parse_host
 from sshgateway._messages import config_invalid
 from sshgateway._offers import of_config
+from sshgateway._parameters import GatewayParameters
 from sshgateway._ssh_config import algorithms
 from sshgateway._ssh_config.ask import Found, Lookup
 from sshgateway._ssh_config.options import SEVERAL, Options, from_home
 from sshgateway._ssh_config.reader import File
 from sshgateway._trust.command import Command
+from sshgateway._trust.policy import Strictness
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
 from sshgateway.login import METHODS
@@ -70,7 +72,7 @@ _ALGORITHMS = {
     "host_key_algorithms": "hostkeyalgorithms",
     "ca_signature_algorithms": "casignaturealgorithms",
 }
-_STRICTNESS = {
+_STRICTNESS: dict[str, Strictness] = {
     "yes": "yes", "true": "yes", "ask": "ask",
     "accept-new": "accept-new",
     "no": "no", "off": "no", "false": "no",
@@ -105,7 +107,7 @@ class Host:
     #: The paths of UserKnownHostsFile and of GlobalKnownHostsFile.
     known_hosts: tuple[str, ...]
     #: StrictHostKeyChecking: "yes", "accept-new", "no" or "ask", which is the default.
-    strict_host_key_checking: str
+    strict_host_key_checking: Strictness
     #: HostKeyAlias.
     host_key_alias: str | None
     #: ConnectTimeout in seconds; None for no limit.
@@ -145,7 +147,7 @@ class Host:
     def __str__(self) -> str:
         return format_host(self.user, self.hostname, self.port)
 
-    def gateway_parameters(self) -> dict[str, Any]:
+    def gateway_parameters(self) -> GatewayParameters:
         """Return the parameters of Gateway for this host, without the way to it.
 
         Warns, once per process and keyword, about keywords that are set and not honoured.
@@ -184,7 +186,7 @@ class Host:
             "server_alive_count_max": self.server_alive_count_max,
         }
 
-    def _algorithms(self) -> dict[str, tuple[str, ...]]:
+    def _algorithms(self) -> GatewayParameters:
         given = {
             "kex": self.kex_algorithms,
             "ciphers": self.ciphers,
@@ -192,11 +194,12 @@ class Host:
             "host_key_algorithms": self.host_key_algorithms,
             "ca_signature_algorithms": self.ca_signature_algorithms,
         }
-        return {
+        chosen = {
             parameter: of_config(parameter, value, self.name)
             for parameter, value in given.items()
             if value is not None
         }
+        return cast(GatewayParameters, chosen)
 
     def _known_hosts_command(self) -> Command | None:
         if self.known_hosts_command is None:
@@ -473,7 +476,7 @@ def _account() -> str:
         raise config_invalid(text) from None
 
 
-def _strictness(options: Options) -> str:
+def _strictness(options: Options) -> Strictness:
     """StrictHostKeyChecking; with BatchMode nothing is asked."""
     strict = _STRICTNESS.get(options.get("stricthostkeychecking", ["ask"])[0].lower(), "ask")
     is_batch = _is_yes(options.get("batchmode", ["no"])[0])

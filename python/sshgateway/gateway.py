@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sshgateway import _core, _logins, _messages
-from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP
+from sshgateway._channel_args import DIRECT_STREAMLOCAL, DIRECT_TCPIP, ChannelKind
 from sshgateway._connectors import (
     Carrier,
     Connector,
@@ -33,10 +33,12 @@ from sshgateway._hosts import format_host, parse_host
 from sshgateway._kexinit import Hello, is_busy, missing_algorithm
 from sshgateway._messages import SessionFailed
 from sshgateway._offers import Names, Offers, chosen
+from sshgateway._parameters import GatewayParameters, Path
 from sshgateway._public_keys import plain_key
 from sshgateway._stats import AGREED, COUNTS, GatewayStats
 from sshgateway._status import Status
-from sshgateway._trust.policy import HostKeyPolicy, command_of
+from sshgateway._trust.command import Command
+from sshgateway._trust.policy import HostKeyPolicy, Strictness, command_of
 from sshgateway._trust.revocation import RevokedKeys
 from sshgateway._usage import Usage
 from sshgateway.errors import GatewayBusyError
@@ -51,7 +53,7 @@ from sshgateway.login import (
     printable_lines,
 )
 
-__all__ = ["Gateway", "GatewayStats", "parse_host"]
+__all__ = ["Gateway", "GatewayParameters", "GatewayStats", "parse_host"]
 
 _log = logging.getLogger(__name__)
 _LONGEST_BANNER = 65536  # characters
@@ -61,7 +63,6 @@ _UNSUPPORTED_CERTIFICATES = (
     "The algorithm of the host certificate's signature is not accepted",
     "The key of the host certificate's authority has a type that is not accepted",
 )
-_Path = str | os.PathLike[str]
 
 
 class Gateway:
@@ -176,22 +177,22 @@ class Gateway:
         username: str | None = None,
         password: str | None = None,
         pkey: Any = None,
-        key_filename: _Path | Sequence[_Path] | None = None,
+        key_filename: Path | Sequence[Path] | None = None,
         passphrase: str | None = None,
         allow_agent: bool = True,
-        identity_agent: _Path | None = None,
+        identity_agent: Path | None = None,
         look_for_keys: bool = True,
         identities_only: bool = False,
         prompt: Prompt | None = None,
-        certificate_filename: _Path | Sequence[_Path] | None = None,
+        certificate_filename: Path | Sequence[Path] | None = None,
         preferred_authentications: Sequence[str] = METHODS,
         number_of_password_prompts: int = 3,
         banner: Callable[[str], object] | None = None,
-        known_hosts: Sequence[_Path] | None = None,
-        revoked_host_keys: _Path | Sequence[_Path] = (),
-        known_hosts_command: str | None = None,
+        known_hosts: Sequence[Path] | None = None,
+        revoked_host_keys: Path | Sequence[Path] = (),
+        known_hosts_command: str | Command | None = None,
         host_key_alias: str | None = None,
-        strict_host_key_checking: str = "yes",
+        strict_host_key_checking: Strictness = "yes",
         hash_known_hosts: bool = False,
         kex: Names | None = None,
         ciphers: Names | None = None,
@@ -202,7 +203,7 @@ class Gateway:
         channel_timeout: float | None = 30,
         server_alive_interval: float = 0,
         server_alive_count_max: int = 3,
-        sock: socket.socket | _core.Stream | None = None,
+        sock: socket.socket | None = None,
         gateway: Gateway | None = None,
     ) -> None:
         self._set_address(host, hostname, port, username)
@@ -541,8 +542,8 @@ class Gateway:
 
     def open_channel(
         self,
-        kind: str = DIRECT_TCPIP,
-        dest_addr: tuple[str, int] | _Path = ("", 0),
+        kind: ChannelKind = DIRECT_TCPIP,
+        dest_addr: tuple[str, int] | Path = ("", 0),
         src_addr: tuple[str, int] | None = None,
         window_size: int | None = None,
         max_packet_size: int | None = None,
@@ -581,7 +582,7 @@ class Gateway:
         finally:
             self._note_use(opening=-1)
 
-    def open_unix(self, path: _Path, timeout: float | None = None) -> _core.DirectTcpipChannel:
+    def open_unix(self, path: Path, timeout: float | None = None) -> _core.DirectTcpipChannel:
         """Open a channel to a Unix socket on the gateway and return it as a stream (OpenSSH's
         PROTOCOL, section 2.4).
 
@@ -671,7 +672,7 @@ class _Attempt:
         return self.is_over
 
 
-def _as_paths(paths: _Path | Sequence[_Path]) -> Sequence[_Path]:
+def _as_paths(paths: Path | Sequence[Path]) -> Sequence[Path]:
     return [paths] if isinstance(paths, (str, bytes, os.PathLike)) else paths
 
 

@@ -10,11 +10,12 @@ import shlex
 import socket
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from sshgateway import _core, config
+from sshgateway import config
 from sshgateway._channel_args import DIRECT_TCPIP
 from sshgateway._deadline import Deadline
+from sshgateway._parameters import GatewayParameters
 from sshgateway.config import Host, SshConfig
 from sshgateway.gateway import Gateway
 from sshgateway.proxy import Proxy, expand, first_word
@@ -60,7 +61,7 @@ def create_connection(
     proxy_command: Command = None,
     ssh_config: SshConfig = None,
     username: str | None = None,
-) -> socket.socket | _core.ProxyCommand | _core.DirectTcpipChannel:
+) -> socket.socket:
     """Connect to a host directly, through gateways, or by a proxy command, as the parameters or
     ssh_config(5) say. The interface is that of ``socket.create_connection``.
 
@@ -153,12 +154,12 @@ def find_way(
     return Way(target)
 
 
-def gateway_by(hops: Sequence[Host], **more: Any) -> Gateway:
+def gateway_by(hops: Sequence[Host], **more: Unpack[GatewayParameters]) -> Gateway:
     """Return the shared gateway at the end of a route; more: Gateway parameters for all hops."""
     return gateways_by(hops, **more)[-1]
 
 
-def gateways_by(hops: Sequence[Host], **more: Any) -> list[Gateway]:
+def gateways_by(hops: Sequence[Host], **more: Unpack[GatewayParameters]) -> list[Gateway]:
     """Return a shared gateway for each host of a route; more: Gateway parameters for all hops."""
     gateways: list[Gateway] = []
     for hop in hops:
@@ -202,7 +203,7 @@ def _overruling_text(way: Way) -> str:
 
 def _connect_by(
     way: Way, deadline: Deadline, source_address: tuple[str, int] | None
-) -> socket.socket | _core.ProxyCommand | _core.DirectTcpipChannel:
+) -> socket.socket:
     target = way.target
     address = (target.hostname, target.port)
     if way.proxy is not None:

@@ -21,11 +21,12 @@ import threading
 import time
 import weakref
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from sshgateway._connectors import GatewayConnector, ProxyConnector
 from sshgateway._hosts import parse_host
 from sshgateway._offers import KEYWORDS
+from sshgateway._parameters import GatewayParameters
 from sshgateway.agent import socket_path
 from sshgateway.gateway import Gateway
 from sshgateway.known_hosts import default_paths
@@ -55,7 +56,13 @@ class SharedGateway(Gateway):
     The other parameters are those of Gateway.
     """
 
-    def __init__(self, host: str | None = None, *, proxy: Proxy | None = None, **parameters: Any):
+    def __init__(
+        self,
+        host: str | None = None,
+        *,
+        proxy: Proxy | None = None,
+        **parameters: Unpack[GatewayParameters],
+    ) -> None:
         super().__init__(host, **parameters)
         self.proxy = proxy
         inner = self._connector.inner
@@ -89,7 +96,7 @@ class SharedGateway(Gateway):
         return depth
 
 
-def shared_gateway(host: str | None = None, **parameters: Any) -> Gateway:
+def shared_gateway(host: str | None = None, **parameters: Unpack[GatewayParameters]) -> Gateway:
     """Return the shared Gateway with these parameters, which are those of ``Gateway``.
 
     Callers with the same user, host, port, way (sock=, gateway=), credentials, agent, methods,
@@ -107,14 +114,14 @@ def shared_gateway(host: str | None = None, **parameters: Any) -> Gateway:
     return _cache.get(key_of(host, parameters), host, parameters)
 
 
-def shared_gateway_by(proxy: Proxy | None, parameters: dict[str, Any]) -> SharedGateway:
+def shared_gateway_by(proxy: Proxy | None, parameters: GatewayParameters) -> SharedGateway:
     """Return a shared Gateway that starts a proxy command for each connection.
 
     - proxy (Proxy or None): the command.
     - parameters: those of ``Gateway``.
     """
     key = key_of(None, parameters) + (() if proxy is None else (("proxy", proxy),))
-    return _cache.get(key, None, {**parameters, "proxy": proxy})
+    return _cache.get(key, None, parameters, proxy)
 
 
 def close_all() -> None:
@@ -130,7 +137,7 @@ def close_all() -> None:
 Key = tuple[tuple[str, Hashable], ...]
 
 
-def key_of(host: str | None, parameters: dict[str, Any]) -> Key:
+def key_of(host: str | None, parameters: GatewayParameters) -> Key:
     """Return the cache key: all parameters that distinguish connections, without secrets."""
     bound = inspect.signature(Gateway).bind(host, **parameters)
     bound.apply_defaults()
@@ -235,12 +242,18 @@ class _Cache:
         self._open: set[SharedGateway] = set()
         self._sweeper: threading.Thread | None = None
 
-    def get(self, key: Key, host: str | None, parameters: dict[str, Any]) -> SharedGateway:
+    def get(
+        self,
+        key: Key,
+        host: str | None,
+        parameters: GatewayParameters,
+        proxy: Proxy | None = None,
+    ) -> SharedGateway:
         with self._lock:
             self._prepare()
             gateway = self._gateways.get(key)
             if gateway is None:
-                gateway = self._gateways[key] = SharedGateway(host, **parameters)
+                gateway = self._gateways[key] = SharedGateway(host, proxy=proxy, **parameters)
             return gateway
 
     def _prepare(self) -> None:

@@ -96,20 +96,18 @@ def test_fabric(sshd, ssh_config, monkeypatch, capfd) -> None:
 
 
 def test_plain_python_with_a_program_that_fails(capsys) -> None:
-    """ssl raises an error of its own; the reason is in sock.stderr."""
+    """ssl raises an error of its own; the reason is in command.stderr."""
     command = ["sh", "-c", "echo 'Ncat: Connection refused.' >&2; exit 1"]
     names = run(TLS, {COMMAND: repr(command)})
     assert "tls" not in names
-    assert names["sock"].closed
-    error, reason = capsys.readouterr().out.split("\n", 1)
-    assert error
-    assert reason == "1 Ncat: Connection refused.\n\n"
+    assert names["command"].closed
+    assert re.fullmatch(r".+ 1 Ncat: Connection refused\.\n\n", capsys.readouterr().out)
 
 
-def test_plain_python_with_a_program_that_cannot_run(capsys) -> None:
-    names = run(TLS, {COMMAND: '"nosuchprogram intranet 443"'})
-    assert names["sock"] is None
-    assert "cannot execute proxy command 'nosuchprogram intranet 443'" in capsys.readouterr().out
+def test_plain_python_with_a_program_that_cannot_run() -> None:
+    text = "cannot execute proxy command 'nosuchprogram intranet 443'"
+    with pytest.raises(sshgateway.ProxyCommandError, match=text):
+        run(TLS, {COMMAND: '"nosuchprogram intranet 443"'})
 
 
 def test_plain_python_with_a_program_that_works(contexts, https_address, monkeypatch) -> None:

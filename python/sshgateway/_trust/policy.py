@@ -14,6 +14,7 @@ import pwd
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from sshgateway._deadline import Deadline
 from sshgateway._messages import (
@@ -38,12 +39,12 @@ from sshgateway._trust.revocation import RevokedKeys
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import KnownHosts, Verdict
 
-__all__ = ["HostKeyPolicy", "command_of"]
+__all__ = ["HostKeyPolicy", "Strictness", "command_of"]
 
 _log = logging.getLogger(__name__)
 
 #: The values of StrictHostKeyChecking of ssh_config(5).
-STRICT = ("yes", "ask", "accept-new", "no")
+Strictness = Literal["yes", "ask", "accept-new", "no"]
 
 #: As SSH_RSA_MINIMUM_MODULUS_SIZE of OpenSSH's sshkey.h.
 _SHORTEST_RSA_KEY = 1024
@@ -105,8 +106,7 @@ class HostKeyPolicy:
     name: str
     known_hosts: KnownHosts
     revoked: RevokedKeys
-    #: One of STRICT.
-    strict: str
+    strict: Strictness
     #: Asks a person, for "ask"; None refuses unknown keys.
     ask: Ask | None = None
     #: True if the name is HostKeyAlias.
@@ -120,8 +120,9 @@ class HostKeyPolicy:
     tokens: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.strict not in STRICT:
-            raise ValueError(f"strict_host_key_checking must be one of {', '.join(STRICT)}")
+        if self.strict not in get_args(Strictness):
+            values = ", ".join(get_args(Strictness))
+            raise ValueError(f"strict_host_key_checking must be one of {values}")
 
     def algorithms(
         self, offers: Offers, deadline: Deadline, *, certificates: bool = True
