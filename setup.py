@@ -20,8 +20,10 @@ import sys
 import sysconfig
 import tempfile
 from glob import glob
+from typing import Any
 
-from setuptools import Extension, setup
+import setuptools
+from setuptools import Distribution, Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
@@ -175,11 +177,23 @@ def options() -> dict[str, dict[str, str]]:
     return chosen
 
 
-# The licence is named here because the two spellings that pyproject.toml knows
-# exclude each other: setuptools before 77 reads only a table, later ones want
-# the SPDX expression.
+class Licensed(Distribution):
+    """Names the licence as an SPDX expression, where setuptools knows the header for it.
+
+    pyproject.toml cannot name it: setuptools before 77 reads only a table there, and later
+    ones want a str.
+    """
+
+    def parse_config_files(self, *args: Any, **kwargs: Any) -> None:
+        super().parse_config_files(*args, **kwargs)
+        if int(setuptools.__version__.split(".")[0]) >= 77:
+            self.metadata.license_expression = self.metadata.license
+            self.metadata.license = None
+
+
 setup(
     license="BSD-2-Clause",
+    distclass=Licensed,
     ext_modules=[core()],
     cmdclass={"build": Build, "build_ext": BuildExt, "bdist_wheel": BdistWheel, "sdist": Sdist},
     options=options(),

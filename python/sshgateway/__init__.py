@@ -45,3 +45,8 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    """Only the public names, and not the submodules that have been imported."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

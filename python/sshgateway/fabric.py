@@ -15,12 +15,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import fabric
-from paramiko import SSHConfig
-
-from sshgateway import config
+from sshgateway import _extras, config
 from sshgateway.gateway import Gateway
 from sshgateway.route import create_connection
+
+try:
+    import fabric
+except ModuleNotFoundError as error:
+    raise _extras.missing(error, "fabric", "fabric") from error
+from paramiko import SSHConfig
 
 __all__ = ["Connection"]
 

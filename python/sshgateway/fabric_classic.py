@@ -61,9 +61,11 @@ def install() -> None:
         )
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"Fabric 1 is not installed ({error}); Fabric 2 and 3 need no install(): "
-            "give their Connection a gateway=sshgateway.Gateway(...)"
-        ) from None
+            f"Fabric 1 is not installed ({error}); try: pip install sshgateway[fab-classic]; "
+            "Fabric 2 and 3 need no install(): give their Connection a "
+            "gateway=sshgateway.Gateway(...)",
+            name=error.name,
+        ) from error
     _replace(network, "get_gateway", _get_gateway)
     _replace(network, "connect", _connect)
     for module in (network, main, tasks):  # each has imported it by name

@@ -13,11 +13,15 @@ import sys
 from types import ModuleType
 from typing import Any
 
-import paramiko
-import paramiko.proxy
-
 import sshgateway
+from sshgateway import _extras
 from sshgateway.errors import ProxyCommandError
+
+try:
+    import paramiko
+except ModuleNotFoundError as error:
+    raise _extras.missing(error, "paramiko", "paramiko") from error
+import paramiko.proxy
 
 __all__ = ["ProxyCommand", "ProxyCommandFailure", "install", "uninstall"]
 

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The adapters without their libraries, and the names of the package."""
+
+import importlib
+import sys
+
+import pytest
+
+import sshgateway
+
+
+@pytest.mark.parametrize("library", ["paramiko", "fabric"])
+def test_an_adapter_without_its_library_says_what_to_install(monkeypatch, library) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, f"sshgateway.{library}", raising=False)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=rf"pip install sshgateway\[{library}\]") as caught:
+        importlib.import_module(f"sshgateway.{library}")
+    assert caught.value.name == library
+    assert isinstance(caught.value.__cause__, ImportError)
+
+
+def test_a_module_that_the_library_itself_lacks_is_not_the_library(monkeypatch, tmp_path) -> None:
+    (tmp_path / "fabric.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "fabric"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "sshgateway.fabric", raising=False)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        importlib.import_module("sshgateway.fabric")
+    assert str(caught.value) == "No module named 'no_such_module'"
+
+
+def test_fabric_1_says_what_to_install(monkeypatch) -> None:
+    fabric_classic = importlib.import_module("sshgateway.fabric_classic")
+    monkeypatch.setitem(sys.modules, "fabric", None)
+    with pytest.raises(ImportError, match=r"pip install sshgateway\[fab-classic\]"):
+        fabric_classic.install()
+
+
+def test_dir_shows_the_public_names() -> None:
+    public = {name for name in dir(sshgateway) if not name.startswith("__")}
+    assert public == set(sshgateway.__all__) - {"__version__"}
+    assert "__version__" in dir(sshgateway)
