@@ -7,7 +7,8 @@
  *     def recvmsg(...), recvmsg_into
  *     def send(...), sendall, sendmsg, sendfile
  *     def settimeout(...), gettimeout, setblocking, getblocking
- *     def fileno(), detach, dup, makefile, shutdown, close
+ *     def fileno(), detach, dup, get_inheritable, set_inheritable
+ *     def makefile(), shutdown, close
  *     def getpeername(), getsockname, getsockopt, setsockopt
  *     def __enter__(), __exit__
  *     def _decref_socketios()          # for the files of makefile()
@@ -221,6 +222,45 @@ stream_dup(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_DECREF(done);
     ((sg_stream *)op)->is_copied = true;
     return copy;
+}
+
+static PyObject *
+stream_get_inheritable(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    sg_stream *self = (sg_stream *)op;
+    int fd = sg_stream_use(self);
+    int answer;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    answer = sg_sys_get_inheritable(fd);
+    sg_stream_done(self);
+    return answer < 0 ? sg_raise_errno(-answer) : PyBool_FromLong(answer);
+}
+
+static PyObject *
+stream_set_inheritable(PyObject *op, PyObject *args, PyObject *kwds)
+{
+    static const char *keywords[] = {"inheritable", NULL};
+    sg_stream *self = (sg_stream *)op;
+    int inheritable, fd, err;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwds, "i:set_inheritable",
+                                     (char **)keywords, &inheritable)) {
+        return NULL;
+    }
+    fd = sg_stream_use(self);
+    if (fd < 0) {
+        return NULL;
+    }
+    sg_stream_end_loan(self); /* a program may use the descriptor */
+    err = sg_sys_set_inheritable(fd, inheritable != 0);
+    sg_stream_done(self);
+    if (err < 0) {
+        return sg_raise_errno(-err);
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -476,6 +516,10 @@ static PyMethodDef stream_methods[] = {
     {"fileno", stream_fileno, METH_NOARGS, fileno_doc},
     {"detach", stream_detach, METH_NOARGS, detach_doc},
     {"dup", stream_dup, METH_NOARGS, dup_doc},
+    {"get_inheritable", stream_get_inheritable, METH_NOARGS,
+     get_inheritable_doc},
+    {"set_inheritable", (PyCFunction)(void (*)(void))stream_set_inheritable,
+     METH_VARARGS | METH_KEYWORDS, set_inheritable_doc},
     {"shutdown", stream_shutdown, METH_O, shutdown_doc},
     {"close", stream_close, METH_NOARGS, close_doc},
     {"getpeername", sg_stream_getpeername, METH_NOARGS, getpeername_doc},

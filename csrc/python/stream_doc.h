@@ -265,6 +265,24 @@ PyDoc_STRVAR(
     "program handed over.  See socket.socket.fileno.");
 
 PyDoc_STRVAR(
+    get_inheritable_doc,
+    "get_inheritable($self, /)\n"
+    "--\n\n"
+    "Return True if programs that this process executes get the descriptor.\n"
+    "\n"
+    "It is False for a new stream.  Raises OSError(EBADF) if the stream is\n"
+    "closed.  See socket.socket.get_inheritable.");
+
+PyDoc_STRVAR(
+    set_inheritable_doc,
+    "set_inheritable($self, /, inheritable)\n"
+    "--\n\n"
+    "Set whether programs that this process executes get the descriptor.\n"
+    "\n"
+    "Raises OSError(EBADF) if the stream is closed, and TypeError unless\n"
+    "inheritable is a bool or an int.  See socket.socket.set_inheritable.");
+
+PyDoc_STRVAR(
     detach_doc,
     "detach($self, /)\n"
     "--\n\n"

@@ -510,6 +510,20 @@ sg_sys_dup(int fd)
     return (int)or_errno(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
+int
+sg_sys_get_inheritable(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+
+    return flags < 0 ? -errno : (flags & FD_CLOEXEC) == 0;
+}
+
+int
+sg_sys_set_inheritable(int fd, bool is_inheritable)
+{
+    return (int)or_errno(fcntl(fd, F_SETFD, is_inheritable ? 0 : FD_CLOEXEC));
+}
+
 /* Append the descriptors of one control message to the *count in `to`, which
  * has room for `room`, and close those that do not fit.  Return 0, or the
  * negative errno of the last descriptor that could not be kept. */

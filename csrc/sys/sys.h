@@ -149,6 +149,11 @@ int sg_sys_setsockopt(int fd, int level, int name, const void *from,
  * it to the program. */
 int sg_sys_dup(int fd);
 
+/* Whether the programs that this process executes get `fd`: return 1 or 0, or
+ * a negative errno.  The second function changes it and returns 0. */
+int sg_sys_get_inheritable(int fd);
+int sg_sys_set_inheritable(int fd, bool is_inheritable);
+
 /* Receive data and the descriptors that came with it (SCM_RIGHTS), without
  * waiting.  The first `room` descriptors go to `to`, their number to *count,
  * and they are owned; further ones are closed.  The data itself is dropped.

@@ -9,6 +9,8 @@ import select
 import selectors
 import socket
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -25,6 +27,34 @@ def test_fileno_is_an_open_socket(stream: Stream) -> None:
 
 def test_the_descriptor_is_not_inherited(stream: Stream) -> None:
     assert os.get_inheritable(stream.sock.fileno()) is False
+
+
+def test_a_program_inherits_the_descriptor_if_it_is_made_inheritable(stream: Stream) -> None:
+    assert stream.sock.get_inheritable() is False
+    assert stream.sock.set_inheritable(True) is None
+    assert stream.sock.get_inheritable() is True
+    assert os.get_inheritable(stream.sock.fileno()) is True
+    code = "import socket, sys; socket.socket(fileno=int(sys.argv[1])).sendall(b'inherited')"
+    command = [sys.executable, "-c", code, str(stream.sock.fileno())]
+    subprocess.run(command, check=True, close_fds=False, timeout=DEADLINE)
+    assert recv_exactly(stream.peer, 9) == b"inherited"
+    stream.sock.set_inheritable(inheritable=0)
+    assert stream.sock.get_inheritable() is False
+
+
+@pytest.mark.parametrize("value", [None, "yes", 1.5, 1 << 80])
+def test_a_wrong_value_for_inheritable_is_refused(stream: Stream, value: object) -> None:
+    with pytest.raises((TypeError, OverflowError)):
+        stream.sock.set_inheritable(value)
+    assert stream.sock.get_inheritable() is False
+
+
+def test_a_closed_stream_is_not_inheritable(stream: Stream) -> None:
+    stream.sock.close()
+    for call in (stream.sock.get_inheritable, lambda: stream.sock.set_inheritable(True)):
+        with pytest.raises(OSError) as caught:
+            call()
+        assert caught.value.args == (errno.EBADF, "Bad file descriptor")
 
 
 # --- detach -------------------------------------------------------------------
