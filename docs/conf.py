@@ -35,6 +35,7 @@ nitpick_ignore = [
     for name in (
         "Any",
         "BinaryIO",
+        "ChannelKind",
         "Buffer",
         "EllipsisType",
         "IO",
@@ -59,6 +60,8 @@ nitpick_ignore = [
         "socket.socket",
         "sshgateway._build.BuildInfo",
         "sshgateway._core.Stream",
+        "sshgateway._parameters.GatewayParameters",
+        "sshgateway._trust.command.Command",
         "subprocess.DEVNULL",
         "subprocess.PIPE",
         "types.TracebackType",

@@ -7,8 +7,8 @@
 # of its own, so that no mount and no process outlives the script, whatever ends it.
 #
 # The script sets "usage" and "packages" (those of the system, separated by commas),
-# defines inside(), and calls main "$@". inside() may use "root", the directory of
-# the system, "suite", "who", say and in_system.
+# defines inside(), and calls main "$@". inside() may use say, in_system and
+# the variables root (the directory of the system), suite and who (root or user).
 #
 #   TMPDIR   directory for the system (2 GB), not mounted nodev or noexec
 

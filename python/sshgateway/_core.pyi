@@ -19,7 +19,7 @@ class _HasFileno(Protocol):
 
 # For type checkers a stream is a socket.socket, so that a function that takes one takes a
 # stream. At run time it is another class, which has the methods of a connected socket but not
-# accept(), bind(), connect(), listen() and sendto(). What is not named here is as in socket.
+# accept(), bind(), connect(), listen() and sendto(). Whatever is not named here is as in socket.
 @disjoint_base
 class Stream(socket.socket):
     @property

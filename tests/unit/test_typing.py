@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What type checkers say about programs that use sshgateway."""
+"""Type checkers accept good programs that use sshgateway, and refuse bad ones."""
 
 import inspect
 import subprocess
