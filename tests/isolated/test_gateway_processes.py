@@ -96,3 +96,10 @@ def test_exit_with_unsent_data_for_a_target_that_does_not_read_is_bounded(sshd) 
     with Target(greet_and_wait) as target:
         said = leave("data", sshd, target)
         assert only_resource_warnings(said), said
+
+
+@pytest.mark.slow
+def test_exit_during_logins_of_daemon_threads_does_not_crash(sshd) -> None:
+    settings = json.dumps(gateways.settings(sshd))
+    for run in range(15):
+        fresh.run("leave_in_logins", settings, str(run * 0.002), warnings="ignore")
