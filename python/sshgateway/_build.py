@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Facts about the build and the libraries in use."""
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from sshgateway import _core
 from sshgateway._offers import USUAL
@@ -10,11 +10,11 @@ from sshgateway._offers import USUAL
 class BuildInfo(TypedDict):
     """The dictionary that :func:`build_info` returns."""
 
-    libssh2: str
+    libssh2: Literal["pinned", "system"]
     libssh2_version: str
     libssh2_patches: list[str]
     openssl_version: str | None
-    poller: str
+    poller: Literal["epoll", "poll"]
     kex: list[str]
     ciphers: list[str]
     macs: list[str]

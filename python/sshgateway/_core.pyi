@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from types import EllipsisType
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, Literal, Protocol, TypeAlias, final
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -58,10 +58,10 @@ class ProxyCommand(Stream):
 
 LIBSSH2_VERSION: str
 LIBSSH2_NUMBER: int
-BUILD_LIBSSH2: str
+BUILD_LIBSSH2: Literal["pinned", "system"]
 BUILD_PATCHES: str
 BUILD_OPENSSL: str | None
-BUILD_POLLER: str
+BUILD_POLLER: Literal["epoll", "poll"]
 OFFERED_KEX: str
 OFFERED_HOST_KEYS: str
 OFFERED_HOST_CERTIFICATES: str
