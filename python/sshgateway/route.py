@@ -10,7 +10,7 @@ import shlex
 import socket
 import warnings
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from sshgateway import config
 from sshgateway._channel_args import DIRECT_TCPIP
@@ -42,7 +42,7 @@ class Way:
     hops: tuple[Host, ...] = ()
     #: The parameter or keyword that decided: "proxy_command=", "gateway=", "ProxyCommand",
     #: "ProxyJump", or "" for a direct connection.
-    reason: str = ""
+    reason: Literal["proxy_command=", "gateway=", "ProxyCommand", "ProxyJump", ""] = ""
     #: The gateway that is not used because there is a proxy command, or "".
     overruled: str = ""
 
