@@ -112,10 +112,15 @@ read_plan(struct plan *plan, PyObject *prepare, PyObject *args, PyObject *kwds,
         return -1;
     }
     if (!Py_IS_TYPE(plan->session, self->stream.state->session_type)) {
-        PyErr_Format(PyExc_TypeError,
-                     "cannot open a channel: the session of the gateway "
-                     "must be a sshgateway._core.Session, not %R",
-                     plan->session);
+        PyObject *name = sg_type_name(plan->session);
+
+        if (name != NULL) {
+            PyErr_Format(PyExc_TypeError,
+                         "cannot open a channel: the session of the gateway "
+                         "must be a sshgateway._core.Session, not %U",
+                         name);
+            Py_DECREF(name);
+        }
         return -1;
     }
     plan->options.message = message;
