@@ -11,7 +11,7 @@ set -eu
 
 usage='usage: test_wheel.sh SUITE [root|user]'
 packages=ca-certificates,openssh-client,openssh-server,ncat,socat,netcat-openbsd
-packages=$packages,tinyproxy-bin,openssl,dropbear-bin,procps
+packages=$packages,tinyproxy-bin,openssl,dropbear-bin,procps,netbase
 python=${PYTHON:-python3}
 case $python in
 /*) packages=$packages,libbz2-1.0,libexpat1,libffi8,liblzma5,libncursesw6,libreadline8,libsqlite3-0,libssl3,zlib1g ;;
@@ -26,11 +26,14 @@ add_own_tests() {
         "libpython$version-testsuite" >/dev/null
 }
 
-# Copy what the tests read. "python" and "csrc" are not among it.
+# Copy what the tests read. "python" and "csrc" are not among it. The PAM module of
+# the tests is compiled here, because the system has no compiler.
 copy_tests() {
     mkdir "$root/tmp/sshgateway"
-    git archive HEAD CHANGES.rst README.rst docs examples pyproject.toml requirements tests |
+    git archive HEAD CHANGES.rst README.rst docs examples pyproject.toml requirements tests tools |
         tar -x -C "$root/tmp/sshgateway"
+    cc -shared -fPIC -o "$root/tmp/sshgateway/tests/support/pam_prompt.so" \
+        tests/support/pam_prompt.c
     chmod -R a+rwX "$root/tmp/sshgateway"
     mkdir "$root/tmp/dist"
     cp dist/sshgateway-*-abi3-manylinux*.whl "$root/tmp/dist"
