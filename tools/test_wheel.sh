@@ -20,8 +20,7 @@ esac
 
 # Debian has Python's own tests, some of which we run, in a package of their own.
 add_own_tests() {
-    version=$(in_system python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    case $python in python3.*) version=${python#python} ;; esac
+    version=$(in_system "$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     chroot "$root" apt-get install -y -qq --no-install-recommends \
         "libpython$version-testsuite" >/dev/null
 }

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sockets to hosts behind an SSH gateway (jump host, bastion) or a proxy command."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 try:
     from sshgateway._core import DirectTcpipChannel, ProxyCommand
 except ImportError as error:
@@ -8,7 +11,6 @@ except ImportError as error:
 
     raise explain(error) from None
 
-from sshgateway._build import build_info
 from sshgateway.errors import (
     AuthenticationError,
     ChannelOpenError,
@@ -20,8 +22,11 @@ from sshgateway.errors import (
     HostKeyError,
     ProxyCommandError,
 )
-from sshgateway.gateway import Gateway, GatewayStats
-from sshgateway.route import close_all, create_connection, shared_gateway
+
+if TYPE_CHECKING:
+    from sshgateway._build import build_info
+    from sshgateway.gateway import Gateway, GatewayStats
+    from sshgateway.route import close_all, create_connection, shared_gateway
 
 __all__ = [
     "AuthenticationError",
@@ -45,6 +50,30 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+#: The names that are imported at their first use, with their modules. These modules take most
+#: of the time of an import, and a program that only runs a ProxyCommand needs none of them.
+_LATER = {
+    "Gateway": "gateway",
+    "GatewayStats": "gateway",
+    "build_info": "_build",
+    "close_all": "route",
+    "create_connection": "route",
+    "shared_gateway": "route",
+}
+_MODULES = ("agent", "config", "gateway", "known_hosts", "login", "proxy", "route", "shared")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name or a public module at its first use (PEP 562)."""
+    if name in _MODULES:
+        return importlib.import_module(f"sshgateway.{name}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"sshgateway.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

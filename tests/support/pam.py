@@ -146,7 +146,7 @@ class PamSshd(PrivateSshd):
         module = _READY_MODULE
         if not module.exists():
             module = self.directory / "pam_prompt.so"
-            command = ["cc", "-shared", "-fPIC", "-Wall", "-o", module, _MODULE]
+            command = ["cc", "-shared", "-fPIC", "-Wall", "-o", str(module), str(_MODULE)]
             subprocess.run(command, check=True)
         self._etc = copy_of_etc(self.directory, self._password, expired=self._expired)
         stack = self._stack.replace("MODULE", str(module)) + "\n" + _REST

@@ -2,11 +2,13 @@
 """The adapters without their libraries, and the names of the package."""
 
 import importlib
+import subprocess
 import sys
 
 import pytest
 
 import sshgateway
+from support import fresh
 
 
 @pytest.mark.parametrize("library", ["paramiko", "fabric"])
@@ -43,3 +45,22 @@ def test_dir_shows_the_public_names() -> None:
     public = {name for name in dir(sshgateway) if not name.startswith("__")}
     assert public == set(sshgateway.__all__) - {"__version__"}
     assert "__version__" in dir(sshgateway)
+
+
+def test_the_import_leaves_out_what_a_proxy_command_does_not_need() -> None:
+    code = """
+import sys
+import sshgateway
+assert "sshgateway.gateway" not in sys.modules
+assert "sshgateway.config" not in sys.modules
+from sshgateway import *
+assert Gateway is sshgateway.gateway.Gateway
+assert create_connection is sshgateway.route.create_connection
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    subprocess.run(command, env=fresh.environment(), check=True, timeout=60)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'sshgateway' has no attribute 'nothing'"):
+        sshgateway.nothing  # noqa: B018
