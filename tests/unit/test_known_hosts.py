@@ -414,7 +414,7 @@ def test_an_unreadable_file_is_reported(tmp_path: Path, write) -> None:
     assert str(verdict.unreadable[0]) == f"{tmp_path} cannot be read: Is a directory"
     assert len(verdict.unreadable) == 2
     error = str(known.error(GATEWAY, "other", A, verdict))
-    assert str(tmp_path) in error and "null byte" in error
+    assert str(tmp_path) in error and "null " in error
 
 
 def test_a_line_written_later_is_seen(write) -> None:
