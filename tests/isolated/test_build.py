@@ -340,8 +340,9 @@ def test_the_sdist_builds_without_a_network_in_any_directory(sdist: Path, tmp_pa
     if any(not line.startswith("tarball: ") for line in look(environ(OUT=tmp_path / "out"))):
         pytest.skip("something that the build needs is missing here")
     place = tmp_path / "sources in a f\u00f6lder"
-    with tarfile.open(sdist) as archive:
-        archive.extractall(place, filter="data")
+    place.mkdir()
+    # extractall() of tarfile has its filter since 3.11.4, and 3.12 warns without it.
+    subprocess.run(["tar", "-xzf", sdist, "-C", place], check=True)
     (tree,) = place.iterdir()
     assert files_of(make_sdist(tree, tmp_path)) == files_of(sdist)
 
