@@ -48,7 +48,9 @@ make_system() {
     stop "debootstrap of $suite failed"
 }
 
+# The root is a mount point, because tests change its propagation.
 mount_filesystems() {
+    mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount -t sysfs -o ro sysfs "$root/sys"
     mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts "$root/dev/pts"

@@ -10,7 +10,7 @@
 set -eu
 
 usage='usage: test_wheel.sh SUITE [root|user]'
-packages=ca-certificates,openssh-client,openssh-server,ncat,socat,netcat-openbsd
+packages=ca-certificates,git,openssh-client,openssh-server,ncat,socat,netcat-openbsd
 packages=$packages,tinyproxy-bin,openssl,dropbear-bin,procps,netbase
 python=${PYTHON:-python3}
 case $python in
