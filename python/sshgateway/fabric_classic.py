@@ -60,6 +60,8 @@ def install() -> None:
             importlib.import_module(f"fabric.{name}") for name in ("network", "main", "tasks")
         )
     except ModuleNotFoundError as error:
+        if error.name not in ("fabric", "fabric.network"):
+            raise  # a library that Fabric 1 itself needs
         raise ImportError(
             f"Fabric 1 is not installed ({error}); try: pip install sshgateway[fab-classic]; "
             "Fabric 2 and 3 need no install(): give their Connection a "

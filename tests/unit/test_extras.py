@@ -4,6 +4,7 @@
 import importlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -37,8 +38,21 @@ def test_a_module_that_the_library_itself_lacks_is_not_the_library(monkeypatch, 
 def test_fabric_1_says_what_to_install(monkeypatch) -> None:
     fabric_classic = importlib.import_module("sshgateway.fabric_classic")
     monkeypatch.setitem(sys.modules, "fabric", None)
-    with pytest.raises(ImportError, match=r"pip install sshgateway\[fab-classic\]"):
+    with pytest.raises(ImportError, match=r"pip install sshgateway\[fab-classic\]") as caught:
         fabric_classic.install()
+    assert caught.value.name == "fabric.network"
+
+
+def test_a_module_that_fabric_1_itself_lacks_is_not_fabric_1(monkeypatch, tmp_path) -> None:
+    fabric_classic = importlib.import_module("sshgateway.fabric_classic")
+    (tmp_path / "network.py").write_text("import no_such_module\n")
+    fabric = types.ModuleType("fabric")
+    fabric.__path__ = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "fabric", fabric)
+    monkeypatch.delitem(sys.modules, "fabric.network", raising=False)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        fabric_classic.install()
+    assert str(caught.value) == "No module named 'no_such_module'"
 
 
 def test_dir_shows_the_public_names() -> None:
