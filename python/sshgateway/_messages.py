@@ -26,6 +26,7 @@ from sshgateway.errors import (
     GatewayError,
     GatewayLostError,
     HostKeyError,
+    HostKeyState,
     ProxyCommandError,
 )
 
@@ -356,7 +357,7 @@ class PresentedKey:
         return f"{self.key_type} key {self.fingerprint} that gateway {self.gateway!r} presented"
 
     def _error(
-        self, state: str, file: str | None, facts: str, advice: str, consequence: str = ""
+        self, state: HostKeyState, file: str | None, facts: str, advice: str, consequence: str = ""
     ) -> HostKeyError:
         notes = map(printable, self.notes)  # they may quote the server's certificate
         facts = "; ".join(part for part in (facts, *notes, consequence) if part)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sshgateway._offers import Names
 from sshgateway._trust.command import Command
 from sshgateway._trust.policy import Strictness
-from sshgateway.login import Prompt
+from sshgateway.login import Method, Prompt
 
 if TYPE_CHECKING:
     from sshgateway.gateway import Gateway
@@ -37,7 +37,7 @@ class GatewayParameters(TypedDict, total=False):
     identities_only: bool
     prompt: Prompt | None
     certificate_filename: Path | Sequence[Path] | None
-    preferred_authentications: Sequence[str]
+    preferred_authentications: Sequence[Method]
     number_of_password_prompts: int
     banner: Callable[[str], object] | None
     known_hosts: Sequence[Path] | None

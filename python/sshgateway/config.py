@@ -43,7 +43,7 @@ from sshgateway._trust.command import Command
 from sshgateway._trust.policy import Strictness
 from sshgateway.errors import ConfigError
 from sshgateway.known_hosts import DEFAULT_PATHS
-from sshgateway.login import METHODS
+from sshgateway.login import METHODS, Method
 from sshgateway.proxy import Proxy, check_host, check_user, check_values, expand, first_word
 
 __all__ = ["Host", "SshConfig", "lookup", "route", "route_by"]
@@ -120,7 +120,7 @@ class Host:
     certificate_files: tuple[str, ...] = ()
     #: The methods of PreferredAuthentications that a Gateway knows, without those that
     #: PubkeyAuthentication, KbdInteractiveAuthentication and PasswordAuthentication disable.
-    preferred_authentications: tuple[str, ...] = METHODS
+    preferred_authentications: tuple[Method, ...] = METHODS
     #: NumberOfPasswordPrompts.
     number_of_password_prompts: int = 3
     #: The keywords about algorithms that are set and not honoured: PubkeyAcceptedAlgorithms.
@@ -451,7 +451,7 @@ def _host(
     )
 
 
-def _methods(options: Options) -> tuple[str, ...]:
+def _methods(options: Options) -> tuple[Method, ...]:
     """The methods of authentication that a Gateway may use, in the order of
     PreferredAuthentications."""
     preferred = options.get("preferredauthentications", [",".join(METHODS)])[0].split(",")

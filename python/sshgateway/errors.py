@@ -9,7 +9,7 @@ standard class of its errno.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 __all__ = [
     "AuthenticationError",
@@ -22,6 +22,8 @@ __all__ = [
     "HostKeyError",
     "ProxyCommandError",
 ]
+
+HostKeyState = Literal["unknown", "changed", "unreadable", "revoked", "too short"]
 
 
 class Error(OSError):
@@ -98,7 +100,7 @@ class HostKeyError(GatewayError):
     #: The fingerprint of that key in OpenSSH's form, "SHA256:...".
     fingerprint: str = ""
     #: "unknown", "changed", "unreadable", "revoked" or "too short" (an RSA key).
-    state: str = ""
+    state: HostKeyState | Literal[""] = ""
     #: The file that has the other key or revokes this one: a known_hosts file, or one of
     #: revoked_host_keys. "KnownHostsCommand" stands for the output of that command. For an unknown
     #: key the file to which a new key would be added, or None.

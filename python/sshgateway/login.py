@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 from sshgateway import _core, _messages
 from sshgateway._exchange import Exchange, exchange_with
@@ -20,12 +20,13 @@ from sshgateway._status import Status
 from sshgateway._userauth import Accepted, ChangeRequest, KeyAccepted, Prompts, Refused, Reply
 from sshgateway.agent import Agent, socket_path
 
-__all__ = ["METHODS", "Login", "Prompt", "Question"]
+__all__ = ["METHODS", "Login", "Method", "Prompt", "Question"]
 
 _log = logging.getLogger(__name__)
 
+Method = Literal["publickey", "keyboard-interactive", "password"]
 #: The methods, in ssh_config(5)'s order of PreferredAuthentications.
-METHODS = ("publickey", "keyboard-interactive", "password")
+METHODS: tuple[Method, ...] = get_args(Method)
 
 #: ssh_config(5), IdentityFile; libssh2 has no security keys of its own.
 _USUAL_FILES = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
@@ -57,7 +58,7 @@ class Question:
 
     text: str
     echo: bool
-    kind: str
+    kind: Literal["passphrase", "password", "new password", "keyboard-interactive", "host key"]
     gateway: str = ""
     hop: int = 1
     name: str = ""
@@ -113,7 +114,7 @@ class Login:
         look_for_keys: bool,
         identities_only: bool,
         prompt: Prompt | None,
-        preferred_authentications: Sequence[str] = METHODS,
+        preferred_authentications: Sequence[Method] = METHODS,
         number_of_password_prompts: int = 3,
     ) -> None:
         self.username = username
@@ -518,7 +519,7 @@ class _Attempt:
     # ---- keyboard-interactive -----------------------------------------------
 
     def _use_interactive(self) -> None:
-        method = "keyboard-interactive"
+        method: Final = "keyboard-interactive"
         uses = self.uses[method] = self.uses.get(method, 0) + 1
         passwords = [self.login.password] if uses == 1 and self.login.password is not None else []
 
@@ -655,7 +656,7 @@ _NOT_TOLD = (
 )
 
 
-def _known_methods(names: Sequence[str]) -> list[str]:
+def _known_methods(names: Method | Sequence[Method]) -> list[Method]:
     methods = [names] if isinstance(names, str) else list(names)
     for name in methods:
         if name not in METHODS:

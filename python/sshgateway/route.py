@@ -10,7 +10,7 @@ import shlex
 import socket
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 from sshgateway import config
 from sshgateway._channel_args import DIRECT_TCPIP
@@ -54,7 +54,7 @@ class Way:
 
 def create_connection(
     address: tuple[str, int | None],
-    timeout: Any = None,
+    timeout: float | None = None,
     source_address: tuple[str, int] | None = None,
     *,
     gateway: Through = None,
@@ -89,9 +89,8 @@ def create_connection(
 
     Raises ConfigError, TimeoutError(ETIMEDOUT, text), and what Gateway and ProxyCommand raise.
     """
-    # http.client passes the sentinel of the socket module.
-    is_default = timeout is None or timeout is getattr(socket, "_GLOBAL_DEFAULT_TIMEOUT", None)
-    seconds = None if is_default else float(timeout)
+    sentinel = getattr(socket, "_GLOBAL_DEFAULT_TIMEOUT", None)  # http.client passes it
+    seconds = None if timeout is None or timeout is sentinel else float(timeout)
     deadline = Deadline(seconds)
     way = find_way(
         address,

@@ -24,8 +24,9 @@ import ssl
 from typing import assert_type
 
 from sshgateway import (
-    DirectTcpipChannel, Gateway, ProxyCommand, create_connection, shared_gateway,
+    DirectTcpipChannel, Gateway, HostKeyError, ProxyCommand, create_connection, shared_gateway,
 )
+from sshgateway.login import Question
 
 gateway = Gateway("bastion", strict_host_key_checking="accept-new")
 channel = gateway.open_channel("direct-tcpip", ("db", 22), timeout=3)
@@ -51,9 +52,24 @@ assert_type(channel.getsockopt(1, 2), int)
 assert_type(channel.dup(), socket.socket)
 assert_type(command.returncode, int | None)
 
+
+def answer(text: str, echo: bool, question: Question) -> str | None:
+    if question.kind == "pass phrase":  # error: comparison-overlap
+        return None
+    return None
+
+
+def advise(error: HostKeyError) -> bool:
+    return error.state == "new"  # error: comparison-overlap
+
+
+Gateway("bastion", prompt=answer, preferred_authentications=["password"])
+
 Gateway("bastion", strict_host_key_checking="maybe")  # error: arg-type
 shared_gateway("bastion", user="deploy")  # error: call-arg
 shared_gateway("bastion", port="22")  # error: arg-type
+Gateway("bastion", preferred_authentications=["passwords"])  # error: list-item
+create_connection(("db", 22), timeout="3")  # error: arg-type
 gateway.open_channel("session")  # error: arg-type
 DirectTcpipChannel(gateway, ("db", 22), kind="x11")  # error: arg-type
 channel.bytes_sent = 3  # error: misc
