@@ -35,5 +35,6 @@ check mypy
 "$1" tools/manual_code.py build/manual_code
 check mypy --strict build/manual_code
 check basedpyright --warnings
+"$1" tools/verify_types.py || failed=1
 check stubtest sshgateway._core
 exit "$failed"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 try:
     from sshgateway._core import DirectTcpipChannel, ProxyCommand
-except ImportError as error:
+except ImportError as _error:
     from sshgateway._import_error import explain
 
-    raise explain(error) from None
+    raise explain(_error) from None
 
 from sshgateway.errors import (
     AuthenticationError,

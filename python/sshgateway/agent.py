@@ -103,7 +103,7 @@ class Agent:
         *,
         deadline: float | None = None,
     ) -> None:
-        self.path = socket_path() or "" if path is None else os.fspath(path)
+        self.path: str = socket_path() or "" if path is None else os.fspath(path)
         self.timeout = timeout
         self.deadline = deadline
         self._turn = threading.Lock()
@@ -323,10 +323,10 @@ class AgentKey:
 
     #: None. A Paramiko key has its certificate here, but the blob of an AgentKey is the
     #: certificate itself.
-    public_blob = None
+    public_blob: None = None
 
     def __init__(self, agent: Agent, blob: bytes, comment: str = "") -> None:
-        self.type = key_type(blob)
+        self.type: str = key_type(blob)
         self.agent = agent
         #: The public key or certificate (RFC 4253 section 6.6).
         self.blob = blob

@@ -21,8 +21,8 @@ from sshgateway.route import create_connection
 
 try:
     import fabric
-except ModuleNotFoundError as error:
-    raise _extras.missing(error, "fabric", "fabric") from error
+except ModuleNotFoundError as _error:
+    raise _extras.missing(_error, "fabric", "fabric") from _error
 from paramiko import SSHConfig
 
 __all__ = ["Connection"]

@@ -252,9 +252,9 @@ class Gateway:
         self, host: str | None, hostname: str | None, port: int | None, username: str | None
     ) -> None:
         user, name, number = parse_host(host) if host is not None else (None, None, None)
-        self.hostname = hostname or name or ""
-        self.port = port or number or 22
-        self.username = username or user or getpass.getuser()
+        self.hostname: str = hostname or name or ""
+        self.port: int = port or number or 22
+        self.username: str = username or user or getpass.getuser()
         if not self.hostname:
             raise ValueError("no host is given; pass 'user@host:port' or hostname=")
         if not 0 < self.port < 65536:

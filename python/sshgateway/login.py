@@ -119,22 +119,22 @@ class Login:
     ) -> None:
         self.username = username
         self.password = password
-        self.pkeys = _as_list(pkey)
+        self.pkeys: list[Any] = _as_list(pkey)
         for key in self.pkeys:
             if not (hasattr(key, "asbytes") and hasattr(key, "sign_ssh_data")):
                 raise TypeError(
                     "pkey must be a key with Paramiko's interface, or several, not "
                     f"{type(key).__name__}; a file is for key_filename"
                 )
-        self.files = _paths(key_filename)
-        self.certificates = _paths(certificate_filename)
-        has_keys = bool(self.files or self.pkeys)
-        self.usual_files = _paths(_USUAL_FILES) if look_for_keys and not has_keys else []
+        self.files: list[str] = _paths(key_filename)
+        self.certificates: list[str] = _paths(certificate_filename)
+        use_usual = look_for_keys and not self.files and not self.pkeys
+        self.usual_files: list[str] = _paths(_USUAL_FILES if use_usual else None)
         self.passphrase = passphrase
-        self.agent_path = socket_path(identity_agent) if allow_agent else None
+        self.agent_path: str | None = socket_path(identity_agent) if allow_agent else None
         self.identities_only = identities_only
-        self.prompt = prompt if number_of_password_prompts > 0 else None
-        self.methods = _known_methods(preferred_authentications)
+        self.prompt: Prompt | None = prompt if number_of_password_prompts > 0 else None
+        self.methods: list[Method] = _known_methods(preferred_authentications)
         self.number_of_password_prompts = number_of_password_prompts
 
     def run(

@@ -19,8 +19,8 @@ from sshgateway.errors import ProxyCommandError
 
 try:
     import paramiko
-except ModuleNotFoundError as error:
-    raise _extras.missing(error, "paramiko", "paramiko") from error
+except ModuleNotFoundError as _error:
+    raise _extras.missing(_error, "paramiko", "paramiko") from _error
 import paramiko.proxy
 
 __all__ = ["ProxyCommand", "ProxyCommandFailure", "install", "uninstall"]
@@ -47,8 +47,8 @@ class Process:
 
     def __init__(self, proxy: ProxyCommand) -> None:
         self._proxy = proxy
-        self.args = proxy.cmd
-        self.pid = proxy.pid
+        self.args: list[str] = proxy.cmd
+        self.pid: int = proxy.pid
 
     @property
     def returncode(self) -> int | None:

@@ -199,11 +199,11 @@ class Server:
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
-        self.directory = directory / name
-        self.username = pwd.getpwuid(os.getuid()).pw_name
-        self.user_key = self.directory / "user_key"
-        self.known_hosts = self.directory / "known_hosts"
-        self.ssh_config = self.directory / "ssh_config"
+        self.directory: Path = directory / name
+        self.username: str = pwd.getpwuid(os.getuid()).pw_name
+        self.user_key: Path = self.directory / "user_key"
+        self.known_hosts: Path = self.directory / "known_hosts"
+        self.ssh_config: Path = self.directory / "ssh_config"
         self._sessions: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
