@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import sshgateway
 from sshgateway import _extras
 from sshgateway.errors import ProxyCommandError
+from sshgateway.proxy import ProxyCommandParameters
 
 try:
     import paramiko
 except ModuleNotFoundError as _error:
     raise _extras.missing(_error, "paramiko", "paramiko") from _error
 import paramiko.proxy
+
+if TYPE_CHECKING:
+    from _typeshed import StrOrBytesPath
 
 __all__ = ["ProxyCommand", "ProxyCommandFailure", "install", "uninstall"]
 
@@ -66,7 +71,11 @@ class ProxyCommand(sshgateway.ProxyCommand):
     raise ``ProxyCommandFailure``, which is also Paramiko's exception.
     """
 
-    def __init__(self, command_line: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        command_line: str | Sequence[StrOrBytesPath],
+        **options: Unpack[ProxyCommandParameters],
+    ) -> None:
         try:
             super().__init__(command_line, **options)
         except ProxyCommandError as error:

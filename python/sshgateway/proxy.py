@@ -9,12 +9,23 @@ import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from sshgateway import _core
 from sshgateway._messages import config_invalid
 
-__all__ = ["Proxy", "check_host", "check_user", "check_values", "expand", "first_word"]
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike, StrOrBytesPath
+
+__all__ = [
+    "Proxy",
+    "ProxyCommandParameters",
+    "check_host",
+    "check_user",
+    "check_values",
+    "expand",
+    "first_word",
+]
 
 #: readconf.c ssh_valid_hostname() and ssh_valid_ruser(), since OpenSSH 9.6.
 _NOT_IN_HOSTS = frozenset("'`\"$\\;&<>|(){},")
@@ -23,6 +34,20 @@ _NOT_IN_USERS = frozenset("'`\";&<>|(){}")
 _NOT_IN_HOSTS_FOR_SHELLS = frozenset("#~*?[]!^=")
 #: The characters that no shell interprets outside quotes, apart from letters and digits.
 _BARE = frozenset("-._@+:,/")
+
+
+class ProxyCommandParameters(TypedDict, total=False):
+    """The keyword parameters of ``ProxyCommand``, for functions that pass them on."""
+
+    shell: bool
+    stderr: FileDescriptorLike | None
+    env: Mapping[Any, Any] | None
+    cwd: StrOrBytesPath | None
+    start_new_session: bool
+    peername: Any
+    linger: float
+    fdpass: bool
+    timeout: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +61,17 @@ class Proxy:
     #: (host, port) for the stream's ``getpeername()``.
     peername: tuple[str, int] | None = None
 
-    def start(self, timeout: float | None) -> socket.socket | _core.Stream:
+    def start(self, timeout: float | None) -> socket.socket:
         """Start the command and return its stream.
 
         - timeout (float or None): seconds to wait for the socket of fdpass.
 
         Raises ProxyCommandError, and TimeoutError(ETIMEDOUT, text).
         """
-        options: dict[str, Any] = {"peername": self.peername}
+        is_line = isinstance(self.command, str)
+        options: ProxyCommandParameters = {"shell": is_line, "peername": self.peername}
         if self.fdpass:
             options |= {"fdpass": True, "timeout": timeout}
-        if isinstance(self.command, str):
-            return _core.ProxyCommand(self.command, shell=True, **options)
         return _core.ProxyCommand(self.command, **options)
 
     @property

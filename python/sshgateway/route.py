@@ -206,7 +206,7 @@ def _connect_by(
     target = way.target
     address = (target.hostname, target.port)
     if way.proxy is not None:
-        return way.proxy.start(deadline.left())  # type: ignore[return-value]
+        return way.proxy.start(deadline.left())
     if way.gateway is None:
         return connect(address, deadline.left(target.connect_timeout), source_address)
     way.gateway.open(deadline.left(way.gateway.timeout))

@@ -139,7 +139,10 @@ Key = tuple[tuple[str, Hashable], ...]
 
 def key_of(host: str | None, parameters: GatewayParameters) -> Key:
     """Return the cache key: all parameters that distinguish connections, without secrets."""
-    bound = inspect.signature(Gateway).bind(host, **parameters)
+    try:
+        bound = inspect.signature(Gateway).bind(host, **parameters)
+    except TypeError as error:
+        raise TypeError(f"shared_gateway() {error}") from None
     bound.apply_defaults()
     given = dict(bound.arguments)
     user, name, port = parse_host(host) if host is not None else (None, None, None)

@@ -2,6 +2,7 @@
 """Type checkers accept good programs that use sshgateway, and refuse bad ones."""
 
 import inspect
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,7 +12,9 @@ from typing import get_type_hints
 import pytest
 
 import sshgateway
+from sshgateway._core import Stream
 from sshgateway.gateway import Gateway, GatewayParameters
+from sshgateway.proxy import ProxyCommandParameters
 
 needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
 
@@ -23,6 +26,7 @@ import socket
 import ssl
 from typing import assert_type
 
+import sshgateway.paramiko
 from sshgateway import (
     DirectTcpipChannel, Gateway, HostKeyError, ProxyCommand, create_connection, shared_gateway,
 )
@@ -72,6 +76,7 @@ Gateway("bastion", preferred_authentications=["passwords"])  # error: list-item
 create_connection(("db", 22), timeout="3")  # error: arg-type
 gateway.open_channel("session")  # error: arg-type
 DirectTcpipChannel(gateway, ("db", 22), kind="x11")  # error: arg-type
+sshgateway.paramiko.ProxyCommand("nc db 22", shel=True)  # error: call-arg
 channel.bytes_sent = 3  # error: misc
 channel.send("text")  # error: arg-type
 """
@@ -84,6 +89,24 @@ def test_the_typed_dictionary_has_the_parameters_of_gateway() -> None:
     here = get_type_hints(GatewayParameters, localns={"Gateway": Gateway})
     there = get_type_hints(Gateway.__init__)
     assert here == {name: there[name] for name in keywords}
+
+
+def test_the_typed_dictionary_has_the_parameters_of_proxycommand() -> None:
+    parameters = inspect.signature(sshgateway.ProxyCommand).parameters.values()
+    keywords = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    assert list(ProxyCommandParameters.__annotations__) == keywords
+
+
+def test_a_stream_lacks_the_methods_of_a_socket_that_is_not_connected() -> None:
+    """For type checkers it has them, because it is a socket.socket."""
+    lacking = {"accept", "bind", "connect", "connect_ex", "listen", "sendto", "sendmsg_afalg"}
+    names = {name for name in dir(socket.socket) if not name.startswith("_")}
+    assert names - set(dir(Stream)) == lacking & names
+
+
+def test_an_unknown_parameter_of_a_shared_gateway_is_named() -> None:
+    with pytest.raises(TypeError, match=r"shared_gateway\(\) got an unexpected .* 'user'"):
+        sshgateway.shared_gateway("bastion", user="deploy")
 
 
 @needs_mypy
