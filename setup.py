@@ -122,10 +122,14 @@ class BuildExt(build_ext):
 
 
 class BdistWheel(bdist_wheel):
-    """Describes the libraries in the extension."""
+    """Describes the libraries in the extension.
 
-    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
-        super().egg2dist(egginfo_path, distinfo_path)
+    pip has the metadata made before the wheel, and the wheel then contains a copy of them. The
+    file WHEEL is written into that copy, as into metadata that are made with the wheel.
+    """
+
+    def write_wheelfile(self, distinfo_path: str, *arguments: Any) -> None:
+        super().write_wheelfile(distinfo_path, *arguments)
         parts = self.get_finalized_command("build_ext").parts
         add_parts(parts, distinfo_path, self.distribution.get_version())
 

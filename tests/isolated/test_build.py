@@ -374,3 +374,6 @@ def test_the_sdist_builds_without_a_network_in_any_directory(sdist: Path, tmp_pa
         [sys.executable, "-c", script], env=environ(PYTHONPATH=target), text=True, timeout=60
     )
     assert said == f"{target}/sshgateway/__init__.py pinned\n"
+    (dist_info,) = target.glob("sshgateway-*.dist-info")
+    assert (dist_info / "licenses/libssh2/COPYING").exists()
+    assert "libssh2" in (dist_info / "sboms/sshgateway.cdx.json").read_text()
