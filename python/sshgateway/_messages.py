@@ -13,8 +13,8 @@ import re
 import shlex
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from errno import EACCES, ENOENT, ENOEXEC
+from typing import NamedTuple
 
 from sshgateway._deadline import in_seconds
 from sshgateway._status import Status
@@ -251,8 +251,7 @@ COMPARE = "ask the owner of the host for its fingerprint and compare"
 PRINTED = "KnownHostsCommand"
 
 
-@dataclass(frozen=True, slots=True)
-class PresentedKey:
+class PresentedKey(NamedTuple):
     """The host key that a gateway presented; each method returns the error for one verdict."""
 
     #: "user@host:port".
