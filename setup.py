@@ -34,7 +34,7 @@ except ImportError:  # setuptools before 70.1, which needs the package wheel for
     try:
         from wheel.bdist_wheel import bdist_wheel
     except ImportError:  # nothing here can make a wheel
-        from setuptools import Command as bdist_wheel
+        from setuptools import Command as bdist_wheel  # noqa: N813
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
 from bundled_parts import add_parts
