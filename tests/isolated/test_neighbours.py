@@ -12,9 +12,9 @@ from support import fresh
 #: "make test" installs requirements/neighbours.txt there.
 NEIGHBOURS = Path(sys.prefix, "neighbours")
 
-#: True if the extension, or its shared libssh2, uses the system's libcrypto. RTLD_GLOBAL shows that to the
-#: libssl of psycopg2, which needs its own libcrypto and crashes. Our wheels contain
-#: OpenSSL and show no symbol of it.
+#: True if the extension, or its shared libssh2, uses the system's libcrypto. RTLD_GLOBAL
+#: shows that to the libssl of psycopg2, which needs its own libcrypto and crashes. Our
+#: wheels contain OpenSSL and show no symbol of it.
 CORE = Path(_core.__file__).read_bytes()
 SHARED_OPENSSL = b"libcrypto.so" in CORE or b"libssh2.so" in CORE
 
